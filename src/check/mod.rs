@@ -1,0 +1,104 @@
+//! Health checks: `schedule` is pure (retry, timing); `probe` does the I/O and knows nothing of IPVS.
+//!
+//! This file is the seam between the two: a [`Probe`] goes in, an [`Outcome`] comes out. spec/checkers.md.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::model::{Connection, HttpProtocol, Url};
+
+/// One attempt, wanted by the checkers process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeRequest {
+    /// Chosen by the asker, returned in the report.
+    pub id: u64,
+    /// What to do.
+    pub probe: Probe,
+}
+
+/// What one attempt does. It names no service and no real server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Probe {
+    /// Connect, then close.
+    Tcp(Connection),
+    /// One url of an `HTTP_GET` or `SSL_GET`.
+    Http {
+        /// Where.
+        connection: Connection,
+        /// TLS?
+        tls: bool,
+        /// Request line and headers.
+        protocol: HttpProtocol,
+        /// What is asked for, and what counts as success.
+        url: Url,
+    },
+}
+
+/// The answer to a [`ProbeRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// The request's.
+    pub id: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// From the first system call to the outcome.
+    pub took: Duration,
+}
+
+/// What came of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The server answered as configured.
+    Passed,
+    /// The server did not: counts as a failure.
+    Failed(Failure),
+    /// Something on this host prevented the attempt: not counted, tried again after `delay_loop`.
+    NotTried {
+        /// errno of the refused call, if it was one.
+        errno: Option<i32>,
+        /// What was being done.
+        what: String,
+    },
+}
+
+/// Why a server did not pass. The texts that log parsers match are made from this (spec/checkers.md §6, §7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failure {
+    /// No connection within the timeout.
+    ConnectTimeout,
+    /// Refused, unreachable, reset …
+    ConnectRefused {
+        /// errno.
+        errno: i32,
+    },
+    /// The request could not be sent.
+    Send {
+        /// errno.
+        errno: i32,
+    },
+    /// Silence for longer than the timeout after the request was sent.
+    ReadTimeout,
+    /// The connection broke while reading.
+    Read {
+        /// errno.
+        errno: i32,
+    },
+    /// Nothing usable came: an empty reply, a header too long or never finished.
+    NoData,
+    /// The TLS handshake or the stream after it failed.
+    Tls {
+        /// The library's reason.
+        reason: String,
+    },
+    /// The status line was malformed (`None`) or carried an unwanted code.
+    Status {
+        /// The code received.
+        code: Option<u16>,
+    },
+    /// The body's MD5 differs.
+    Digest {
+        /// What was received.
+        received: [u8; 16],
+    },
+}

@@ -1,0 +1,1 @@
+//! One file per configuration block: its keyword table -> model.

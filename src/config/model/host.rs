@@ -1,0 +1,40 @@
+//! What the ground floor must know of the host: filled in by `kernel`, or by a test.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::Identity;
+
+/// Facts of the host that validation needs. Of another machine they can be given, so its file can be checked here.
+#[derive(Debug, Clone, Default)]
+pub struct HostFacts {
+    /// Host name (`uname -n`), whole.
+    pub node_name: String,
+    /// Interfaces by name.
+    pub interfaces: BTreeMap<String, InterfaceFacts>,
+    /// The daemon's own identity, the default of scripts without `keepalived_script`.
+    pub own_identity: Identity,
+}
+
+/// One interface of the host.
+#[derive(Debug, Clone, Default)]
+pub struct InterfaceFacts {
+    /// Kernel index.
+    pub index: u32,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// `IFF_MULTICAST`.
+    pub multicast: bool,
+    /// `IFF_LOOPBACK`.
+    pub loopback: bool,
+    /// Addresses with prefix length.
+    pub addresses: Vec<(IpAddr, u8)>,
+}
+
+/// Questions about users, asked while scripts are resolved.
+pub trait Users {
+    /// Numeric user and primary group of a user name.
+    fn user(&self, name: &str) -> Option<Identity>;
+    /// Numeric id of a group name.
+    fn group(&self, name: &str) -> Option<u32>;
+}

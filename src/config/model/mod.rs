@@ -1,0 +1,84 @@
+//! The configuration as the rest of the program sees it: typed, validated, immutable, without spans.
+//!
+//! Nothing is optional that has a default, no string could be an enum, every number has its range in the type or
+//! in its doc line. Each child process gets only its own part ([`VrrpPart`], [`CheckersPart`]).
+
+mod check;
+mod global;
+mod host;
+mod lvs;
+mod script;
+mod units;
+mod vrrp;
+
+pub use check::*;
+pub use global::*;
+pub use host::*;
+pub use lvs::*;
+pub use script::*;
+pub use units::*;
+pub use vrrp::*;
+
+use serde::{Deserialize, Serialize};
+
+/// One whole, validated configuration: the parent's view.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Config {
+    /// `global_defs` and the top-level words.
+    pub global: Global,
+    /// The `vrrp_script` blocks that some instance or group uses, in file order.
+    pub scripts: Vec<VrrpScript>,
+    /// `vrrp_sync_group` blocks with at least one member, in file order.
+    pub sync_groups: Vec<SyncGroup>,
+    /// `vrrp_instance` blocks, in file order.
+    pub instances: Vec<Instance>,
+    /// `virtual_server_group` blocks, in file order.
+    pub groups: Vec<VirtualServerGroup>,
+    /// `virtual_server` blocks with at least one real server, in file order.
+    pub virtual_servers: Vec<VirtualServer>,
+}
+
+/// What the vrrp process is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VrrpPart {
+    /// Global values.
+    pub global: Global,
+    /// Tracked scripts.
+    pub scripts: Vec<VrrpScript>,
+    /// Sync groups.
+    pub sync_groups: Vec<SyncGroup>,
+    /// Instances.
+    pub instances: Vec<Instance>,
+}
+
+/// What the checkers process is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CheckersPart {
+    /// Global values.
+    pub global: Global,
+    /// Virtual server groups.
+    pub groups: Vec<VirtualServerGroup>,
+    /// Virtual servers.
+    pub virtual_servers: Vec<VirtualServer>,
+}
+
+impl Config {
+    /// The vrrp process' part, or `None` when there is nothing for it to do.
+    pub fn vrrp_part(&self) -> Option<VrrpPart> {
+        (!self.instances.is_empty()).then(|| VrrpPart {
+            global: self.global.clone(),
+            scripts: self.scripts.clone(),
+            sync_groups: self.sync_groups.clone(),
+            instances: self.instances.clone(),
+        })
+    }
+
+    /// The checkers process' part, or `None` when there is no virtual server.
+    pub fn checkers_part(&self) -> Option<CheckersPart> {
+        (!self.virtual_servers.is_empty()).then(|| CheckersPart {
+            global: self.global.clone(),
+            groups: self.groups.clone(),
+            virtual_servers: self.virtual_servers.clone(),
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! A command that the daemon runs, and the identity it runs under.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A command as configured and as resolved on this host. Run directly, never through a shell.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Command {
+    /// Words after quoting and escapes are resolved; never empty. `argv[0]` is what the user wrote.
+    pub argv: Vec<String>,
+    /// The file to execute: absolute, symlinks resolved (unless `use_symlink_paths`).
+    pub path: String,
+    /// User and group to run as.
+    pub identity: Identity,
+}
+
+/// Numeric user and group of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Identity {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// A `vrrp_script` block (spec/vrrp-config.md §2.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VrrpScript {
+    /// Block name; the first of a name wins.
+    pub name: String,
+    /// What to run.
+    pub command: Command,
+    /// From start of a run to the start of the next.
+    pub interval: Duration,
+    /// Kill time; `None` means `interval`.
+    pub timeout: Option<Duration>,
+    /// 0: FAULT on failure; otherwise the priority change. Not clamped (stock stores out-of-range values).
+    pub weight: i32,
+    /// Weight applies inverted.
+    pub reverse: bool,
+    /// Consecutive successes until OK, at least 1.
+    pub rise: u32,
+    /// Consecutive failures until failed, at least 1.
+    pub fall: u32,
+    /// Assume failed until the first result.
+    pub init_fail: bool,
+}
+
+/// Scripts to run on state changes. Also used by sync groups (which have no `deleted`, no `rx_lower_pri`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NotifyScripts {
+    /// `notify_backup`.
+    pub backup: Option<Command>,
+    /// `notify_master`.
+    pub master: Option<Command>,
+    /// `notify_fault`.
+    pub fault: Option<Command>,
+    /// `notify_stop`.
+    pub stop: Option<Command>,
+    /// `notify_deleted SCRIPT`.
+    pub deleted: Option<Command>,
+    /// `notify`: run after the specific one with `INSTANCE|GROUP NAME STATE PRIORITY` appended.
+    pub generic: Option<Command>,
+    /// `notify_master_rx_lower_pri`.
+    pub rx_lower_pri: Option<Command>,
+}

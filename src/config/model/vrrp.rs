@@ -1,0 +1,203 @@
+//! `vrrp_instance` and `vrrp_sync_group` (spec/vrrp-config.md).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Centis, Family, GarpSettings, NotifyScripts, Priority, Vrid, VrrpVersion};
+
+/// One virtual router on this host, after all defaults, inheritance and corrections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Block name.
+    pub name: String,
+    /// Family of the adverts and of `vips`.
+    pub family: Family,
+    /// Protocol version.
+    pub version: VrrpVersion,
+    /// Virtual router id.
+    pub vrid: Vrid,
+    /// Interface of the adverts; `None` only for unicast with a configured source.
+    pub interface: Option<String>,
+    /// Configured initial state; only an owner ever starts as master (spec/vrrp-behaviour.md §4.1).
+    pub initial: InitialState,
+    /// Base priority.
+    pub priority: Priority,
+    /// Interval between own adverts.
+    pub advert_int: Centis,
+    /// Multicast or unicast, and to whom.
+    pub transport: Transport,
+    /// `mcast_src_ip` / `unicast_src_ip`; otherwise the first non-VIP address of the interface.
+    pub source: Option<IpAddr>,
+    /// FAULT when the configured source address is missing.
+    pub track_source: bool,
+    /// Legacy authentication (version 2, IPv4).
+    pub auth: Auth,
+    /// Advertised addresses in file order; all of `family`.
+    pub vips: Vec<VirtualAddress>,
+    /// Not advertised addresses, any family.
+    pub excluded: Vec<VirtualAddress>,
+    /// Take over from a lower-priority master?
+    pub preempt: bool,
+    /// Wait this long before taking over.
+    pub preempt_delay: Duration,
+    /// Missed adverts until MASTER, 1..=100.
+    pub down_timer_adverts: u8,
+    /// Ignore faults of the own interface.
+    pub dont_track_primary: bool,
+    /// Further interfaces.
+    pub track_interfaces: Vec<TrackedInterface>,
+    /// Tracked scripts by name; each name exists in `scripts`.
+    pub track_scripts: Vec<TrackedScript>,
+    /// Gratuitous ARP schedule.
+    pub garp: GarpSettings,
+    /// Accept packets to the VIPs.
+    pub accept: bool,
+    /// Strict RFC conformance.
+    pub strict: bool,
+    /// Check the address list only when the master changes.
+    pub skip_check_adv_addr: bool,
+    /// Do not answer a lower-priority advert.
+    pub lower_prio_no_advert: bool,
+    /// Send one advert before yielding to a higher priority.
+    pub higher_prio_send_advert: bool,
+    /// An address owner drops all adverts.
+    pub owner_ignore_adverts: bool,
+    /// Only accept unicast adverts from peers.
+    pub check_unicast_src: bool,
+    /// Version 3 checksum without pseudo header.
+    pub v3_checksum_as_v2: bool,
+    /// Set the interface sysctl.
+    pub promote_secondaries: bool,
+    /// Scripts on state changes.
+    pub notify: NotifyScripts,
+    /// DELETED instead of FAULT when the instance vanishes at reload.
+    pub notify_deleted: bool,
+    /// Mail on change.
+    pub smtp_alert: bool,
+    /// `unicast_fault_no_peer` without peers and the like: configured to stay in FAULT.
+    pub config_fault: Option<String>,
+}
+
+/// `state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitialState {
+    /// `state MASTER`.
+    Master,
+    /// `state BACKUP`, also the default below 255.
+    Backup,
+}
+
+/// Where adverts go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Transport {
+    /// To a group on the interface.
+    Multicast {
+        /// Destination group.
+        group: IpAddr,
+    },
+    /// To each peer.
+    Unicast {
+        /// Peers in file order; not empty unless `config_fault`.
+        peers: Vec<UnicastPeer>,
+        /// TTL of sent adverts, 0..=255; `None` is 255 for IPv4 and the kernel's for IPv6.
+        ttl: Option<u8>,
+    },
+}
+
+/// One line of `unicast_peer`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnicastPeer {
+    /// The peer's address.
+    pub address: IpAddr,
+    /// Smallest accepted TTL.
+    pub min_ttl: Option<u8>,
+    /// Largest accepted TTL.
+    pub max_ttl: Option<u8>,
+}
+
+/// `authentication`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Auth {
+    /// Type 0.
+    None,
+    /// Type 1: eight bytes in clear, zero padded.
+    Pass([u8; 8]),
+}
+
+impl std::fmt::Debug for Auth {
+    /// Never shows the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Pass(_) => "Pass(********)",
+        })
+    }
+}
+
+/// One address line (spec/vrrp-config.md §3.1).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct VirtualAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Prefix length, 0..=32 or 0..=128.
+    pub prefix: u8,
+    /// Interface it is put on.
+    pub interface: String,
+    /// Kernel scope number (0 global, 253 link, 254 host …).
+    pub scope: u8,
+    /// Broadcast address, already computed for `+` and `-`.
+    pub broadcast: Option<std::net::Ipv4Addr>,
+    /// Label, at most 15 characters.
+    pub label: Option<String>,
+    /// Point-to-point peer and its prefix.
+    pub peer: Option<IpAddr>,
+    /// `home`, `-nodad`, `noprefixroute` …: `IFA_F_*` bits to set.
+    pub flags: u32,
+    /// IPv6 preferred lifetime in seconds; `u32::MAX` is forever.
+    pub preferred_lifetime: Option<u32>,
+    /// Do not react to its loss.
+    pub no_track: bool,
+}
+
+/// One line of `track_interface`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackedInterface {
+    /// Interface name.
+    pub interface: String,
+    /// 0: FAULT while down.
+    pub weight: i32,
+    /// Weight applies while down instead of up.
+    pub reverse: bool,
+}
+
+/// One line of `track_script`, or the script's own weight.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackedScript {
+    /// Name of the `vrrp_script`.
+    pub script: String,
+    /// 0: FAULT while failed.
+    pub weight: i32,
+    /// Weight applies inverted.
+    pub reverse: bool,
+}
+
+/// A `vrrp_sync_group` block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncGroup {
+    /// Block name.
+    pub name: String,
+    /// Names of member instances, in the order of the block; each exists and is in no other group.
+    pub members: Vec<String>,
+    /// Trackers that apply to all members.
+    pub track_interfaces: Vec<TrackedInterface>,
+    /// Trackers that apply to all members.
+    pub track_scripts: Vec<TrackedScript>,
+    /// `sync_group_tracking_weight`: weighted trackers of members count.
+    pub tracking_weight: bool,
+    /// Scripts on state changes.
+    pub notify: NotifyScripts,
+    /// Mail on change.
+    pub smtp_alert: bool,
+}

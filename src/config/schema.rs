@@ -1,0 +1,1 @@
+//! The keyword table machinery: one table per block parses, suggests and explains.

@@ -1,0 +1,1 @@
+//! The nom grammar of one line: comments, words, quoting, braces, script strings.

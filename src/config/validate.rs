@@ -1,0 +1,1 @@
+//! What only the whole file, or the host, can tell. spec/vrrp-config.md §4, spec/lvs-config.md §9.

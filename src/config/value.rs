@@ -1,0 +1,1 @@
+//! Timers, ranges, addresses, booleans: parsed once, used by every keyword. spec/config-language.md §9.

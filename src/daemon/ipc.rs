@@ -1,0 +1,152 @@
+//! The channel between the parent and its children: what is said.
+//!
+//! Messages are postcard over a `SOCK_SEQPACKET` socket pair; one too large for a packet travels in a sealed memfd.
+//! A reload is two-phase: `Prepare` to all, and only when all answered `Prepared` does `Commit` follow
+//! (docs/design.md). The first configuration after start, and that of a respawned child, arrive the same way.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::{ProbeReport, ProbeRequest};
+use crate::config::model::Command;
+
+/// `ROLE:FD`, set by the parent for a child it executes.
+pub const ROLE_VARIABLE: &str = "KEEPALIVED_RS_ROLE";
+
+/// Parent to vrrp or checkers; `P` is the child's part of the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToChild<P> {
+    /// Look at this configuration, change nothing yet, answer `Prepared` or `Refused`.
+    Prepare {
+        /// Number of this configuration, rising.
+        generation: u64,
+        /// The configuration.
+        part: P,
+        /// The last `State` of a predecessor that died; only after a crash.
+        state: Option<Vec<u8>>,
+    },
+    /// Make the prepared configuration the running one, then answer `Committed`.
+    Commit {
+        /// As prepared.
+        generation: u64,
+    },
+    /// Forget the prepared configuration.
+    Abort {
+        /// As prepared.
+        generation: u64,
+    },
+    /// A script asked for by `RunScript` ended.
+    ScriptEnded {
+        /// The asker's number.
+        id: u64,
+        /// How.
+        end: ScriptEnd,
+    },
+    /// A new channel to the prober comes with this message as a descriptor (checkers only).
+    Prober,
+    /// Write this dump now.
+    Dump(Dump),
+    /// Release what is held (as the command line says), answer `Stopped`, exit 0.
+    Stop,
+}
+
+/// vrrp or checkers to parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromChild {
+    /// The configuration can be applied; this is what would be done.
+    Prepared {
+        /// As asked.
+        generation: u64,
+        /// One line per object that changes.
+        plan: Vec<String>,
+    },
+    /// It cannot; nothing was changed.
+    Refused {
+        /// As asked.
+        generation: u64,
+        /// Why, naming the object.
+        reasons: Vec<String>,
+    },
+    /// It is running now.
+    Committed {
+        /// As asked.
+        generation: u64,
+    },
+    /// Run this and report its end.
+    RunScript {
+        /// Returned in `ScriptEnded`.
+        id: u64,
+        /// What to run.
+        command: Command,
+        /// SIGTERM to its process group after this, SIGKILL 2 s later.
+        timeout: Duration,
+    },
+    /// End this script now (SIGTERM, SIGKILL 2 s later); `ScriptEnded` still follows.
+    KillScript {
+        /// As given in `RunScript`.
+        id: u64,
+    },
+    /// Run these in order, after earlier ones of the same receiver; no report.
+    Notify {
+        /// Whose queue: `INSTANCE V1`, `GROUP G1`, `RS [10.0.0.1]:tcp:80 …`, `VS …`.
+        receiver: String,
+        /// Commands with their final arguments.
+        commands: Vec<Command>,
+    },
+    /// The cores' state, for a successor should this process die.
+    State(Vec<u8>),
+    /// Everything is released; the process exits.
+    Stopped,
+}
+
+/// How a script ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScriptEnd {
+    /// By itself.
+    Exited {
+        /// Its status, 0..=255.
+        status: u8,
+    },
+    /// By a signal that was not ours.
+    Signalled {
+        /// Signal number.
+        signal: i32,
+    },
+    /// It ran into its timeout (or was killed on request); how it ended then does not matter.
+    TimedOut,
+    /// It could not be started.
+    NotStarted {
+        /// errno.
+        errno: i32,
+    },
+}
+
+/// Dump files a signal asks for (spec/daemon-behaviour.md §3, §12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dump {
+    /// USR1: `keepalived.data`, `keepalived_check.data`.
+    Data,
+    /// USR2: `keepalived.stats`.
+    Stats,
+    /// Signal 63: statistics, then counters to zero.
+    StatsClear,
+    /// Signal 36: `keepalived.json`.
+    Json,
+}
+
+/// Checkers to prober, in batches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToProber {
+    /// Start these.
+    Probe(Vec<ProbeRequest>),
+    /// Their answers are no longer wanted.
+    Cancel(Vec<u64>),
+}
+
+/// Prober to checkers, in batches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromProber {
+    /// These came to an end.
+    Done(Vec<ProbeReport>),
+}

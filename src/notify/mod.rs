@@ -1,0 +1,1 @@
+//! Scripts on their way out: the ordered queue of notify scripts.

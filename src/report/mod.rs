@@ -1,0 +1,1 @@
+//! Renderings of one snapshot of the state: the dump and statistics files. Pure. spec/dump-format.md.
