@@ -4,11 +4,13 @@
 //! file itself; what it must know of the host comes through [`source::Files`] and [`model::HostFacts`].
 
 pub mod blocks; // one file per block: its keyword table -> model
-pub mod diagnostic; // errors and warnings as data, and their rendering
+pub mod diagnostic; // errors and warnings as data; exit codes
+pub mod files; // what is read of the host: contents, globs, environment
 pub mod model; // typed, validated, immutable
 pub mod preprocess; // include*, $VAR, ~SEQ/~LST, @conditions -> logical lines
 pub mod schema; // the keyword table machinery
 pub mod source; // files and spans: every token knows file:line:column
+pub mod suggest; // did-you-mean and look-alike characters
 pub mod syntax; // the nom grammar: comments, words, quoting, braces
 pub mod validate; // what only the whole file, or the host, can tell
 pub mod value; // timers, ranges, addresses, booleans: parsed once, used by every keyword

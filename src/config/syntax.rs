@@ -1,1 +1,383 @@
 //! The nom grammar of one line: comments, words, quoting, braces, script strings.
+//!
+//! Pure text work on one line; who reads lines and substitutes in them is [`super::preprocess`].
+//! spec/config-language.md §2–§4.
+
+use std::fmt;
+use std::ops::{Deref, Range};
+
+use nom::branch::alt;
+use nom::bytes::complete::{take_till, take_till1};
+use nom::character::complete::{anychar, char};
+use nom::combinator::{map, opt, recognize};
+use nom::sequence::{delimited, pair, preceded};
+use nom::{IResult, Parser};
+use thiserror::Error;
+
+use super::source::{Slice, Span, push_byte};
+
+/// One word of a logical line, without its quotes. Reads as `&str`.
+#[derive(Clone)]
+pub struct Word {
+    /// The text between the quotes, or the bare word.
+    pub text: Slice,
+    /// It stood in double quotes (and so may be empty or hold blanks).
+    pub quoted: bool,
+}
+
+impl Word {
+    /// Where it stands, with its quotes.
+    pub fn span(&self) -> Span {
+        let mut span = self.text.span();
+        if self.quoted {
+            span.start -= 1;
+            span.end += 1;
+        }
+        span
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        self.text.as_str()
+    }
+}
+
+impl Deref for Word {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.as_str(), f)
+    }
+}
+
+impl PartialEq<str> for Word {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Word {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+/// What a logical line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineKind {
+    /// Words: usually a keyword and its arguments, or a value of a list. At least one word, unless the only one has an
+    /// unclosed quote.
+    Words,
+    /// An unquoted `{`.
+    Open,
+    /// An unquoted `}`.
+    Close,
+}
+
+/// A logical line: what reaches the keyword lookup.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Words or a brace.
+    pub kind: LineKind,
+    /// Its words; none for a brace.
+    pub words: Vec<Word>,
+    /// The line as it stands after substitution, for [`script_words`]; the brace itself for a brace.
+    pub raw: Slice,
+    /// It stood behind `@keepalived-rs`: a setting of ours, that stock does not see.
+    pub ours: bool,
+}
+
+impl Line {
+    /// Where it stands.
+    pub fn span(&self) -> Span {
+        self.raw.span()
+    }
+}
+
+/// White space between words: space, tab, FF, VT, CR and LF, as C's `isspace`.
+pub fn is_space(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\r' | '\n' | '\x0b' | '\x0c')
+}
+
+/// Leading and trailing white space of lines: space and tab only.
+pub(super) fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t')
+}
+
+/// A physical line without comment and outer blanks: ranges of the text that was given to [`uncomment`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Uncommented {
+    /// What is left.
+    pub kept: Range<usize>,
+    /// Parts of it that go too: the backslash of `\#` and `\!`, the blanks before a trailing backslash.
+    pub dropped: Vec<Range<usize>>,
+    /// The opening double quote that is never closed.
+    pub unclosed: Option<usize>,
+}
+
+/// Finds the comment of a line (spec §2): `#` or `!` outside double quotes, unless behind a backslash.
+pub fn uncomment(text: &str) -> Uncommented {
+    let bytes = text.as_bytes();
+    let mut end = bytes.len();
+    let mut dropped = Vec::new();
+    let mut quote = None;
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match (byte, bytes.get(at + 1)) {
+            (b'\\', Some(b'"')) => at += 1,
+            (b'\\', Some(b'#' | b'!')) => {
+                if quote.is_none() {
+                    dropped.push(at..at + 1);
+                }
+                at += 1;
+            }
+            (b'"', _) => quote = if quote.is_some() { None } else { Some(at) },
+            (b'#' | b'!', _) if quote.is_none() => {
+                end = at;
+                break;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let kept = text[..end].trim_end_matches(is_blank);
+    let start = kept.len() - kept.trim_start_matches(is_blank).len();
+    if let Some(before) = kept.strip_suffix('\\') {
+        let word_end = before.trim_end_matches(is_blank).len().max(start);
+        if word_end < before.len() {
+            dropped.push(word_end..before.len());
+        }
+    }
+    Uncommented { kept: start..kept.len(), dropped, unclosed: quote }
+}
+
+/// Splits a line at its unquoted braces (spec §4): the pieces in order, without outer white space, empty ones left out.
+pub fn split_braces(text: &str) -> Vec<(LineKind, Range<usize>)> {
+    let mut pieces = Vec::with_capacity(1);
+    let mut piece = |kind, range: Range<usize>| {
+        let trimmed = text[range.clone()].trim_end_matches(is_space);
+        let start = range.start + trimmed.len() - trimmed.trim_start_matches(is_space).len();
+        let end = range.start + trimmed.len();
+        if start < end {
+            pieces.push((kind, start..end));
+        }
+    };
+    let mut quoted = false;
+    let mut start = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let kind = match byte {
+            b'"' => {
+                quoted = !quoted;
+                continue;
+            }
+            b'{' if !quoted => LineKind::Open,
+            b'}' if !quoted => LineKind::Close,
+            _ => continue,
+        };
+        piece(LineKind::Words, start..at);
+        piece(kind, at..at + 1);
+        start = at + 1;
+    }
+    piece(LineKind::Words, start..text.len());
+    pieces
+}
+
+/// Splits a line into words (spec §3): white space and double quotes separate; an unclosed quote ends the list.
+pub fn words(raw: &Slice) -> Vec<Word> {
+    let text = raw.as_str();
+    let mut words = Vec::with_capacity(4);
+    let mut rest = text;
+    while let Ok((after, (word, quoted))) = word(rest) {
+        let start = text.len() - after.len() - word.len() - usize::from(quoted);
+        words.push(Word { text: raw.part(start..start + word.len()), quoted });
+        rest = after;
+    }
+    words
+}
+
+fn word(input: &str) -> IResult<&str, (&str, bool)> {
+    let quoted = delimited(char('"'), take_till(|c| c == '"'), char('"'));
+    let bare = take_till1(|c| is_space(c) || c == '"');
+    preceded(
+        take_till(|c| !is_space(c)),
+        alt((map(bare, |word| (word, false)), map(quoted, |word| (word, true)))),
+    )
+    .parse(input)
+}
+
+/// A script line: `notify_master "/usr/bin/x 'an argument'" user group` (spec §3, "Script strings").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptString {
+    /// The command and its arguments, escapes resolved; never empty. Bytes that are no UTF-8 as in
+    /// [`super::source::decode`]; an argument ends at `\0`, as every C string.
+    pub argv: Vec<String>,
+    /// The command as written, escapes not resolved, outer quotes removed.
+    pub command: String,
+    /// Where the command stands, with its quotes.
+    pub span: Span,
+    /// What follows it: user, then group, then what nobody reads.
+    pub rest: Vec<ScriptWord>,
+}
+
+/// A word of a script line behind the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptWord {
+    /// Outer quotes removed, backslashes kept.
+    pub text: String,
+    /// With its quotes.
+    pub span: Span,
+}
+
+/// Why a script line gives no script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ScriptError {
+    /// Only the keyword stands there.
+    #[error("the script is missing")]
+    Missing,
+    /// `""` or the like.
+    #[error("the script is empty")]
+    Empty {
+        /// The empty command.
+        span: Span,
+    },
+    /// A quote without its partner.
+    #[error("the quote {quote} is not closed")]
+    Unclosed {
+        /// `'` or `"`.
+        quote: char,
+        /// From the quote to the end of the line; for a quote inside the command's quotes the whole command.
+        span: Span,
+    },
+}
+
+/// Reads a script line; the first word is the keyword.
+pub fn script_words(raw: &Slice) -> Result<ScriptString, ScriptError> {
+    let mut words = Vec::new();
+    let text = raw.as_str();
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(is_space);
+        if rest.is_empty() {
+            break;
+        }
+        let start = text.len() - rest.len();
+        let (after, word) = script_word(rest, Escapes::Kept).map_err(|(at, quote)| {
+            ScriptError::Unclosed { quote, span: raw.part(text.len() - at.len()..text.len()).span() }
+        })?;
+        words.push(ScriptWord { text: word, span: raw.part(start..text.len() - after.len()).span() });
+        rest = after;
+    }
+    let mut words = words.into_iter().skip(1);
+    let ScriptWord { text: command, span } = words.next().ok_or(ScriptError::Missing)?;
+    let mut argv = Vec::new();
+    let mut rest = command.trim_start_matches(is_space);
+    while !rest.is_empty() {
+        let (after, mut word) = script_word(rest, Escapes::Resolved)
+            .map_err(|(_, quote)| ScriptError::Unclosed { quote, span })?;
+        word.truncate(word.find('\0').unwrap_or(word.len()));
+        argv.push(word);
+        rest = after.trim_start_matches(is_space);
+    }
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(ScriptError::Empty { span });
+    }
+    Ok(ScriptString { argv, command, span, rest: words.collect() })
+}
+
+/// What becomes of a backslash and the character behind it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    Kept,
+    Resolved,
+}
+
+/// One word of a script string: parts in single, double and no quotes, joined. The error is the rest of the line from
+/// the unclosed quote on, and the quote.
+fn script_word(input: &str, escapes: Escapes) -> Result<(&str, String), (&str, char)> {
+    let mut word = String::new();
+    let mut rest = input;
+    let mut quote: Option<(&str, char)> = None;
+    while let Some(character) = rest.chars().next() {
+        match (character, quote) {
+            ('\\', _) => {
+                let (after, ()) = escape(rest, escapes, &mut word);
+                rest = after;
+                continue;
+            }
+            ('"' | '\'', None) => quote = Some((rest, character)),
+            (_, Some((_, open))) if character == open => quote = None,
+            (_, None) if is_space(character) => break,
+            _ => word.push(character),
+        }
+        rest = &rest[character.len_utf8()..];
+    }
+    quote.map_or(Ok((rest, word)), Err)
+}
+
+/// Takes a backslash and what belongs to it.
+fn escape<'a>(input: &'a str, escapes: Escapes, word: &mut String) -> (&'a str, ()) {
+    let taken: IResult<&str, &str> = match escapes {
+        Escapes::Kept => recognize(pair(char('\\'), opt(anychar))).parse(input),
+        Escapes::Resolved => Ok((input, "")),
+    };
+    match taken {
+        Ok((rest, text)) if !text.is_empty() => {
+            word.push_str(text);
+            (rest, ())
+        }
+        _ => (resolve_escape(&input[1..], word), ()),
+    }
+}
+
+/// Resolves what stands behind a backslash; gives the rest.
+fn resolve_escape<'a>(input: &'a str, word: &mut String) -> &'a str {
+    let digits = |skip: usize, max: usize, radix: u32| {
+        let count = input[skip..].chars().take(max).take_while(|c| c.is_digit(radix)).count();
+        let value = u32::from_str_radix(&input[skip..skip + count], radix).unwrap_or(0);
+        (count, value.to_le_bytes()[0])
+    };
+    let mut characters = input.chars();
+    let Some(first) = characters.next() else {
+        word.push('\\');
+        return "";
+    };
+    let control = match first {
+        'a' => '\x07',
+        'b' => '\x08',
+        'E' => '\x1b',
+        'f' => '\x0c',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\x0b',
+        '0'..='7' => {
+            let (count, byte) = digits(0, 3, 8);
+            push_byte(word, byte);
+            return &input[count..];
+        }
+        'x' if digits(1, 2, 16).0 > 0 => {
+            let (count, byte) = digits(1, 2, 16);
+            push_byte(word, byte);
+            return &input[1 + count..];
+        }
+        'c' if characters.as_str().starts_with(|c: char| c.is_ascii()) => {
+            push_byte(word, input.as_bytes()[1] & 0x1f);
+            return &input[2..];
+        }
+        other => other,
+    };
+    word.push(control);
+    characters.as_str()
+}
