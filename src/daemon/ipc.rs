@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{ProbeReport, ProbeRequest};
 use crate::config::model::Command;
+pub use crate::config::model::ScriptEnd;
 
 /// `ROLE:FD`, set by the parent for a child it executes.
 pub const ROLE_VARIABLE: &str = "KEEPALIVED_RS_ROLE";
@@ -98,28 +99,6 @@ pub enum FromChild {
     State(Vec<u8>),
     /// Everything is released; the process exits.
     Stopped,
-}
-
-/// How a script ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ScriptEnd {
-    /// By itself.
-    Exited {
-        /// Its status, 0..=255.
-        status: u8,
-    },
-    /// By a signal that was not ours.
-    Signalled {
-        /// Signal number.
-        signal: i32,
-    },
-    /// It ran into its timeout (or was killed on request); how it ended then does not matter.
-    TimedOut,
-    /// It could not be started.
-    NotStarted {
-        /// errno.
-        errno: i32,
-    },
 }
 
 /// Dump files a signal asks for (spec/daemon-behaviour.md §3, §12).

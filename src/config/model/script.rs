@@ -65,3 +65,25 @@ pub struct NotifyScripts {
     /// `notify_master_rx_lower_pri`.
     pub rx_lower_pri: Option<Command>,
 }
+
+/// How a script ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScriptEnd {
+    /// By itself.
+    Exited {
+        /// Its status, 0..=255.
+        status: u8,
+    },
+    /// By a signal that was not ours.
+    Signalled {
+        /// Signal number.
+        signal: i32,
+    },
+    /// It ran into its timeout (or was killed on request); how it ended then does not matter.
+    TimedOut,
+    /// It could not be started.
+    NotStarted {
+        /// errno.
+        errno: i32,
+    },
+}
