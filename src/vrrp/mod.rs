@@ -1,1 +1,23 @@
-//! VRRP as pure cores (sans-IO): packets, instance, sync groups, priorities, announcements. RFC 9568, RFC 3768; spec/vrrp-behaviour.md.
+//! VRRP as one pure core (sans-IO): packets, instances, sync groups, priorities, announcements.
+//! RFC 9568, RFC 3768; spec/vrrp-behaviour.md. Where stock departs from the RFCs the function says "Stock:".
+//!
+//! `Router` owns all instances, groups and track scripts of one configuration:
+//!
+//! ```text
+//! Router::new(part: &VrrpPart) -> Router                                 // then Event::Interfaces starts it
+//! Router::resume(part, State, now, out) -> Router                        // after a respawn; then Event::Interfaces
+//! router.handle(now, Event, out)       router.advert(now, index, envelope, packet: &[u8], out)
+//! router.deadline() -> Option<Time>    router.snapshot(now) -> Snapshot    router.state() -> State
+//! router.reconfigure(part, now, out)   router.stop(now, Release, out)    router.clear_counters()
+//! ```
+//!
+//! Contract: time never goes back; actions are carried out in order; a spurious [`Event::Timer`] is harmless; the
+//! deadline may change after every call.
+
+mod event;
+mod interface;
+mod snapshot;
+
+pub use event::*;
+pub use interface::*;
+pub use snapshot::*;

@@ -1,0 +1,292 @@
+//! What goes into the VRRP core and what comes out of it: plain data, serialisable for the recorder.
+//!
+//! No decision stands here. The driver turns sockets and netlink into [`Event`]s and [`Action`]s into system calls.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::interface::{Interface, Link};
+use crate::config::model::{Command, Family, ScriptEnd, VirtualAddress};
+
+/// Something that happened outside the core.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The driver's timer: `Router::deadline` was reached. Harmless at any other moment.
+    Timer,
+    /// Every interface of the namespace with its addresses: a complete dump. The first one starts the instances;
+    /// later ones (after ENOBUFS on the monitor, after a respawn) are compared with what is known, and VIPs
+    /// that should be there and are not are put back.
+    Interfaces(Vec<Interface>),
+    /// `RTM_NEWLINK`: an interface is new or changed.
+    Link(Link),
+    /// `RTM_DELLINK`.
+    LinkDeleted {
+        /// Kernel index.
+        index: u32,
+    },
+    /// `RTM_NEWADDR`, also the echo of our own requests.
+    AddressAdded {
+        /// Kernel index of the interface.
+        index: u32,
+        /// The local address.
+        address: IpAddr,
+        /// Prefix length.
+        prefix: u8,
+    },
+    /// `RTM_DELADDR`, also the echo of our own requests.
+    AddressDeleted {
+        /// Kernel index of the interface.
+        index: u32,
+        /// The local address.
+        address: IpAddr,
+        /// Prefix length.
+        prefix: u8,
+        /// Who asked for it.
+        by: Requester,
+    },
+    /// A packet on a receive socket. Drivers that must not allocate call
+    /// `Router::advert` with borrowed bytes instead.
+    Advert {
+        /// Kernel index of the interface the socket is bound to; 0 for a unicast socket without interface.
+        index: u32,
+        /// Where the IP header is.
+        envelope: Envelope,
+        /// As received: for IPv4 from the IP header on, for IPv6 from the VRRP header on.
+        packet: Vec<u8>,
+    },
+    /// A script asked for by [`Action::RunScript`] ended.
+    ScriptEnded {
+        /// As given there.
+        id: u64,
+        /// How.
+        end: ScriptEnd,
+    },
+    /// The kernel refused one address of [`Action::AddAddresses`] (`EEXIST` is success) or
+    /// [`Action::RemoveAddresses`] (`EADDRNOTAVAIL` is success).
+    AddressRefused {
+        /// The instance named in the action.
+        instance: usize,
+        /// Its address.
+        address: IpAddr,
+        /// Interface name.
+        interface: String,
+        /// What was asked for.
+        change: Change,
+        /// errno.
+        errno: i32,
+    },
+}
+
+/// Where the IP header of a received advert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Envelope {
+    /// IPv4 raw sockets deliver it at the start of the packet.
+    V4,
+    /// IPv6 raw sockets deliver these fields as ancillary data.
+    V6 {
+        /// Source address.
+        source: IpAddr,
+        /// Destination address.
+        destination: IpAddr,
+        /// Hop limit, 0..=255.
+        hop_limit: u8,
+    },
+}
+
+/// On whose request the kernel deleted an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Requester {
+    /// Ours: `nlmsg_pid` is the port of our request socket.
+    Us,
+    /// Anybody else's, or the kernel's own.
+    Other,
+}
+
+/// Which change of an address was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// It was to be added.
+    Add,
+    /// It was to be removed.
+    Remove,
+}
+
+/// What the driver must do, in order. The caller owns and reuses the vector.
+pub type Actions = Vec<Action>;
+
+/// Something for the driver to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Have exactly these sockets open from now on (each a receive and a send socket); close the others.
+    /// Sent at start and whenever the set changes.
+    Listen(Vec<Listener>),
+    /// Send one advert to one destination. Errors are logged at most (a link may just have gone).
+    SendAdvert {
+        /// Index of the instance in the configuration.
+        instance: usize,
+        /// Kernel index of the interface to send on; 0 lets the routes decide (unicast without interface).
+        index: u32,
+        /// Source address.
+        source: IpAddr,
+        /// Group or peer.
+        destination: IpAddr,
+        /// TTL or hop limit; `None` is the kernel's. For IPv4 it is in the packet already.
+        ttl: Option<u8>,
+        /// IPv4: complete with IP header, for `IP_HDRINCL`. IPv6: from the VRRP header on, the checksum
+        /// left to the kernel (`IPV6_CHECKSUM` 6).
+        packet: Vec<u8>,
+    },
+    /// Add these addresses, in order; `EEXIST` is success. Refusals come back as [`Event::AddressRefused`].
+    AddAddresses {
+        /// Index of the instance in the configuration.
+        instance: usize,
+        /// What to add.
+        addresses: Vec<VirtualAddress>,
+    },
+    /// Remove these addresses, in order; one that is not there is success.
+    RemoveAddresses {
+        /// Index of the instance in the configuration; for an instance that a reload removed, its old one.
+        instance: usize,
+        /// What to remove.
+        addresses: Vec<VirtualAddress>,
+    },
+    /// Send one gratuitous ARP (IPv4) or unsolicited neighbour advertisement (IPv6), and log
+    /// `Sending gratuitous ARP on IF for A` with -D.
+    SendGarp {
+        /// Kernel index of the interface.
+        index: u32,
+        /// The address to announce.
+        address: IpAddr,
+    },
+    /// Set `promote_secondaries` of an interface: 1 at start, 0 at stop.
+    PromoteSecondaries {
+        /// Interface name.
+        interface: String,
+        /// The value.
+        on: bool,
+    },
+    /// Start a track script and report its end with [`Event::ScriptEnded`].
+    RunScript {
+        /// Never used twice in the life of a core and its successors.
+        id: u64,
+        /// What to run.
+        command: Command,
+        /// SIGTERM to its process group after this, SIGKILL 2 s later.
+        timeout: Duration,
+    },
+    /// End a script; `ScriptEnded` is no longer awaited.
+    KillScript {
+        /// As given in [`Action::RunScript`].
+        id: u64,
+    },
+    /// Hand these to the queue of notify scripts.
+    Notify {
+        /// `INSTANCE name` or `GROUP name`: one queue each.
+        receiver: String,
+        /// Commands in order (specific, generic), with their final arguments.
+        commands: Vec<Command>,
+    },
+    /// A state was entered: for the journal of events, the notify FIFOs and mail.
+    Transition(Transition),
+    /// Write a log line (severity INFO).
+    Log {
+        /// When to write it.
+        detail: Detail,
+        /// The line, in stock's words where the spec lists them.
+        text: String,
+    },
+}
+
+/// When a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Detail {
+    /// Always.
+    Normal,
+    /// Only with `-D`.
+    Detail,
+}
+
+/// One pair of sockets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Interface name; `None` for unicast without interface.
+    pub interface: Option<String>,
+    /// Its kernel index, 0 without interface. A new index (the interface was recreated) needs new sockets.
+    pub index: u32,
+    /// Address family.
+    pub family: Family,
+    /// What the receive socket is bound to.
+    pub kind: ListenerKind,
+    /// The VRIDs of its instances, ascending: for the socket filter.
+    pub vrids: Vec<u8>,
+}
+
+/// Multicast or unicast sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ListenerKind {
+    /// Bound to the group, which is joined on the interface.
+    Multicast {
+        /// The group.
+        group: IpAddr,
+    },
+    /// Bound to our source address, with `IP_FREEBIND`.
+    Unicast {
+        /// The source address.
+        source: IpAddr,
+    },
+}
+
+/// An instance or a sync group entered a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// Whose.
+    pub subject: Subject,
+    /// What is reported.
+    pub state: StateWord,
+    /// The effective priority; 0 for a group.
+    pub priority: u8,
+    /// Who or what brought it about.
+    pub cause: String,
+}
+
+/// An instance or a sync group, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    /// A `vrrp_instance`.
+    Instance(String),
+    /// A `vrrp_sync_group`.
+    Group(String),
+}
+
+/// The words of notifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StateWord {
+    /// Listens.
+    Backup,
+    /// Owns the addresses.
+    Master,
+    /// Broken.
+    Fault,
+    /// The daemon stops.
+    Stop,
+    /// Gone with a reload.
+    Deleted,
+    /// A MASTER saw an advert of lower priority.
+    MasterRxLowerPri,
+}
+
+impl StateWord {
+    /// As scripts and FIFO readers get it (spec/daemon-behaviour.md §8.1).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Backup => "BACKUP",
+            Self::Master => "MASTER",
+            Self::Fault => "FAULT",
+            Self::Stop => "STOP",
+            Self::Deleted => "DELETED",
+            Self::MasterRxLowerPri => "MASTER_RX_LOWER_PRI",
+        }
+    }
+}
