@@ -2,3 +2,14 @@
 //!
 //! Wrappers are small and safe, return owned descriptors (close-on-exec and non-blocking from birth) and keep errno
 //! in their errors. No protocol decision is taken here.
+
+pub mod address; // addresses on interfaces
+pub mod error; // what was being done, errno, the kernel's words
+pub mod link; // interfaces
+pub mod monitor; // changes of interfaces and addresses, told by the kernel
+pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
+pub mod readiness; // waiting for a descriptor on the event loop
+pub mod timer; // the clock of the cores, one alarm on it
+
+#[cfg(test)]
+mod testing; // a network namespace for a test

@@ -1,0 +1,167 @@
+//! What happens to interfaces and addresses, told by the kernel's multicast groups on a socket of its own.
+//!
+//! When the kernel had to drop notifications (ENOBUFS) the reader is told [`Event::Resync`]: dump, compare, go on. A
+//! monitor that loses events without saying so is how a VIP vanishes unnoticed.
+
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+
+use neli::consts::socket::NlFamily;
+use neli::utils::Groups;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
+
+use super::address::{self, Address};
+use super::error::Error;
+use super::link::{self, Link};
+use super::netlink::{messages, open_socket};
+
+/// Multicast groups: `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR`, `RTNLGRP_IPV6_IFADDR`.
+const GROUPS: [u32; 3] = [1, 5, 9];
+/// Holds the notifications of 4,000 changes while the reader is busy.
+const BUFFER: usize = 4 << 20;
+const DATAGRAM: usize = 1 << 16;
+
+/// A change told by the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An interface appeared or changed.
+    Link(Link),
+    /// An interface vanished.
+    LinkGone(Link),
+    /// An address appeared or changed.
+    Address(Address),
+    /// An address vanished.
+    AddressGone(Address),
+    /// Some events were lost: dump and compare.
+    Resync,
+}
+
+/// The listening socket.
+pub struct Monitor {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Monitor {
+    /// Starts to listen. Dump *after* this, so that nothing falls between.
+    pub fn open() -> Result<Self, Error> {
+        Self::with_buffer(BUFFER)
+    }
+
+    fn with_buffer(bytes: usize) -> Result<Self, Error> {
+        let socket = open_socket(NlFamily::Route, Groups::new_groups(&GROUPS), bytes)?;
+        // SAFETY: `into_raw_fd` gave up the only owner of an open descriptor.
+        let socket = unsafe { OwnedFd::from_raw_fd(socket.into_raw_fd()) };
+        Ok(Self { socket, buffer: vec![0; DATAGRAM] })
+    }
+
+    /// Appends the events of one datagram; `Ok(false)` when there is none to read.
+    pub fn read(&mut self, events: &mut Vec<Event>) -> Result<bool, Error> {
+        use std::os::fd::AsRawFd;
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_TRUNC) {
+                Ok(length) => {
+                    match self.buffer.get(..length) {
+                        Some(datagram) => decode(datagram, events),
+                        None => events.push(Event::Resync),
+                    }
+                    return Ok(true);
+                }
+                Err(Errno::EAGAIN) => return Ok(false),
+                Err(Errno::ENOBUFS) => {
+                    events.push(Event::Resync);
+                    return Ok(true);
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Error::new("reading interface notifications", errno)),
+            }
+        }
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The events of one datagram; messages of other kinds are passed over.
+pub fn decode(datagram: &[u8], events: &mut Vec<Event>) {
+    for message in messages(datagram) {
+        let event = address::notice(message.kind, message.body)
+            .map(|notice| match notice {
+                address::Notice::Added(address) => Event::Address(address),
+                address::Notice::Removed(address) => Event::AddressGone(address),
+            })
+            .or_else(|| {
+                link::notice(message.kind, message.body).map(|notice| match notice {
+                    link::Notice::Changed(link) => Event::Link(link),
+                    link::Notice::Gone(link) => Event::LinkGone(link),
+                })
+            });
+        events.extend(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::kernel::testing::{in_namespace, run, run_with_input};
+
+    fn all(monitor: &mut Monitor) -> Vec<Event> {
+        let mut events = Vec::new();
+        while monitor.read(&mut events).unwrap() {}
+        events
+    }
+
+    #[test]
+    fn addresses_and_links_are_told() {
+        in_namespace(|| {
+            let mut monitor = Monitor::open().unwrap();
+            run("ip link add d0 type veth peer name d1");
+            run("ip addr add 10.0.0.1/24 dev d0");
+            run("ip addr del 10.0.0.1/24 dev d0");
+            run("ip link del d0");
+            let events = all(&mut monitor);
+            let about = |want: &str| {
+                events.iter().any(|event| match event {
+                    Event::Link(link) => want == format!("link {}", link.name),
+                    Event::LinkGone(link) => want == format!("gone {}", link.name),
+                    Event::Address(address) => want == format!("address {address}"),
+                    Event::AddressGone(address) => want == format!("lost {address}"),
+                    Event::Resync => want == "resync",
+                })
+            };
+            for want in
+                ["link d0", "link d1", "address 10.0.0.1/24", "lost 10.0.0.1/24", "gone d0", "gone d1"]
+            {
+                assert!(about(want), "{want} is missing in {events:?}");
+            }
+            assert!(!about("resync"));
+        });
+    }
+
+    #[test]
+    fn lost_events_are_told_as_a_resync_and_later_events_still_come() {
+        in_namespace(|| {
+            let mut monitor = Monitor::with_buffer(4096).unwrap();
+            let mut batch = String::new();
+            for host in 0..300 {
+                writeln!(batch, "addr add 10.0.{}.{}/32 dev lo", host / 250, host % 250).unwrap();
+            }
+            run_with_input("ip -batch -", &batch);
+            let events = all(&mut monitor);
+            assert!(events.contains(&Event::Resync), "{} events, no resync", events.len());
+            assert!(events.len() < 300);
+            run("ip addr del 10.0.0.1/32 dev lo");
+            assert!(matches!(&all(&mut monitor)[..], [Event::AddressGone(_)]));
+        });
+    }
+
+    #[test]
+    fn any_datagram_decodes_without_panic() {
+        proptest::proptest!(|(bytes: Vec<u8>)| decode(&bytes, &mut Vec::new()));
+    }
+}
