@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::channel::{Channel, Received};
 use crate::check::{ProbeReport, ProbeRequest};
 use crate::config::model::Command;
 pub use crate::config::model::ScriptEnd;

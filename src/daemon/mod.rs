@@ -3,4 +3,5 @@
 //! A child is this binary executed again with the parent's command line; the environment variable
 //! [`ipc::ROLE_VARIABLE`] tells it which role it plays and which descriptor is its channel.
 
-pub mod ipc;
+pub mod channel; // how messages between the processes travel
+pub mod ipc; // what is said between the processes

@@ -5,7 +5,9 @@
 
 pub mod address; // addresses on interfaces
 pub mod error; // what was being done, errno, the kernel's words
+pub mod fdpass; // packets between processes, with descriptors
 pub mod link; // interfaces
+pub mod memfd; // sealed memory files
 pub mod monitor; // changes of interfaces and addresses, told by the kernel
 pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
 pub mod readiness; // waiting for a descriptor on the event loop

@@ -1,0 +1,79 @@
+//! Sealed memory files: a large message written once, handed over as a descriptor, and unchangeable from then on.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+/// The largest memory file that is accepted, in bytes. 10,000 virtual servers are about 10 MB.
+pub const LIMIT: usize = 256 << 20;
+
+/// Without these a sender could change or cut the contents under the reader.
+fn seals() -> SealFlag {
+    SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE
+}
+
+/// A sealed memory file that holds `bytes`.
+pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let descriptor = memfd_create(c"keepalived-rs", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    let mut file = File::from(descriptor);
+    file.write_all(bytes)?;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals() | SealFlag::F_SEAL_SEAL))?;
+    Ok(file.into())
+}
+
+/// The contents of a memory file. Refuses what is not sealed, and what is larger than [`LIMIT`].
+pub fn contents(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
+    let present = SealFlag::from_bits_truncate(fcntl(descriptor.as_fd(), FcntlArg::F_GET_SEALS)?);
+    if !present.contains(seals()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the memory file is not sealed"));
+    }
+    let file = File::from(descriptor);
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    if length > LIMIT {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the memory file is too large"));
+    }
+    let mut bytes = vec![0; length];
+    // The offset is the sender's; reading by position does not depend on it.
+    let mut at = At { file: &file, offset: 0 };
+    at.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads by position.
+struct At<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = std::os::unix::fs::FileExt::read_at(self.file, into, self.offset)?;
+        self.offset = self.offset.saturating_add(read as u64);
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sealed_is_read_back_and_cannot_be_changed() {
+        let file = sealed(b"ten thousand servers").unwrap();
+        let mut writer = File::from(file.try_clone().unwrap());
+        assert!(writer.write_all(b"x").is_err());
+        assert!(writer.set_len(0).is_err());
+        assert_eq!(contents(file).unwrap(), b"ten thousand servers");
+    }
+
+    #[test]
+    fn an_unsealed_file_and_a_pipe_are_refused() {
+        let open = memfd_create(c"open", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        assert_eq!(contents(open).unwrap_err().to_string(), "the memory file is not sealed");
+        let (reader, _writer) = nix::unistd::pipe().unwrap();
+        assert!(contents(reader).is_err());
+    }
+}
