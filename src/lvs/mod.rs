@@ -1,1 +1,10 @@
-//! LVS as pure cores: a virtual server's health arithmetic -> the desired IPVS table -> the difference. spec/ipvs-behaviour.md, spec/checkers.md.
+//! Virtual servers, without I/O: health arithmetic -> desired IPVS table -> difference to what is known to be there.
+//!
+//! Nothing here knows netlink or checks. Rules: spec/ipvs-behaviour.md, spec/checkers.md §3-§5.
+
+pub mod difference; // desired against known -> the commands, in stock's order
+pub mod label; // how logs, scripts and dumps name virtual and real servers
+pub mod matching; // reload: which real server and checker is which
+pub mod service; // a virtual server's identity -> the kernel's services
+pub mod table; // services and destinations, as wanted and as known
+pub mod virtual_server; // alive, quorum, sorry server: the state machine of one virtual server

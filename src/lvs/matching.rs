@@ -1,0 +1,97 @@
+//! Which real server and which checker of the new configuration is which of the old one (spec/ipvs-behaviour.md §7).
+//!
+//! Stock calls a checker another one when any of its connection options changed, and so revives a server that is
+//! down. Here a checker whose options changed is still the same checker, as long as its type is: it keeps its result
+//! until it has run.
+
+use std::mem::discriminant;
+
+use crate::config::model::{CheckKind, Checker, VirtualServer};
+
+/// Where a real server of the new configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Index of the old real server with the same address and port.
+    pub real_server: Option<usize>,
+    /// Per new checker the index of the old one.
+    pub checkers: Vec<Option<usize>>,
+}
+
+/// Is it one virtual server before and after: by family, protocol, address and port, by family and mark, or by group
+/// name and ordinal?
+pub fn same_virtual_server(old: &VirtualServer, new: &VirtualServer) -> bool {
+    use crate::config::model::Service;
+    old.service == new.service
+        && match old.service {
+            Service::Address { .. } => old.protocol == new.protocol,
+            Service::Fwmark(_) => old.family == new.family,
+            Service::Group { .. } => true,
+        }
+}
+
+/// One entry per real server of `new`.
+pub fn origins(old: &VirtualServer, new: &VirtualServer) -> Vec<Origin> {
+    let by_address: std::collections::HashMap<_, usize> =
+        old.real_servers.iter().enumerate().map(|(index, rs)| ((rs.address, rs.port), index)).collect();
+    new.real_servers
+        .iter()
+        .map(|rs| {
+            let real_server = by_address.get(&(rs.address, rs.port)).copied();
+            let checkers = match real_server {
+                Some(index) => pair(&old.real_servers[index].checkers, &rs.checkers),
+                None => vec![None; rs.checkers.len()],
+            };
+            Origin { real_server, checkers }
+        })
+        .collect()
+}
+
+/// Equal checkers first, wherever they stand; then those of the same type in file order.
+fn pair(old: &[Checker], new: &[Checker]) -> Vec<Option<usize>> {
+    let mut free = vec![true; old.len()];
+    let mut pairs = vec![None; new.len()];
+    let rounds: [fn(&CheckKind, &CheckKind) -> bool; 2] = [|a, b| a == b, same_type];
+    for same in rounds {
+        for (pair, checker) in pairs.iter_mut().zip(new) {
+            if pair.is_none() {
+                *pair = (0..old.len()).find(|&i| free[i] && same(&old[i].kind, &checker.kind));
+                if let Some(index) = *pair {
+                    free[index] = false;
+                }
+            }
+        }
+    }
+    pairs
+}
+
+/// TCP and TCP, HTTP and HTTP, SSL and SSL.
+fn same_type(old: &CheckKind, new: &CheckKind) -> bool {
+    match (old, new) {
+        (CheckKind::Http(old), CheckKind::Http(new)) => old.tls == new.tls,
+        _ => discriminant(old) == discriminant(new),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lvs::virtual_server::tests::{tcp_check, virtual_server};
+
+    #[test]
+    fn a_real_server_is_known_by_address_and_port_wherever_it_stands() {
+        let old = virtual_server(3);
+        let mut new = old.clone();
+        new.real_servers.swap(0, 2);
+        new.real_servers[1].port = 9999;
+        let found: Vec<_> = origins(&old, &new).iter().map(|o| o.real_server).collect();
+        assert_eq!(found, [Some(2), None, Some(0)]);
+    }
+
+    #[test]
+    fn an_equal_checker_is_preferred_to_one_of_the_same_type() {
+        let old = [tcp_check(1), tcp_check(2)];
+        assert_eq!(pair(&old, &[tcp_check(2), tcp_check(3)]), [Some(1), Some(0)]);
+        assert_eq!(pair(&old, &[tcp_check(3)]), [Some(0)]);
+        assert_eq!(pair(&old[..1], &[tcp_check(3), tcp_check(4)]), [Some(0), None]);
+    }
+}

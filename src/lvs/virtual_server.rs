@@ -1,0 +1,724 @@
+//! The health of one virtual server: which real servers are alive, whether there is a quorum, who is in the pool.
+//!
+//! Pure. Results of checks go in, [`Action`]s come out; which IPVS commands an [`Action::Apply`] means is
+//! [`super::difference`]'s business: this file says only what is wanted ([`VirtualServerHealth::pool`]).
+//! spec/checkers.md §3-§5, spec/ipvs-behaviour.md §3-§7.
+//!
+//! Contract: actions are carried out in order. After [`Action::Apply`] the core waits for [`Event::Applied`] or
+//! [`Event::Refused`]; other events that come before it are kept and handled after it. Indices are those of the
+//! configuration; unknown ones are ignored.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::model::{Command, VirtualServer};
+use crate::lvs::label;
+use crate::lvs::matching::{Origin, origins};
+use crate::lvs::table::{DestinationSettings, Pool, ServiceKey, ServiceSettings, Wanted, WantedServer};
+
+/// Largest weight the kernel takes and the quorum counts.
+const MAX_WEIGHT: i64 = 2_147_483_647;
+
+/// What happened to a virtual server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The schedule: a checker went from up to down.
+    CheckerDown {
+        /// Index of the real server.
+        real_server: usize,
+        /// Index of its checker.
+        checker: usize,
+    },
+    /// The schedule: a checker went from down to up.
+    CheckerUp {
+        /// Index of the real server.
+        real_server: usize,
+        /// Index of its checker.
+        checker: usize,
+    },
+    /// The schedule: a checker that started as failed has now really failed.
+    StillDown {
+        /// Index of the real server.
+        real_server: usize,
+    },
+    /// A dynamic check: what it adds to the configured weight now.
+    Contribution {
+        /// Index of the real server.
+        real_server: usize,
+        /// Index of its checker.
+        checker: usize,
+        /// Added to the weight, 0 for none.
+        weight: i64,
+    },
+    /// The driver: what the last [`Action::Apply`] wanted is in the kernel.
+    Applied,
+    /// The driver: the kernel refused a command of the last [`Action::Apply`].
+    Refused,
+}
+
+/// What the driver has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Log this line.
+    Log(String),
+    /// Make the kernel's table as [`VirtualServerHealth::pool`] wants it, then answer.
+    Apply(Scope),
+    /// Run this notify script, after earlier ones of the same receiver.
+    Notify {
+        /// `RS <rs> <vs>` or `VS <vs>`.
+        receiver: String,
+        /// With its final arguments.
+        command: Command,
+    },
+    /// The kernel refused what a checker's result asked for, so its result does not count: the schedule must report
+    /// it again.
+    Undo {
+        /// Index of the real server.
+        real_server: usize,
+        /// Index of its checker.
+        checker: usize,
+    },
+    /// Something that [`VirtualServerHealth::state`] holds has changed.
+    StateChanged,
+}
+
+/// How much of the pool an [`Action::Apply`] concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    Whole,
+    /// One real server; only what the kernel says about this one makes the answer [`Event::Refused`].
+    RealServer(usize),
+}
+
+/// What a successor needs to know (version 1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Is there a quorum?
+    pub quorum_up: bool,
+    /// Per real server, in the order of the configuration.
+    pub real_servers: Vec<RealServerState>,
+}
+
+/// One real server's part of [`State`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RealServerState {
+    /// Per checker: has it failed?
+    pub failed: Vec<bool>,
+    /// Per checker: what it adds to the weight.
+    pub contributions: Vec<i64>,
+    /// Was `notify_down` run for a start as failed?
+    pub told_down: bool,
+}
+
+impl RealServerState {
+    fn alive(&self) -> bool {
+        !self.failed.contains(&true)
+    }
+}
+
+/// For reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Is there a quorum?
+    pub quorum_up: bool,
+    /// Is the sorry server in service?
+    pub sorry_active: bool,
+    /// In the order of the configuration.
+    pub real_servers: Vec<RealServerSnapshot>,
+}
+
+/// One real server of a [`Snapshot`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RealServerSnapshot {
+    /// No checker has failed.
+    pub alive: bool,
+    /// It is wanted in the kernel's table (perhaps with weight 0).
+    pub set: bool,
+    /// How many checkers have failed.
+    pub failed_checkers: usize,
+    /// Configured weight and contributions, not clamped.
+    pub effective_weight: i64,
+    /// Per checker: what it adds to the weight.
+    pub contributions: Vec<i64>,
+}
+
+/// The state machine of one virtual server.
+#[derive(Debug, Clone)]
+pub struct VirtualServerHealth {
+    config: Arc<VirtualServer>,
+    label: String,
+    state: State,
+    waiting: Option<Waiting>,
+    queue: VecDeque<Event>,
+}
+
+/// What the answer to the last [`Action::Apply`] is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Waiting {
+    /// A real server went down or up because of this checker.
+    Transition { real_server: usize, checker: usize },
+    /// A weight changed.
+    Weight,
+    /// Start, reload, quorum: goes on whatever the answer is. These notifiers follow.
+    Rest(Vec<Action>),
+}
+
+/// Why the quorum is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// A new virtual server.
+    Start,
+    /// A new configuration of a known one.
+    Reload(Sorry),
+    /// A change in operation.
+    Running,
+}
+
+/// What a reload did to the sorry server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sorry {
+    Same,
+    Changed,
+}
+
+impl VirtualServerHealth {
+    /// A virtual server at start: non-alpha real servers count as alive before any check has run.
+    /// `init_notifies` is the global `rs_init_notifies`.
+    pub fn start(config: Arc<VirtualServer>, init_notifies: bool, out: &mut Vec<Action>) -> Self {
+        let real_servers = config.real_servers.iter().map(fresh).collect();
+        let state = State { quorum_up: false, real_servers };
+        let mut health = Self::resume(config, state);
+        let mut notifiers = Vec::new();
+        if init_notifies {
+            for index in 0..health.config.real_servers.len() {
+                if health.state.real_servers[index].alive() {
+                    health.notify_real_server(index, Direction::Up, &mut notifiers);
+                }
+            }
+        }
+        health.evaluate(Occasion::Start, out, &mut notifiers);
+        health.apply(Scope::Whole, Waiting::Rest(notifiers), out);
+        out.push(Action::StateChanged);
+        health
+    }
+
+    /// The successor of a process that died: nothing is notified or logged. The driver compares the kernel's table
+    /// with [`Self::pool`] on its own.
+    pub fn resume(config: Arc<VirtualServer>, mut state: State) -> Self {
+        let label = label::virtual_server(&config);
+        state.real_servers.truncate(config.real_servers.len());
+        for (index, rs) in config.real_servers.iter().enumerate() {
+            match state.real_servers.get_mut(index) {
+                None => state.real_servers.push(fresh(rs)),
+                Some(known) => {
+                    known.failed.resize(rs.checkers.len(), false);
+                    known.contributions.resize(rs.checkers.len(), 0);
+                }
+            }
+        }
+        Self { config, label, state, waiting: None, queue: VecDeque::new() }
+    }
+
+    /// Takes one event.
+    pub fn handle(&mut self, event: Event, out: &mut Vec<Action>) {
+        match (event, self.waiting.is_some()) {
+            (Event::Applied | Event::Refused, false) => {}
+            (Event::Applied, true) => self.answered(true, out),
+            (Event::Refused, true) => self.answered(false, out),
+            (_, true) => self.queue.push_back(event),
+            (_, false) => self.now(event, out),
+        }
+        while self.waiting.is_none() {
+            let Some(event) = self.queue.pop_front() else { break };
+            self.now(event, out);
+        }
+    }
+
+    /// Takes over a new configuration of the same virtual server, and says which real server and checker became which.
+    /// The driver calls it only when no [`Action::Apply`] is open. An [`Action::Apply`] of the whole follows.
+    pub fn reconfigure(&mut self, config: Arc<VirtualServer>, out: &mut Vec<Action>) -> Vec<Origin> {
+        self.waiting = None;
+        self.queue.clear();
+        let origins = origins(&self.config, &config);
+        let mut notifiers = Vec::new();
+
+        let mut kept = vec![false; self.config.real_servers.len()];
+        for index in origins.iter().filter_map(|origin| origin.real_server) {
+            kept[index] = true;
+        }
+        for index in (0..kept.len()).filter(|index| !kept[*index]) {
+            out.push(Action::Log(format!(
+                "Removing service {} from VS {}",
+                self.real_server_label(index),
+                self.label
+            )));
+            if self.state.real_servers[index].alive() {
+                self.notify_real_server(index, Direction::Down, &mut notifiers);
+            }
+        }
+
+        let old_sorry = self.config.sorry_server.clone();
+        let old_sorry_label = self.sorry_label();
+        let was_active = self.sorry_active();
+        let old = std::mem::replace(&mut self.config, config);
+        let old_state = std::mem::take(&mut self.state.real_servers);
+        for (origin, rs) in origins.iter().zip(&self.config.real_servers) {
+            self.state.real_servers.push(match origin.real_server {
+                None => fresh(rs),
+                Some(index) => carried(&old_state[index], origin, rs),
+            });
+        }
+        for (index, origin) in origins.iter().enumerate() {
+            let Some(before) = origin.real_server else { continue };
+            let (from, to) = (old.real_servers[before].weight, self.config.real_servers[index].weight);
+            if from != to {
+                self.log_weight(index, i64::from(from), i64::from(to), out);
+            }
+        }
+
+        let same_sorry = match (&old_sorry, &self.config.sorry_server) {
+            (Some(old), Some(new)) => (old.address, old.port) == (new.address, new.port),
+            (None, None) => true,
+            _ => false,
+        };
+        if was_active && !same_sorry && old_sorry.is_some() {
+            out.push(Action::Log(format!("Removing sorry server {old_sorry_label} from VS {}", self.label)));
+        }
+        let sorry = if same_sorry { Sorry::Same } else { Sorry::Changed };
+        self.evaluate(Occasion::Reload(sorry), out, &mut notifiers);
+        self.apply(Scope::Whole, Waiting::Rest(notifiers), out);
+        out.push(Action::StateChanged);
+        origins
+    }
+
+    /// The virtual server is no longer configured: its down notifiers run. The driver removes its services.
+    pub fn remove(&mut self, out: &mut Vec<Action>) {
+        out.push(Action::Log(format!("Removing Virtual Server {}", self.label)));
+        for index in 0..self.config.real_servers.len() {
+            out.push(Action::Log(format!(
+                "Removing service {} from VS {}",
+                self.real_server_label(index),
+                self.label
+            )));
+        }
+        self.notify_end(out);
+    }
+
+    /// The daemon stops: down notifiers run only with `omega`. The driver removes the services, or not.
+    pub fn stop(&mut self, out: &mut Vec<Action>) {
+        for (index, rs) in self.config.real_servers.iter().enumerate() {
+            let inhibited = rs.inhibit_on_failure && !self.state.real_servers[index].alive();
+            out.push(Action::Log(format!(
+                "Shutting down service {}{} from VS {}",
+                self.real_server_label(index),
+                if inhibited { " (inhibited)" } else { "" },
+                self.label
+            )));
+        }
+        if self.config.omega {
+            self.notify_end(out);
+        }
+    }
+
+    /// Who should be in the kernel's table, in these services.
+    pub fn pool(&self, services: Arc<[(ServiceKey, ServiceSettings)]>) -> Pool {
+        let real_servers = (0..self.config.real_servers.len()).map(|i| self.wanted(i)).collect();
+        Pool { services, real_servers, sorry_server: self.wanted_sorry_server() }
+    }
+
+    /// The part of [`Self::pool`] that one real server is; none if there is no such.
+    pub fn pool_of(&self, index: usize, services: Arc<[(ServiceKey, ServiceSettings)]>) -> Pool {
+        let real_servers =
+            if index < self.config.real_servers.len() { vec![self.wanted(index)] } else { Vec::new() };
+        Pool { services, real_servers, sorry_server: None }
+    }
+
+    /// For a successor.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The configuration it works by.
+    pub fn config(&self) -> &Arc<VirtualServer> {
+        &self.config
+    }
+
+    /// How logs name it.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// How logs name one of its real servers.
+    pub fn real_server_label(&self, index: usize) -> String {
+        let rs = &self.config.real_servers[index];
+        label::real_server(self.config.protocol, rs.address, rs.port)
+    }
+
+    /// For reports.
+    pub fn snapshot(&self) -> Snapshot {
+        let real_servers = self
+            .state
+            .real_servers
+            .iter()
+            .enumerate()
+            .map(|(index, rs)| RealServerSnapshot {
+                alive: rs.alive(),
+                set: self.wanted(index).settings.is_some(),
+                failed_checkers: rs.failed.iter().filter(|failed| **failed).count(),
+                effective_weight: self.effective_weight(index),
+                contributions: rs.contributions.clone(),
+            })
+            .collect();
+        Snapshot { quorum_up: self.state.quorum_up, sorry_active: self.sorry_active(), real_servers }
+    }
+
+    /// An event while nothing is open.
+    fn now(&mut self, event: Event, out: &mut Vec<Action>) {
+        match event {
+            Event::CheckerDown { real_server, checker } => {
+                let Some(rs) = self.state.real_servers.get_mut(real_server) else { return };
+                let was_alive = rs.alive();
+                let Some(failed) = rs.failed.get_mut(checker) else { return };
+                if std::mem::replace(failed, true) {
+                    return;
+                }
+                if was_alive {
+                    self.log_transition(real_server, Direction::Down, out);
+                    let waiting = Waiting::Transition { real_server, checker };
+                    self.apply(Scope::RealServer(real_server), waiting, out);
+                } else {
+                    out.push(Action::StateChanged);
+                }
+            }
+            Event::CheckerUp { real_server, checker } => {
+                let Some(rs) = self.state.real_servers.get_mut(real_server) else { return };
+                let Some(failed) = rs.failed.get_mut(checker) else { return };
+                if !std::mem::replace(failed, false) {
+                    return;
+                }
+                if rs.alive() {
+                    self.log_transition(real_server, Direction::Up, out);
+                    let waiting = Waiting::Transition { real_server, checker };
+                    self.apply(Scope::RealServer(real_server), waiting, out);
+                } else {
+                    out.push(Action::StateChanged);
+                }
+            }
+            Event::StillDown { real_server } => {
+                let Some(rs) = self.state.real_servers.get_mut(real_server) else { return };
+                if !rs.alive() && !std::mem::replace(&mut rs.told_down, true) {
+                    self.notify_real_server(real_server, Direction::Down, out);
+                    out.push(Action::StateChanged);
+                }
+            }
+            Event::Contribution { real_server, checker, weight } => {
+                let Some(rs) = self.state.real_servers.get(real_server) else { return };
+                if checker >= rs.contributions.len() {
+                    return;
+                }
+                let before = self.effective_weight(real_server);
+                self.state.real_servers[real_server].contributions[checker] = weight;
+                let after = self.effective_weight(real_server);
+                if before != after {
+                    self.log_weight(real_server, before, after, out);
+                    out.push(Action::StateChanged);
+                }
+                if clamped(before) != clamped(after) {
+                    self.apply(Scope::RealServer(real_server), Waiting::Weight, out);
+                }
+            }
+            Event::Applied | Event::Refused => {}
+        }
+    }
+
+    /// The answer to the open [`Action::Apply`].
+    fn answered(&mut self, applied: bool, out: &mut Vec<Action>) {
+        match self.waiting.take() {
+            Some(Waiting::Transition { real_server, .. }) if applied => {
+                let alive = self.state.real_servers[real_server].alive();
+                let direction = if alive { Direction::Up } else { Direction::Down };
+                self.state.real_servers[real_server].told_down = !alive;
+                self.notify_real_server(real_server, direction, out);
+                out.push(Action::StateChanged);
+                self.evaluate_and_apply(out);
+            }
+            Some(Waiting::Transition { real_server, checker }) => {
+                let failed = &mut self.state.real_servers[real_server].failed[checker];
+                *failed = !*failed;
+                out.push(Action::Undo { real_server, checker });
+            }
+            Some(Waiting::Weight) => self.evaluate_and_apply(out),
+            Some(Waiting::Rest(notifiers)) => out.extend(notifiers),
+            None => {}
+        }
+    }
+
+    fn apply(&mut self, scope: Scope, waiting: Waiting, out: &mut Vec<Action>) {
+        self.waiting = Some(waiting);
+        out.push(Action::Apply(scope));
+    }
+
+    /// In operation: the quorum decides who is in the pool only when there is a sorry server.
+    fn evaluate_and_apply(&mut self, out: &mut Vec<Action>) {
+        let mut notifiers = Vec::new();
+        if !self.evaluate(Occasion::Running, out, &mut notifiers) {
+            return;
+        }
+        out.push(Action::StateChanged);
+        if self.config.sorry_server.is_some() {
+            self.apply(Scope::Whole, Waiting::Rest(notifiers), out);
+        } else {
+            out.append(&mut notifiers);
+        }
+    }
+
+    /// Looks at the quorum; true if its state changed or the sorry server comes into service.
+    fn evaluate(&mut self, occasion: Occasion, out: &mut Vec<Action>, notifiers: &mut Vec<Action>) -> bool {
+        let sum = self.sum();
+        let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
+        let lose_below = i64::from(quorum) - i64::from(hysteresis);
+        if !self.state.quorum_up && sum >= self.gain_at() {
+            out.push(Action::Log(format!(
+                "Gained quorum {quorum}+{hysteresis}={} <= {sum} for VS {}",
+                self.gain_at(),
+                self.label
+            )));
+            let was_active = matches!(occasion, Occasion::Running | Occasion::Reload(Sorry::Same));
+            if self.config.sorry_server.is_some() && was_active {
+                self.log_sorry(Direction::Down, out);
+                out.push(Action::Log(format!("Adding alive servers to the pool for VS {}", self.label)));
+            }
+            self.state.quorum_up = true;
+            self.notify_quorum(Direction::Up, notifiers);
+            return true;
+        }
+        let lost = self.state.quorum_up && (sum == 0 || sum < lose_below);
+        let sorry = self.config.sorry_server.is_some();
+        let new_sorry = matches!(occasion, Occasion::Start | Occasion::Reload(Sorry::Changed));
+        let begins_down = !self.state.quorum_up && new_sorry && sorry;
+        if lost || begins_down {
+            let what = match occasion {
+                Occasion::Running => "Lost quorum",
+                Occasion::Start | Occasion::Reload(_) => "Starting with quorum down",
+            };
+            out.push(Action::Log(format!(
+                "{what} {quorum}-{hysteresis}={lose_below} > {sum} for VS {}",
+                self.label
+            )));
+            if sorry {
+                self.log_sorry(Direction::Up, out);
+                if lost {
+                    out.push(Action::Log(format!(
+                        "Removing alive servers from the pool for VS {}",
+                        self.label
+                    )));
+                }
+            }
+            self.state.quorum_up = false;
+            self.notify_quorum(Direction::Down, notifiers);
+            return true;
+        }
+        false
+    }
+
+    /// The weight that is alive.
+    fn sum(&self) -> i64 {
+        (0..self.state.real_servers.len())
+            .filter(|index| self.state.real_servers[*index].alive())
+            .map(|index| i64::from(clamped(self.effective_weight(index))))
+            .sum()
+    }
+
+    fn gain_at(&self) -> i64 {
+        i64::from(self.config.quorum) + i64::from(self.config.hysteresis)
+    }
+
+    fn effective_weight(&self, index: usize) -> i64 {
+        let contributions = &self.state.real_servers[index].contributions;
+        contributions
+            .iter()
+            .fold(i64::from(self.config.real_servers[index].weight), |sum, it| sum.saturating_add(*it))
+    }
+
+    fn sorry_active(&self) -> bool {
+        !self.state.quorum_up && self.config.sorry_server.is_some()
+    }
+
+    /// The real server that the sorry server is, too.
+    fn sorry_is(&self, index: usize) -> bool {
+        let rs = &self.config.real_servers[index];
+        self.config
+            .sorry_server
+            .as_ref()
+            .is_some_and(|sorry| (sorry.address, sorry.port) == (rs.address, rs.port))
+    }
+
+    fn wanted(&self, index: usize) -> Wanted {
+        let rs = &self.config.real_servers[index];
+        let in_service = self.state.real_servers[index].alive() && !self.sorry_active();
+        let weight = if self.sorry_active() && self.sorry_is(index) {
+            Some(1)
+        } else if in_service {
+            Some(clamped(self.effective_weight(index)))
+        } else {
+            rs.inhibit_on_failure.then_some(0)
+        };
+        Wanted {
+            real_server: WantedServer {
+                address: rs.address,
+                port: rs.port,
+                own_port: rs.method == crate::config::model::ForwardingMethod::Nat,
+            },
+            settings: weight.map(|weight| DestinationSettings {
+                method: Some(rs.method),
+                weight,
+                upper_threshold: rs.upper_threshold,
+                lower_threshold: rs.lower_threshold,
+            }),
+        }
+    }
+
+    fn wanted_sorry_server(&self) -> Option<Wanted> {
+        let sorry = self.config.sorry_server.as_ref()?;
+        if (0..self.config.real_servers.len()).any(|index| self.sorry_is(index)) {
+            return None;
+        }
+        let weight = if self.sorry_active() { Some(1) } else { sorry.inhibit.then_some(0) };
+        Some(Wanted {
+            real_server: WantedServer {
+                address: sorry.address,
+                port: sorry.port,
+                own_port: sorry.method == crate::config::model::ForwardingMethod::Nat,
+            },
+            settings: weight.map(|weight| DestinationSettings {
+                method: Some(sorry.method),
+                weight,
+                upper_threshold: 0,
+                lower_threshold: 0,
+            }),
+        })
+    }
+
+    fn sorry_label(&self) -> String {
+        self.config.sorry_server.as_ref().map_or_else(String::new, |sorry| {
+            label::real_server(self.config.protocol, sorry.address, sorry.port)
+        })
+    }
+
+    fn log_transition(&self, index: usize, direction: Direction, out: &mut Vec<Action>) {
+        let (rs, vs) = (self.real_server_label(index), &self.label);
+        let inhibit = self.config.real_servers[index].inhibit_on_failure;
+        out.push(Action::Log(match (direction, inhibit) {
+            (Direction::Up, false) => format!("Adding service {rs} to VS {vs}"),
+            (Direction::Down, false) => format!("Removing service {rs} from VS {vs}"),
+            (Direction::Up, true) => format!("Enabling service {rs} of VS {vs}"),
+            (Direction::Down, true) => format!("Disabling service {rs} of VS {vs}"),
+        }));
+    }
+
+    fn log_sorry(&self, direction: Direction, out: &mut Vec<Action>) {
+        let inhibit = self.config.sorry_server.as_ref().is_some_and(|sorry| sorry.inhibit);
+        let (verb, joint) = match (direction, inhibit) {
+            (Direction::Up, false) => ("Adding", "to"),
+            (Direction::Up, true) => ("Enabling", "to"),
+            (Direction::Down, false) => ("Removing", "from"),
+            (Direction::Down, true) => ("Disabling", "from"),
+        };
+        let (sorry, vs) = (self.sorry_label(), &self.label);
+        out.push(Action::Log(format!("{verb} sorry server {sorry} {joint} VS {vs}")));
+    }
+
+    fn log_weight(&self, index: usize, from: i64, to: i64, out: &mut Vec<Action>) {
+        let active = if self.state.real_servers[index].alive() { "active" } else { "inactive" };
+        let (rs, vs) = (self.real_server_label(index), &self.label);
+        out.push(Action::Log(format!(
+            "Changing weight from {from} to {to} for {active} service {rs} of VS {vs}"
+        )));
+    }
+
+    fn notify_real_server(&self, index: usize, direction: Direction, out: &mut Vec<Action>) {
+        let rs = &self.config.real_servers[index];
+        let command = match direction {
+            Direction::Up => &rs.notify_up,
+            Direction::Down => &rs.notify_down,
+        };
+        if let Some(command) = command {
+            out.push(Action::Notify {
+                receiver: format!("RS {} {}", self.real_server_label(index), self.label),
+                command: command.clone(),
+            });
+        }
+    }
+
+    fn notify_quorum(&self, direction: Direction, out: &mut Vec<Action>) {
+        let command = match direction {
+            Direction::Up => &self.config.quorum_up,
+            Direction::Down => &self.config.quorum_down,
+        };
+        if let Some(command) = command {
+            out.push(Action::Notify { receiver: format!("VS {}", self.label), command: command.clone() });
+        }
+    }
+
+    /// `notify_down` of everyone alive, `quorum_down` if there was a quorum.
+    fn notify_end(&self, out: &mut Vec<Action>) {
+        for index in 0..self.config.real_servers.len() {
+            if self.state.real_servers[index].alive() {
+                self.notify_real_server(index, Direction::Down, out);
+            }
+        }
+        if self.state.quorum_up {
+            self.notify_quorum(Direction::Down, out);
+        }
+    }
+}
+
+/// Into or out of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
+}
+
+/// What is sent to the kernel and counted.
+fn clamped(weight: i64) -> u32 {
+    u32::try_from(weight.clamp(0, MAX_WEIGHT)).unwrap_or(0)
+}
+
+/// A real server at start: alpha checkers count as failed.
+fn fresh(rs: &crate::config::model::RealServer) -> RealServerState {
+    RealServerState {
+        failed: rs.checkers.iter().map(|checker| checker.alpha).collect(),
+        contributions: vec![0; rs.checkers.len()],
+        told_down: false,
+    }
+}
+
+/// A real server over a reload. Checkers keep their result; new ones of a server that was down because of checkers
+/// that are gone start as failed, so that the server stays down until a check has passed (stock revives it).
+fn carried(old: &RealServerState, origin: &Origin, rs: &crate::config::model::RealServer) -> RealServerState {
+    let lost_a_failed_one = old
+        .failed
+        .iter()
+        .enumerate()
+        .any(|(index, failed)| *failed && !origin.checkers.contains(&Some(index)));
+    let failed = origin
+        .checkers
+        .iter()
+        .zip(&rs.checkers)
+        .map(|(before, checker)| match before {
+            Some(index) => old.failed[*index],
+            None => lost_a_failed_one || (checker.alpha && !old.alive()),
+        })
+        .collect();
+    let contributions =
+        origin.checkers.iter().map(|before| before.map_or(0, |index| old.contributions[index])).collect();
+    RealServerState { failed, contributions, told_down: old.told_down }
+}
+
+#[cfg(test)]
+#[path = "virtual_server_tests.rs"]
+pub(crate) mod tests;
