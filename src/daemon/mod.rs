@@ -5,3 +5,4 @@
 
 pub mod channel; // how messages between the processes travel
 pub mod ipc; // what is said between the processes
+pub mod scripts; // all scripts run here, in the parent

@@ -11,6 +11,7 @@ pub mod memfd; // sealed memory files
 pub mod monitor; // changes of interfaces and addresses, told by the kernel
 pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
 pub mod readiness; // waiting for a descriptor on the event loop
+pub mod spawn; // scripts: own group and identity, nothing inherited
 pub mod timer; // the clock of the cores, one alarm on it
 
 #[cfg(test)]
