@@ -1,67 +1,29 @@
-//! Interfaces: dump, and the facts of one.
+//! Interfaces: dump, alone or with their addresses.
 
+use std::collections::BTreeMap;
+
+use super::address;
 use super::error::Error;
 use super::netlink::{Connection, Request, attributes, string};
+use crate::config::model::InterfaceFacts;
+use crate::vrrp::{Interface, Link};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const IFLA_ADDRESS: u16 = 1;
+const IFLA_BROADCAST: u16 = 2;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
-const IFLA_LINK: u16 = 5;
+const IFLA_GROUP: u16 = 27;
 const IFLA_EXT_MASK: u16 = 29;
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const HEADER: usize = 16;
 /// Notifications of bridge ports come in this family and describe no interface.
 const AF_BRIDGE: u8 = 7;
 
-const IFF_UP: u32 = 0x1;
 const IFF_LOOPBACK: u32 = 0x8;
-const IFF_RUNNING: u32 = 0x40;
-const IFF_NOARP: u32 = 0x80;
 const IFF_MULTICAST: u32 = 0x1000;
-
-/// An interface, as the kernel knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    /// Kernel index, unique as long as it exists.
-    pub index: u32,
-    /// Name, which can change.
-    pub name: String,
-    /// `IFF_*`.
-    pub flags: u32,
-    /// Bytes.
-    pub mtu: u32,
-    /// Hardware address; 6 bytes for Ethernet, empty if there is none.
-    pub mac: Vec<u8>,
-    /// `ARPHRD_*`.
-    pub hardware: u16,
-    /// Index of the device below (VLAN, macvlan); a veth names its peer.
-    pub parent: Option<u32>,
-}
-
-impl Link {
-    /// Administratively up *and* running (stock's rule: both).
-    pub fn is_up(&self) -> bool {
-        self.flags & IFF_UP != 0 && self.flags & IFF_RUNNING != 0
-    }
-
-    /// Does it speak ARP?
-    pub fn has_arp(&self) -> bool {
-        self.flags & IFF_NOARP == 0
-    }
-
-    /// Can it send to groups?
-    pub fn has_multicast(&self) -> bool {
-        self.flags & IFF_MULTICAST != 0
-    }
-
-    /// Is it the loopback?
-    pub fn is_loopback(&self) -> bool {
-        self.flags & IFF_LOOPBACK != 0
-    }
-}
 
 /// All interfaces.
 pub fn dump(connection: &mut Connection) -> Result<Vec<Link>, Error> {
@@ -70,6 +32,37 @@ pub fn dump(connection: &mut Connection) -> Result<Vec<Link>, Error> {
     connection
         .dump(&request, |kind, body| (kind == RTM_NEWLINK).then(|| decode(body)).flatten())
         .map_err(|refusal| refusal.doing("listing interfaces"))
+}
+
+/// All interfaces with their addresses, by index.
+pub fn interfaces(connection: &mut Connection) -> Result<Vec<Interface>, Error> {
+    let mut found: BTreeMap<u32, Interface> = dump(connection)?
+        .into_iter()
+        .map(|link| (link.index, Interface { link, addresses: Vec::new() }))
+        .collect();
+    for address in address::dump(connection)? {
+        if let Some(interface) = found.get_mut(&address.index) {
+            interface.addresses.push((address.address, address.prefix));
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// The same for the validation of a configuration, by name.
+pub fn facts(interfaces: Vec<Interface>) -> BTreeMap<String, InterfaceFacts> {
+    interfaces
+        .into_iter()
+        .map(|Interface { link, addresses }| {
+            let facts = InterfaceFacts {
+                index: link.index,
+                mtu: link.mtu,
+                multicast: link.flags & IFF_MULTICAST != 0,
+                loopback: link.flags & IFF_LOOPBACK != 0,
+                addresses,
+            };
+            (link.name, facts)
+        })
+        .collect()
 }
 
 /// What a link notification says.
@@ -94,19 +87,17 @@ fn decode(body: &[u8]) -> Option<Link> {
     }
     let mut link = Link {
         index: u32::from_ne_bytes([i0, i1, i2, i3]),
-        name: String::new(),
         flags: u32::from_ne_bytes([f0, f1, f2, f3]),
-        mtu: 0,
-        mac: Vec::new(),
         hardware: u16::from_ne_bytes([t0, t1]),
-        parent: None,
+        ..Link::default()
     };
     for (kind, value) in attributes(body.get(HEADER..)?) {
         match kind {
             IFLA_IFNAME => link.name = string(value),
             IFLA_MTU => link.mtu = number(value).unwrap_or(0),
             IFLA_ADDRESS => link.mac = value.to_vec(),
-            IFLA_LINK => link.parent = number(value).filter(|index| *index != 0),
+            IFLA_BROADCAST => link.mac_broadcast = value.to_vec(),
+            IFLA_GROUP => link.group = number(value).unwrap_or(0),
             _ => {}
         }
     }
@@ -134,11 +125,15 @@ mod tests {
                 |name: &str, links: Vec<Link>| links.into_iter().find(|link| link.name == name).unwrap();
             let link = find("d0", dump(&mut netlink).unwrap());
             assert_eq!((link.mtu, link.mac.as_slice()), (1400, [2, 0, 0, 0, 0, 10].as_slice()));
-            assert!(link.has_arp() && link.has_multicast());
+            assert!(link.has_arp());
+            assert_eq!(link.mac_broadcast, [0xff; 6]);
             assert!(!link.is_up(), "the peer is down, so there is no carrier");
             run("ip link set d1 up");
             assert!(find("d0", dump(&mut netlink).unwrap()).is_up());
-            assert!(find("lo", dump(&mut netlink).unwrap()).is_loopback());
+            run("ip addr add 10.0.0.1/24 dev d0");
+            let facts = facts(interfaces(&mut netlink).unwrap());
+            assert!(facts["lo"].loopback && !facts["lo"].multicast && facts["d0"].multicast);
+            assert!(facts["d0"].addresses.contains(&("10.0.0.1".parse().unwrap(), 24)));
         });
     }
 

@@ -4,6 +4,7 @@
 //! in their errors. No protocol decision is taken here.
 
 pub mod address; // addresses on interfaces
+pub mod arp; // gratuitous ARP
 pub mod error; // what was being done, errno, the kernel's words
 pub mod fdpass; // packets between processes, with descriptors
 pub mod link; // interfaces
@@ -11,8 +12,13 @@ pub mod memfd; // sealed memory files
 pub mod monitor; // changes of interfaces and addresses, told by the kernel
 pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
 pub mod readiness; // waiting for a descriptor on the event loop
+pub mod ready_set; // many sockets behind one descriptor
+pub mod rights; // capabilities given up
+pub mod schedule; // nice, real time, CPUs, locked memory
 pub mod spawn; // scripts: own group and identity, nothing inherited
+pub mod sysctl; // interface settings
 pub mod timer; // the clock of the cores, one alarm on it
+pub mod vrrp_socket; // adverts in and out
 
 #[cfg(test)]
 mod testing; // a network namespace for a test

@@ -12,8 +12,9 @@ use nix::sys::socket::{MsgFlags, recv};
 
 use super::address::{self, Address};
 use super::error::Error;
-use super::link::{self, Link};
+use super::link;
 use super::netlink::{messages, open_socket};
+use crate::vrrp::Link;
 
 /// Multicast groups: `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR`, `RTNLGRP_IPV6_IFADDR`.
 const GROUPS: [u32; 3] = [1, 5, 9];
@@ -31,7 +32,12 @@ pub enum Event {
     /// An address appeared or changed.
     Address(Address),
     /// An address vanished.
-    AddressGone(Address),
+    AddressGone {
+        /// Which.
+        address: Address,
+        /// Port of the socket that asked for it (IPv4 only; the kernel tells 0 for IPv6).
+        port: u32,
+    },
     /// Some events were lost: dump and compare.
     Resync,
 }
@@ -91,7 +97,7 @@ pub fn decode(datagram: &[u8], events: &mut Vec<Event>) {
         let event = address::notice(message.kind, message.body)
             .map(|notice| match notice {
                 address::Notice::Added(address) => Event::Address(address),
-                address::Notice::Removed(address) => Event::AddressGone(address),
+                address::Notice::Removed(address) => Event::AddressGone { address, port: message.port },
             })
             .or_else(|| {
                 link::notice(message.kind, message.body).map(|notice| match notice {
@@ -108,6 +114,7 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
+    use crate::kernel::netlink::Connection;
     use crate::kernel::testing::{in_namespace, run, run_with_input};
 
     fn all(monitor: &mut Monitor) -> Vec<Event> {
@@ -130,7 +137,7 @@ mod tests {
                     Event::Link(link) => want == format!("link {}", link.name),
                     Event::LinkGone(link) => want == format!("gone {}", link.name),
                     Event::Address(address) => want == format!("address {address}"),
-                    Event::AddressGone(address) => want == format!("lost {address}"),
+                    Event::AddressGone { address, .. } => want == format!("lost {address}"),
                     Event::Resync => want == "resync",
                 })
             };
@@ -140,6 +147,33 @@ mod tests {
                 assert!(about(want), "{want} is missing in {events:?}");
             }
             assert!(!about("resync"));
+        });
+    }
+
+    #[test]
+    fn a_removal_names_the_socket_that_asked_for_it() {
+        in_namespace(|| {
+            let mut netlink = Connection::open(NlFamily::Route).unwrap();
+            let mut monitor = Monitor::open().unwrap();
+            run("ip addr add 10.0.0.1/32 dev lo");
+            run("ip addr add 10.0.0.2/32 dev lo");
+            let ours = address::dump(&mut netlink)
+                .unwrap()
+                .into_iter()
+                .find(|address| address.to_string() == "10.0.0.1/32")
+                .unwrap();
+            address::apply(&mut netlink, &[address::Change::Remove(ours)]).unwrap();
+            run("ip addr del 10.0.0.2/32 dev lo");
+            let by_us: Vec<_> = all(&mut monitor)
+                .into_iter()
+                .filter_map(|event| match event {
+                    Event::AddressGone { address, port } => {
+                        Some((address.to_string(), port == netlink.port().unwrap()))
+                    }
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(by_us, [("10.0.0.1/32".into(), true), ("10.0.0.2/32".into(), false)]);
         });
     }
 
@@ -156,7 +190,7 @@ mod tests {
             assert!(events.contains(&Event::Resync), "{} events, no resync", events.len());
             assert!(events.len() < 300);
             run("ip addr del 10.0.0.1/32 dev lo");
-            assert!(matches!(&all(&mut monitor)[..], [Event::AddressGone(_)]));
+            assert!(matches!(&all(&mut monitor)[..], [Event::AddressGone { .. }]));
         });
     }
 

@@ -155,6 +155,11 @@ impl Connection {
         Ok(Self { socket, sequence: 0, buffer: vec![0; DATAGRAM] })
     }
 
+    /// The port that notifications of our own changes carry.
+    pub fn port(&self) -> Result<u32, Error> {
+        self.socket.pid().doing(|| "asking for a netlink port")
+    }
+
     /// Sends all requests, in batches, and returns one answer for each. The kernel goes on after a failing one. An
     /// error is one of the socket itself, after which nothing is known about requests not yet answered.
     pub fn execute(&mut self, requests: &[Request]) -> Result<Vec<Answer>, Error> {
@@ -356,6 +361,8 @@ pub struct Message<'a> {
     pub flags: u16,
     /// Number of the request it answers; 0 for a notification.
     pub sequence: u32,
+    /// Port of the socket that asked for it; 0 is the kernel itself.
+    pub port: u32,
     /// Family header and attributes.
     pub body: &'a [u8],
 }
@@ -364,7 +371,7 @@ pub struct Message<'a> {
 pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let header = bytes.first_chunk::<HEADER>()?;
-        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
+        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, p0, p1, p2, p3] = *header;
         let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
         let body = bytes.get(HEADER..length)?;
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -372,6 +379,7 @@ pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
             kind: u16::from_ne_bytes([k0, k1]),
             flags: u16::from_ne_bytes([f0, f1]),
             sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
+            port: u32::from_ne_bytes([p0, p1, p2, p3]),
             body,
         })
     })
@@ -419,7 +427,7 @@ mod tests {
         let text = Request::new(0, &[]).attribute(NLMSGERR_ATTR_MSG, b"bad prefix\0");
         body.extend(&text.body);
         let flags = NLM_F_ACK_TLVS;
-        let refusal = verdict(&Message { kind: NLMSG_ERROR, flags, sequence: 3, body: &body });
+        let refusal = verdict(&Message { kind: NLMSG_ERROR, flags, sequence: 3, port: 0, body: &body });
         let refusal = refusal.unwrap();
         assert_eq!(refusal.to_string(), "Invalid argument (EINVAL): bad prefix");
         assert_eq!(
@@ -446,7 +454,7 @@ mod tests {
                 let _ = verdict(&message);
                 let _ = attributes(message.body).count();
             }
-            let _ = verdict(&Message { kind, flags, sequence: 0, body: &bytes });
+            let _ = verdict(&Message { kind, flags, sequence: 0, port: 0, body: &bytes });
         });
     }
 }

@@ -1,0 +1,55 @@
+//! Interface settings under `/proc/sys/net`, in the network namespace of the calling thread.
+
+use std::fs;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use super::error::{Doing, Error};
+
+/// Reads an IPv4 setting of an interface (`promote_secondaries`, `arp_ignore` …).
+pub fn read_v4(interface: &str, setting: &str) -> Result<String, Error> {
+    let path = path(interface, setting)?;
+    fs::read_to_string(&path)
+        .map(|text| text.trim_end().to_owned())
+        .doing(|| format!("reading {}", path.display()))
+}
+
+/// Writes an IPv4 setting of an interface.
+pub fn write_v4(interface: &str, setting: &str, value: &str) -> Result<(), Error> {
+    let path = path(interface, setting)?;
+    fs::write(&path, value).doing(|| format!("writing {value} to {}", path.display()))
+}
+
+fn path(interface: &str, setting: &str) -> Result<PathBuf, Error> {
+    // The kernel allows neither in an interface's name; a configuration might try.
+    if interface.contains('/') || matches!(interface, "" | "." | "..") {
+        return Err(Error::new(format!("setting {setting} of '{interface}'"), Errno::EINVAL));
+    }
+    Ok(["/proc/sys/net/ipv4/conf", interface, setting].iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::testing::{in_namespace, run};
+
+    #[test]
+    fn a_setting_is_written_and_read_back_in_the_namespace() {
+        in_namespace(|| {
+            run("ip link add a.b type veth peer name c");
+            for value in ["1", "0"] {
+                write_v4("a.b", "promote_secondaries", value).unwrap();
+                assert_eq!(read_v4("a.b", "promote_secondaries").unwrap(), value);
+            }
+            assert_eq!(read_v4("nosuch", "promote_secondaries").unwrap_err().errno, Errno::ENOENT);
+        });
+    }
+
+    #[test]
+    fn a_name_that_leaves_the_directory_is_refused() {
+        for name in ["..", "../all", "", "."] {
+            assert_eq!(write_v4(name, "forwarding", "1").unwrap_err().errno, Errno::EINVAL);
+        }
+    }
+}
