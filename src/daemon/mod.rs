@@ -4,5 +4,10 @@
 //! [`ipc::ROLE_VARIABLE`] tells it which role it plays and which descriptor is its channel.
 
 pub mod channel; // how messages between the processes travel
+pub mod child; // what every child has in common
+pub mod exit; // the exit codes, listed once
 pub mod ipc; // what is said between the processes
+pub mod log; // stock's log lines
+pub mod options; // what the command line asked for
 pub mod scripts; // all scripts run here, in the parent
+pub mod signals; // signals as requests

@@ -5,18 +5,21 @@
 
 pub mod address; // addresses on interfaces
 pub mod arp; // gratuitous ARP
+pub mod calendar; // wall-clock time in the local zone
 pub mod error; // what was being done, errno, the kernel's words
 pub mod fdpass; // packets between processes, with descriptors
 pub mod link; // interfaces
 pub mod memfd; // sealed memory files
 pub mod monitor; // changes of interfaces and addresses, told by the kernel
 pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
+pub mod process; // this process: name, signals at birth, umask, limits
 pub mod readiness; // waiting for a descriptor on the event loop
 pub mod ready_set; // many sockets behind one descriptor
 pub mod rights; // capabilities given up
 pub mod schedule; // nice, real time, CPUs, locked memory
 pub mod spawn; // scripts: own group and identity, nothing inherited
 pub mod sysctl; // interface settings
+pub mod syslog; // the C library's
 pub mod timer; // the clock of the cores, one alarm on it
 pub mod vrrp_socket; // adverts in and out
 

@@ -1,0 +1,188 @@
+//! Log lines in stock's form: to the system log, and with `-n -l` to stderr. spec/daemon-behaviour.md §10.
+//!
+//! Levels: `info!` is a line stock always writes, `debug!` one it writes with `-D`, `trace!` one with `-D` twice, and
+//! `error!` the death of a child or a script that cannot be executed, the only lines of severity ALERT. `warn!` counts
+//! as `info!`: stock knows no warnings, and log filters of users count on that. One line each, in stock's words where
+//! the spec lists them.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use super::options::{Facility, LogOptions};
+use crate::kernel::calendar::WallTime;
+use crate::kernel::syslog::{self, Severity};
+
+/// Who is speaking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// `Keepalived`.
+    Parent,
+    /// `Keepalived_vrrp`.
+    Vrrp,
+    /// `Keepalived_healthcheckers`.
+    Checkers,
+    /// `Keepalived_prober`; stock has no such process.
+    Prober,
+}
+
+impl Speaker {
+    /// The syslog ident, with the instance name behind it.
+    pub fn ident(self, instance: Option<&str>) -> String {
+        let name = match self {
+            Self::Parent => "Keepalived",
+            Self::Vrrp => "Keepalived_vrrp",
+            Self::Checkers => "Keepalived_healthcheckers",
+            Self::Prober => "Keepalived_prober",
+        };
+        match instance {
+            Some(instance) => format!("{name}_{instance}"),
+            None => name.to_owned(),
+        }
+    }
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// Not to stderr.
+    Off,
+    /// To stderr, each with its time: `-n -l`.
+    Stamped,
+    /// To stderr, bare: what `-t` and errors of the command line look like.
+    Bare,
+}
+
+/// Starts logging for this process; later calls do nothing.
+pub fn start(speaker: Speaker, instance: Option<&str>, options: LogOptions, console: Console) {
+    if !options.no_syslog {
+        let facility = match options.facility {
+            Facility::Daemon => libc::LOG_DAEMON,
+            Facility::User => libc::LOG_USER,
+            // LOG_LOCAL0 to LOG_LOCAL7 are consecutive, 8 apart.
+            Facility::Local(number) => libc::LOG_LOCAL0 + (i32::from(number) << 3),
+        };
+        syslog::open(&speaker.ident(instance), facility, options.console && console == Console::Off);
+    }
+    let level = match options.detail {
+        0 => LevelFilter::INFO,
+        1 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let lines = Lines { level, console, syslog: !options.no_syslog };
+    // Only a second call fails, and its settings are the first one's.
+    let _ = tracing::subscriber::set_global_default(lines);
+    // A daemon has no stderr: its last words belong in the log.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a bug in keepalived-rs: {panic}")));
+}
+
+/// Set while a process daemonizes: stderr then belongs to nobody.
+static DETACHED: AtomicBool = AtomicBool::new(false);
+
+/// No more lines to stderr.
+pub fn detach() {
+    DETACHED.store(true, Ordering::Relaxed);
+}
+
+struct Lines {
+    level: LevelFilter,
+    console: Console,
+    syslog: bool,
+}
+
+impl Lines {
+    fn write(&self, severity: Severity, text: &str) {
+        if self.syslog {
+            syslog::write(severity, text);
+        }
+        if DETACHED.load(Ordering::Relaxed) {
+            return;
+        }
+        let line = match self.console {
+            Console::Off => return,
+            Console::Stamped => format!("{}: {text}\n", WallTime::now().text()),
+            Console::Bare => format!("{text}\n"),
+        };
+        // Nobody can be told that stderr is gone.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Only our own: the libraries below have no lines an operator would know.
+        metadata.is_event()
+            && metadata.target().starts_with("keepalived_rs")
+            && *metadata.level() <= self.level
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        let severity =
+            if *event.metadata().level() == Level::ERROR { Severity::Alert } else { Severity::Info };
+        for line in text.0.lines() {
+            self.write(severity, &printable(line));
+        }
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// The message, and behind it any other field as `name=value`.
+#[derive(Default)]
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string cannot fail.
+        let _ = if field.name() == "message" {
+            write!(self.0, "{value:?}")
+        } else {
+            write!(self.0, " {}={value:?}", field.name())
+        };
+    }
+}
+
+/// A line without anything that could move a terminal's cursor or forge a second line: names and texts in it come from
+/// files and the network.
+fn printable(line: &str) -> std::borrow::Cow<'_, str> {
+    let bad = |c: char| c.is_control() && c != '\t';
+    if !line.contains(bad) {
+        return line.into();
+    }
+    line.chars().map(|c| if bad(c) { '?' } else { c }).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idents_are_stocks() {
+        assert_eq!(Speaker::Vrrp.ident(None), "Keepalived_vrrp");
+        assert_eq!(Speaker::Checkers.ident(Some("i1")), "Keepalived_healthcheckers_i1");
+    }
+
+    #[test]
+    fn text_from_outside_cannot_move_the_cursor() {
+        assert_eq!(printable("(VI_1) Entering MASTER STATE"), "(VI_1) Entering MASTER STATE");
+        assert_eq!(printable("a\u{1b}[2Jb\tc\r"), "a?[2Jb\tc?");
+    }
+}
