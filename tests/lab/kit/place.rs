@@ -1,0 +1,82 @@
+//! Where things lie: the programs under test, the unpacked Debian programs, and each case's own directory.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::wait::Outcome;
+
+/// cargo's target directory: this program lies in `target/PROFILE/{deps,examples}/`.
+pub(crate) fn target() -> PathBuf {
+    let program = env::current_exe().unwrap_or_default();
+    program.ancestors().nth(3).map_or_else(|| PathBuf::from("target"), Path::to_path_buf)
+}
+
+/// What `tests/lab/fetch` fills, and where cases work.
+pub(crate) fn store() -> PathBuf {
+    target().join("lab")
+}
+
+/// Debian's keepalived, unpacked.
+pub(crate) fn stock() -> PathBuf {
+    store().join("keepalived/usr/sbin/keepalived")
+}
+
+/// The keepalived-rs that cargo built beside this program.
+pub(crate) fn ours() -> PathBuf {
+    let program = env::current_exe().unwrap_or_default();
+    program.ancestors().nth(2).unwrap_or(Path::new("target/debug")).join("keepalived-rs")
+}
+
+/// Debian's nginx, unpacked.
+pub(crate) fn nginx() -> PathBuf {
+    store().join("nginx/usr/sbin/nginx")
+}
+
+/// A tool of the system; looked for also where a plain user's path does not lead.
+pub(crate) fn tool(name: &str) -> Command {
+    let found = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.exists())
+        .unwrap_or_else(|| PathBuf::from(name));
+    let mut command = Command::new(found);
+    command.env("LC_ALL", "C.UTF-8");
+    command
+}
+
+/// Whether the tool is installed.
+pub(crate) fn has_tool(name: &str) -> bool {
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|folder| Path::new(folder).join(name).exists())
+}
+
+/// A new empty directory for one case, readable afterwards when the case failed.
+pub(crate) fn case_directory(name: &str) -> Outcome<PathBuf> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let guest = if in_guest() { "g" } else { "" };
+    let path = store().join("cases").join(format!("{}{guest}-{number}-{folder}", std::process::id()));
+    fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(path)
+}
+
+/// Whether this program runs inside the guest kernel (see `guest.rs`).
+pub(crate) fn in_guest() -> bool {
+    env::var_os("LAB_IN_GUEST").is_some()
+}
+
+/// Writes a file, saying which one when it fails.
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Outcome {
+    fs::write(path, text).map_err(|e| format!("writing {}: {e}", path.display()))
+}
+
+/// Writes an executable script.
+pub(crate) fn write_script(path: &Path, text: &str) -> Outcome {
+    use std::os::unix::fs::PermissionsExt;
+    write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .map_err(|e| format!("{}: {e}", path.display()))
+}

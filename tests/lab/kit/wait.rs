@@ -1,0 +1,78 @@
+//! Time in the lab: wall-clock nanoseconds (what the kernel stamps on packets), and waiting with a deadline.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Why a case failed, in words; helpers return it and cases pass it on with `?`.
+pub(crate) type Failure = String;
+/// What a case or a helper returns.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+/// A moment: nanoseconds since the epoch, as the kernel stamps packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stamp(pub(crate) i128);
+
+impl Stamp {
+    pub(crate) fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
+    }
+
+    /// Seconds from `earlier` to here; negative when it is the other way round.
+    #[expect(clippy::cast_precision_loss, reason = "differences of some seconds")]
+    pub(crate) fn since(self, earlier: Self) -> f64 {
+        (self.0 - earlier.0) as f64 / 1e9
+    }
+}
+
+/// Asks `condition` until it gives something, at most `limit`.
+pub(crate) fn until<T>(
+    limit: Duration,
+    what: impl Display,
+    mut condition: impl FnMut() -> Option<T>,
+) -> Outcome<T> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = condition() {
+            return Ok(found);
+        }
+        if Instant::now() >= end {
+            return Err(format!("waited {:.1} s in vain: {what}", limit.as_secs_f64()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Holds `condition` for the whole of `span`; fails at the first moment it does not hold.
+pub(crate) fn throughout(span: Duration, what: impl Display, mut condition: impl FnMut() -> bool) -> Outcome {
+    let start = Instant::now();
+    while start.elapsed() < span {
+        if !condition() {
+            return Err(format!("no longer true after {:.2} s: {what}", start.elapsed().as_secs_f64()));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Seconds as a duration.
+pub(crate) fn secs(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+/// Fails the case unless the condition holds; the rest says what was found, as in `format!`.
+macro_rules! ensure {
+    ($condition:expr, $($words:tt)+) => {
+        let holds: bool = $condition;
+        if !holds {
+            return Err(format!($($words)+));
+        }
+    };
+}
+pub(crate) use ensure;
+
+/// The value lies within `slack` (seconds) of `wanted`.
+pub(crate) fn near(what: &str, value: f64, wanted: f64, slack: f64) -> Outcome {
+    ensure!((value - wanted).abs() <= slack, "{what}: {value:.3} s, wanted {wanted:.3} s ± {slack:.3}");
+    Ok(())
+}

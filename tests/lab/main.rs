@@ -1,0 +1,31 @@
+//! The lab: black-box cases on real kernels, with stock keepalived as the other router and as the measure.
+//!
+//! `LAB_SUBJECT` and `LAB_PEER` choose the programs (`stock`, `ours` or a path); without them ours plays against stock and
+//! against itself. `LAB_REQUIRED` makes missing prerequisites a failure instead of a skip. Own options before libtest's:
+//! none; everything else is as with `cargo test` (a filter, `--exact`, `--list`, `--test-threads`).
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
+
+mod case;
+mod kit;
+mod pair;
+mod runner;
+mod vrrp_addresses;
+mod vrrp_basic;
+mod vrrp_daemon;
+mod vrrp_stock;
+mod vrrp_track;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kit::net::remember_home();
+    runner::main()
+}
+
+/// Every case, in the order they are begun.
+fn cases() -> Vec<&'static case::Case> {
+    [vrrp_basic::CASES, vrrp_track::CASES, vrrp_addresses::CASES, vrrp_daemon::CASES, vrrp_stock::CASES]
+        .into_iter()
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,187 @@
+//! From cases to a run: which programs play, what may run side by side, and the report (libtest's form, by `libtest-mimic`).
+
+use std::env;
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use crate::case::{Case, Judgement, Players, Where, play};
+use crate::cases;
+use crate::kit::daemon::Program;
+use crate::kit::place;
+
+/// Cases on the machine's kernel at a time; most of their time is waiting for protocol timers.
+const SIDE_BY_SIDE: usize = 14;
+
+/// The whole program.
+pub(crate) fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Every trial gets a thread and waits at the gate.
+    arguments.test_threads.get_or_insert(512);
+    let missing = missing();
+    if !missing.is_empty() && !arguments.list {
+        eprintln!(
+            "the lab cannot run here: {}\n(tests/lab/fetch brings what is missing)",
+            missing.join("; ")
+        );
+        if env::var_os("LAB_REQUIRED").is_some() {
+            return ExitCode::FAILURE;
+        }
+        println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; the lab was SKIPPED");
+        return ExitCode::SUCCESS;
+    }
+    let gate = Arc::new(Gate::new());
+    let mut trials = Vec::new();
+    for matchup in matchups() {
+        let (name, trial) = (matchup.name(), matchup);
+        let wanted = arguments.list || !filtered(&arguments, &name);
+        if wanted {
+            gate.expect(trial.case.place);
+        }
+        let gate = Arc::clone(&gate);
+        trials.push(Trial::ignorable_test(name.clone(), move || {
+            let place = trial.case.place;
+            gate.enter(place);
+            let judgement = play(trial.case, &name, &trial.subject, &trial.peer);
+            gate.leave(place);
+            match judgement {
+                Judgement::Passed => Ok(Completion::Completed),
+                Judgement::Ignored(reason) => Ok(Completion::ignored_with(reason)),
+                Judgement::Failed(reason) => Err(Failed::from(reason)),
+            }
+        }));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// libtest-mimic's own rule, needed before it decides.
+fn filtered(arguments: &Arguments, name: &str) -> bool {
+    arguments.is_filtered_out(&Trial::test(name, || Ok(())))
+}
+
+/// What this machine lacks.
+fn missing() -> Vec<String> {
+    let mut missing = Vec::new();
+    if !nix::unistd::geteuid().is_root() {
+        missing.push("not root".to_owned());
+    }
+    for tool in ["ip", "unshare", "setpriv", "tshark"] {
+        if !place::has_tool(tool) {
+            missing.push(format!("no {tool}"));
+        }
+    }
+    for (subject, peers) in players() {
+        for program in std::iter::once(&subject).chain(&peers) {
+            if !program.path.exists() {
+                missing.push(format!("no {}", program.path.display()));
+            }
+        }
+    }
+    missing
+}
+
+/// The subject and its peers, as the environment wants them.
+fn players() -> Vec<(Program, Vec<Program>)> {
+    let subject = env::var("LAB_SUBJECT").map_or_else(|_| Program::stock(), |name| Program::named(&name));
+    let peers = match env::var("LAB_PEER") {
+        Ok(name) => name.split(',').map(Program::named).collect(),
+        Err(_) if subject.is_stock() => vec![Program::stock()],
+        Err(_) => vec![Program::stock(), subject.clone()],
+    };
+    vec![(subject, peers)]
+}
+
+/// One case with its players.
+pub(crate) struct Matchup {
+    pub(crate) case: &'static Case,
+    pub(crate) subject: Program,
+    pub(crate) peer: Program,
+}
+
+impl Matchup {
+    /// `vrrp_case/ours+stock`, or `vrrp_case/ours` for a case with one daemon.
+    pub(crate) fn name(&self) -> String {
+        match self.case.players {
+            Players::Subject => format!("{}/{}", self.case.name, self.subject.label),
+            Players::Pair => format!("{}/{}+{}", self.case.name, self.subject.label, self.peer.label),
+        }
+    }
+}
+
+pub(crate) fn matchups() -> Vec<Matchup> {
+    let mut all = Vec::new();
+    for case in cases() {
+        for (subject, peers) in players() {
+            match case.players {
+                Players::Subject => {
+                    all.push(Matchup { case, subject: subject.clone(), peer: Program::stock() });
+                }
+                Players::Pair => {
+                    for peer in peers {
+                        all.push(Matchup { case, subject: subject.clone(), peer });
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Lets a few cases run side by side, and those that measure alone, after all others.
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    running: usize,
+    outstanding: usize,
+    alone: bool,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn expect(&self, place: Where) {
+        if place != Where::Alone {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).outstanding += 1;
+        }
+    }
+
+    fn enter(&self, place: Where) {
+        let jobs = env::var("LAB_JOBS").ok().and_then(|n| n.parse().ok()).unwrap_or(SIDE_BY_SIDE);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match place {
+                Where::Machine if state.running < jobs => {
+                    state.running += 1;
+                    return;
+                }
+                Where::Alone if state.outstanding == 0 && !state.alone => {
+                    state.alone = true;
+                    return;
+                }
+                Where::Guest | Where::Systemd => return,
+                Where::Machine | Where::Alone => {}
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn leave(&self, place: Where) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match place {
+            Where::Machine => state.running -= 1,
+            Where::Alone => state.alone = false,
+            Where::Guest | Where::Systemd => {}
+        }
+        if place != Where::Alone {
+            state.outstanding = state.outstanding.saturating_sub(1);
+        }
+        self.changed.notify_all();
+    }
+}
