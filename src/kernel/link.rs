@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::address;
+use super::address::{self, Address};
 use super::error::Error;
 use super::netlink::{Connection, Request, attributes, string};
 use crate::config::model::InterfaceFacts;
@@ -34,13 +34,13 @@ pub fn dump(connection: &mut Connection) -> Result<Vec<Link>, Error> {
         .map_err(|refusal| refusal.doing("listing interfaces"))
 }
 
-/// All interfaces with their addresses, by index.
+/// All interfaces with their usable addresses, by index.
 pub fn interfaces(connection: &mut Connection) -> Result<Vec<Interface>, Error> {
     let mut found: BTreeMap<u32, Interface> = dump(connection)?
         .into_iter()
         .map(|link| (link.index, Interface { link, addresses: Vec::new() }))
         .collect();
-    for address in address::dump(connection)? {
+    for address in address::dump(connection)?.into_iter().filter(Address::is_usable) {
         if let Some(interface) = found.get_mut(&address.index) {
             interface.addresses.push((address.address, address.prefix));
         }
