@@ -44,6 +44,25 @@ pub struct ProbeReport {
     pub outcome: Outcome,
     /// From the first system call to the outcome.
     pub took: Duration,
+    /// Oddities worth a log line that change nothing about the outcome; nearly always empty.
+    pub remarks: Vec<Remark>,
+}
+
+/// What stock logs beside the outcome, once per different value (spec/checkers.md §7).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Remark {
+    /// The body is not as long as `Content-Length` said.
+    Length {
+        /// Bytes announced.
+        announced: u64,
+        /// Bytes of body received.
+        received: u64,
+    },
+    /// The TLS stream ended without close-notify.
+    UncleanEnd {
+        /// The library's reason.
+        reason: String,
+    },
 }
 
 /// What came of one attempt.
@@ -71,14 +90,19 @@ pub enum Failure {
     ConnectRefused {
         /// errno.
         errno: i32,
+        /// Did the system call itself say so, before anything was waited for?
+        at_once: bool,
     },
     /// The request could not be sent.
     Send {
         /// errno.
         errno: i32,
     },
-    /// Silence for longer than the timeout after the request was sent.
-    ReadTimeout,
+    /// Silence for longer than the timeout after the request was sent, or no end of the stream within its limit.
+    ReadTimeout {
+        /// Had anything been received?
+        received: bool,
+    },
     /// The connection broke while reading.
     Read {
         /// errno.
@@ -86,8 +110,15 @@ pub enum Failure {
     },
     /// Nothing usable came: an empty reply, a header too long or never finished.
     NoData,
-    /// The TLS handshake or the stream after it failed.
+    /// The TLS handshake failed.
     Tls {
+        /// The library's reason.
+        reason: String,
+    },
+    /// The TLS handshake did not end within the timeout.
+    TlsTimeout,
+    /// The TLS stream broke after the handshake.
+    TlsRead {
         /// The library's reason.
         reason: String,
     },

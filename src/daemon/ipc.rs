@@ -120,6 +120,9 @@ pub enum Dump {
 pub enum ToProber {
     /// Start these.
     Probe(Vec<ProbeRequest>),
+    /// Start this on the socket that comes as a descriptor: not connected, all options set, bound. For a
+    /// connection that `check::probe::connect::needs_rights`.
+    ProbeOn(Box<ProbeRequest>),
     /// Their answers are no longer wanted.
     Cancel(Vec<u64>),
 }
