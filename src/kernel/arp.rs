@@ -86,7 +86,7 @@ mod tests {
     use socket2::Protocol;
 
     use super::*;
-    use crate::kernel::testing::{in_namespace, run};
+    use crate::kernel::testing::{in_namespace, wire};
 
     #[test]
     fn the_frame_has_stocks_bytes() {
@@ -105,9 +105,7 @@ mod tests {
     #[test]
     fn the_far_end_of_the_wire_sees_the_frame() {
         in_namespace(|| {
-            run("ip link add va type veth peer name vc");
-            run("ip link set va up");
-            run("ip link set vc up");
+            wire("va", "vc");
             let protocol = Protocol::from(i32::from(ETH_P_ARP.to_be()));
             let kind = Type::RAW.nonblocking();
             let listener = Socket::new_raw(Domain::PACKET, kind, Some(protocol)).unwrap();

@@ -113,7 +113,7 @@ mod tests {
     use neli::consts::socket::NlFamily;
 
     use super::*;
-    use crate::kernel::testing::{in_namespace, run};
+    use crate::kernel::testing::{eventually, in_namespace, run};
 
     #[test]
     fn interfaces_are_listed_with_their_state() {
@@ -129,7 +129,7 @@ mod tests {
             assert_eq!(link.mac_broadcast, [0xff; 6]);
             assert!(!link.is_up(), "the peer is down, so there is no carrier");
             run("ip link set d1 up");
-            assert!(find("d0", dump(&mut netlink).unwrap()).is_up());
+            eventually(|| find("d0", dump(&mut netlink).unwrap()).is_up());
             run("ip addr add 10.0.0.1/24 dev d0");
             let facts = facts(interfaces(&mut netlink).unwrap());
             assert!(facts["lo"].loopback && !facts["lo"].multicast && facts["d0"].multicast);

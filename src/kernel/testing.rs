@@ -2,8 +2,11 @@
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
+
+use super::arp::ArpSocket;
 
 /// Runs `test` on a thread of its own in a new network namespace with `lo` up. Without the right to make one the test
 /// is skipped, aloud.
@@ -19,6 +22,30 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     .join();
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
+    }
+}
+
+/// A veth pair in this namespace, both ends up, and carrying: the kernel starts a queue some time after "up".
+pub(crate) fn wire(near: &str, far: &str) {
+    run(&format!("ip link add {near} type veth peer name {far}"));
+    run(&format!("ip link set {near} up"));
+    run(&format!("ip link set {far} up"));
+    let protocol = socket2::Protocol::from(i32::from(0x0806_u16.to_be()));
+    let kind = socket2::Type::RAW.nonblocking();
+    let listener = socket2::Socket::new_raw(socket2::Domain::PACKET, kind, Some(protocol)).unwrap();
+    let (arp, index) = (ArpSocket::open().unwrap(), nix::net::if_::if_nametoindex(near).unwrap());
+    eventually(|| {
+        arp.announce(index, &[2, 0, 0, 0, 0, 0xff], [0, 0, 0, 0].into()).unwrap();
+        listener.recv(&mut [std::mem::MaybeUninit::uninit(); 64]).is_ok()
+    });
+}
+
+/// Asks again and again until it is so, five seconds at most.
+pub(crate) fn eventually(mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within five seconds");
+        std::thread::yield_now();
     }
 }
 

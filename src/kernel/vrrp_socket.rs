@@ -183,7 +183,7 @@ fn vrid_filter(vrids: &[u8]) -> Vec<SockFilter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::testing::{in_namespace, run};
+    use crate::kernel::testing::{in_namespace, run, wire};
 
     const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 
@@ -211,11 +211,8 @@ mod tests {
 
     /// Two veth pairs, all ends up in one namespace: va and vb are the sender's, vc and vd the receiver's.
     fn wires() {
-        run("ip link add va type veth peer name vc");
-        run("ip link add vb type veth peer name vd");
-        for name in ["va", "vb", "vc", "vd"] {
-            run(&format!("ip link set {name} up"));
-        }
+        wire("va", "vc");
+        wire("vb", "vd");
         // A packet from an own address would be dropped as martian.
         for name in ["all", "vc", "vd"] {
             std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "0").unwrap();
