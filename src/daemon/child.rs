@@ -6,22 +6,25 @@
 use std::env;
 use std::fmt;
 use std::os::fd::{OwnedFd, RawFd};
-use std::str::FromStr;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tracing::{debug, info};
 
 use super::exit::Exit;
 use super::ipc::{Channel, FromChild, ROLE_VARIABLE, Received, ToChild};
 use super::log::{self, Console, Speaker};
 use super::options::Options;
+use super::roles;
 use super::signals::{Request, Requests};
-use crate::kernel::error::Error;
+use crate::kernel::error::{Doing, Error};
+use crate::kernel::pidfile::PidFile;
 use crate::kernel::{fdpass, process};
 
 /// What a child does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// Instances, adverts, addresses.
     Vrrp,
@@ -61,24 +64,31 @@ impl fmt::Display for Role {
     }
 }
 
-/// What a child is told by its environment: `ROLE:FD:PARENT[:INSTANCE]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a child is told by its environment, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// What to be.
     pub role: Role,
     /// The channel: to the parent, for the prober to the checkers.
     pub descriptor: RawFd,
-    /// The parent's process id.
-    pub parent: i32,
     /// Suffix of the syslog ident.
     pub instance: Option<String>,
+    /// The pid file to write and hold; the prober has none.
+    pub pid_file: Option<PathBuf>,
+    /// `comm`.
+    pub name: String,
 }
 
 impl Assignment {
     /// This process', if it is a child.
     pub fn of_this_process() -> Option<Result<Self, NoAssignment>> {
         let value = env::var_os(ROLE_VARIABLE)?;
-        Some(value.to_str().and_then(|value| value.parse().ok()).ok_or(NoAssignment))
+        Some(value.to_str().and_then(|value| serde_json::from_str(value).ok()).ok_or(NoAssignment))
+    }
+
+    /// The value of [`ROLE_VARIABLE`] that gives a child this assignment. Fails for a pid file that is not UTF-8.
+    pub fn variable(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
     }
 }
 
@@ -87,69 +97,45 @@ impl Assignment {
 #[error("the environment variable {ROLE_VARIABLE} is set, but not by a parent process: unset it")]
 pub struct NoAssignment;
 
-impl FromStr for Assignment {
-    type Err = NoAssignment;
-
-    fn from_str(text: &str) -> Result<Self, NoAssignment> {
-        let mut parts = text.splitn(4, ':');
-        let mut next = || parts.next().ok_or(NoAssignment);
-        let role = match next()? {
-            "vrrp" => Role::Vrrp,
-            "checkers" => Role::Checkers,
-            "prober" => Role::Prober,
-            _ => return Err(NoAssignment),
-        };
-        let descriptor = next()?.parse().map_err(|_| NoAssignment)?;
-        let parent = next()?.parse().map_err(|_| NoAssignment)?;
-        Ok(Self { role, descriptor, parent, instance: parts.next().map(str::to_owned) })
-    }
-}
-
-impl fmt::Display for Assignment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.role, self.descriptor, self.parent)?;
-        match &self.instance {
-            Some(instance) => write!(f, ":{instance}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// What a child has when its role begins.
-pub struct Birth {
-    /// The channel.
-    pub channel: OwnedFd,
-    /// Where its event loop runs.
-    pub runtime: tokio::runtime::Runtime,
-}
-
-/// Makes this process the child it was executed to be: name, death with the parent, log, event loop.
-pub fn take_up(assignment: &Assignment, options: &Options) -> Result<Birth, Exit> {
+/// Plays the assigned role until it ends.
+pub fn run(assignment: &Assignment, options: Options) -> Exit {
     let console = if options.dont_fork && options.log.console { Console::Stamped } else { Console::Off };
     log::start(assignment.role.speaker(), assignment.instance.as_deref(), options.log, console);
-    let begin = || -> Result<Birth, Error> {
-        // The name is the parent's until the configuration says otherwise.
-        process::set_name("keepalived")?;
-        let channel = fdpass::inherited(assignment.descriptor)
-            .map_err(|error| Error::new("taking over the channel to the parent", errno(&error)))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::new("starting the event loop", errno(&error)))?;
-        if !process::end_with_parent(Pid::from_raw(assignment.parent))? {
-            return Err(Error::new("looking for the parent process", nix::errno::Errno::ESRCH));
+    match play(assignment, options) {
+        Ok(exit) => exit,
+        Err(error) => {
+            info!("{error}");
+            Exit::Fatal
         }
-        Ok(Birth { channel, runtime })
-    };
-    begin().map_err(|error| {
-        info!("{error}");
-        Exit::Fatal
-    })
+    }
 }
 
-fn errno(error: &std::io::Error) -> nix::errno::Errno {
-    nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+fn play(assignment: &Assignment, options: Options) -> Result<Exit, Error> {
+    let channel =
+        fdpass::inherited(assignment.descriptor).doing(|| "taking over the channel to the parent")?;
+    process::set_name(&assignment.name)?;
+    // Held, and with it the lock, until the role ends.
+    let pid_file = match &assignment.pid_file {
+        Some(path) => {
+            let mut file = PidFile::claim_within(path, PREDECESSOR_LIMIT)?;
+            file.write()?;
+            Some(file)
+        }
+        None => None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .doing(|| "starting the event loop")?;
+    let exit = runtime.block_on(roles::play(assignment.role, options, channel))?;
+    if let Some(file) = pid_file {
+        file.remove();
+    }
+    Ok(exit)
 }
+
+/// How long a process may still hold the pid file that this one takes over: it releases addresses meanwhile.
+const PREDECESSOR_LIMIT: Duration = Duration::from_secs(3);
 
 /// The parent, as vrrp and checkers hear it. `P` is the part of the model they are given.
 pub struct Parent<P> {
@@ -158,7 +144,7 @@ pub struct Parent<P> {
     gone: bool,
 }
 
-impl<P: serde::Serialize + DeserializeOwned> Parent<P> {
+impl<P: Serialize + DeserializeOwned> Parent<P> {
     /// Needs a tokio runtime.
     pub fn new(channel: OwnedFd, options: &Options) -> Result<Self, Error> {
         let requests = Requests::listen(options.ignore_sigint)?;
@@ -206,7 +192,7 @@ impl<P: serde::Serialize + DeserializeOwned> Parent<P> {
 
     /// Waits until the parent has been told everything; the last thing a role does. Never longer than a second.
     pub async fn flush(&mut self) {
-        let limit = std::time::Duration::from_secs(1);
+        let limit = Duration::from_secs(1);
         // A parent that does not read, or is gone, is not waited for.
         let _ = tokio::time::timeout(limit, self.channel.flush()).await;
     }
@@ -218,13 +204,18 @@ mod tests {
     use crate::config::model::VrrpPart;
 
     #[test]
-    fn an_assignment_is_written_and_read() {
-        for instance in [None, Some("a:b".to_owned())] {
-            let given = Assignment { role: Role::Checkers, descriptor: 5, parent: 42, instance };
-            assert_eq!(given.to_string().parse(), Ok(given));
-        }
-        for wrong in ["", "vrrp", "vrrp:", "vrrp:5", "vrrp:x:1", "bfd:5:1", "vrrp:5:1x"] {
-            assert_eq!(wrong.parse::<Assignment>(), Err(NoAssignment), "{wrong}");
+    fn a_part_of_an_assignment_is_none() {
+        let given = Assignment {
+            role: Role::Checkers,
+            descriptor: 5,
+            instance: Some("a:b".into()),
+            pid_file: Some("/run/checkers.pid".into()),
+            name: "keepalived".into(),
+        };
+        let text = given.variable().unwrap();
+        assert_eq!(serde_json::from_str::<Assignment>(&text).unwrap(), given);
+        for end in 0..text.len() {
+            assert!(serde_json::from_str::<Assignment>(&text[..end]).is_err());
         }
     }
 
@@ -238,7 +229,7 @@ mod tests {
             drop(near);
             assert_eq!(parent.next().await.message, ToChild::Commit { generation: 3 });
             assert_eq!(parent.next().await.message, ToChild::Stop);
-            let again = tokio::time::timeout(std::time::Duration::from_millis(20), parent.next()).await;
+            let again = tokio::time::timeout(Duration::from_millis(20), parent.next()).await;
             assert!(again.is_err(), "a dead parent said {again:?}");
         });
     }

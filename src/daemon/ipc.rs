@@ -13,7 +13,7 @@ use crate::check::{ProbeReport, ProbeRequest};
 use crate::config::model::Command;
 pub use crate::config::model::ScriptEnd;
 
-/// `ROLE:FD`, set by the parent for a child it executes.
+/// Set by the parent for a child it executes: its [`Assignment`](super::child::Assignment).
 pub const ROLE_VARIABLE: &str = "KEEPALIVED_RS_ROLE";
 
 /// Parent to vrrp or checkers; `P` is the child's part of the model.

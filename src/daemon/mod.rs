@@ -10,7 +10,9 @@ pub mod ipc; // what is said between the processes
 pub mod log; // stock's log lines
 pub mod options; // what the command line asked for
 pub mod respawn; // how long until a lost child is started again
+pub mod roles; // which function plays which role
 pub mod scripts; // all scripts run here, in the parent
 pub mod signals; // signals as requests
 mod slot; // the place of one child process in its supervisor
 pub mod supervise; // the children: started, asked, agreed with, respawned, stopped
+pub mod systemd; // what the service manager is told

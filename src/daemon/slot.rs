@@ -1,6 +1,7 @@
 //! The place of one child process in its supervisor: its channel, its end, its back-off. Decides nothing.
 
 use std::future::pending;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use super::ipc::{FromChild, ROLE_VARIABLE, ToChild};
 use super::respawn::BackOff;
 use super::supervise::{Happening, Transaction};
 use crate::config::model::ScriptEnd;
-use crate::kernel::spawn;
+use crate::kernel::{process, spawn};
 
 /// How long a child that closed its channel may take to end.
 pub(super) const CLOSED_LIMIT: Duration = Duration::from_secs(2);
@@ -27,19 +28,10 @@ pub(super) async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Executes this binary again in `role`; `channel` is its end of the connection.
-pub(super) fn start(
-    role: Role,
-    instance: Option<&str>,
-    channel: std::os::fd::OwnedFd,
-) -> std::io::Result<Child> {
-    let parent = nix::unistd::getpid().as_raw();
-    let instance = instance.map(str::to_owned);
-    spawn::myself(
-        ROLE_VARIABLE,
-        |descriptor| Assignment { role, descriptor, parent, instance }.to_string(),
-        channel,
-    )
+/// Executes this binary again with this assignment; `channel` is its end of the connection.
+pub(super) fn start(assignment: &Assignment, channel: &OwnedFd) -> std::io::Result<Child> {
+    let assignment = Assignment { descriptor: channel.as_raw_fd(), ..assignment.clone() };
+    process::again(ROLE_VARIABLE, &assignment.variable()?, channel)
 }
 
 /// The place of one child that has a channel to the parent.
@@ -83,14 +75,14 @@ impl<P: Serialize + DeserializeOwned> Slot<P> {
         &mut self,
         part: Option<P>,
         idle: P,
-        instance: Option<&str>,
+        assignment: &Assignment,
         transaction: &mut Transaction,
         out: &mut Vec<Happening>,
     ) {
         let generation = transaction.generation;
         if self.alive.is_none() {
             // A child that waits for its respawn starts with whatever runs then.
-            if part.is_none() || self.due.is_some() || !self.start(instance, out) {
+            if part.is_none() || self.due.is_some() || !self.start(assignment, out) {
                 return;
             }
             transaction.new.push(self.role);
@@ -108,10 +100,10 @@ impl<P: Serialize + DeserializeOwned> Slot<P> {
         &mut self,
         part: P,
         generation: u64,
-        instance: Option<&str>,
+        assignment: &Assignment,
         out: &mut Vec<Happening>,
     ) {
-        if !self.start(instance, out) {
+        if !self.start(assignment, out) {
             self.schedule(Duration::ZERO);
             return;
         }
@@ -123,11 +115,9 @@ impl<P: Serialize + DeserializeOwned> Slot<P> {
         self.say(&ToChild::Prepare { generation, part, state });
     }
 
-    pub(super) fn start(&mut self, instance: Option<&str>, out: &mut Vec<Happening>) -> bool {
+    pub(super) fn start(&mut self, assignment: &Assignment, out: &mut Vec<Happening>) -> bool {
         let started = Channel::pair().map_err(|error| error.to_string()).and_then(|(channel, far)| {
-            start(self.role, instance, far)
-                .map(|process| (channel, process))
-                .map_err(|error| error.to_string())
+            start(assignment, &far).map(|process| (channel, process)).map_err(|error| error.to_string())
         });
         match started {
             Ok((channel, process)) => {
@@ -153,7 +143,7 @@ impl<P: Serialize + DeserializeOwned> Slot<P> {
         }
     }
 
-    pub(super) fn say_with(&mut self, message: &ToChild<P>, descriptor: std::os::fd::OwnedFd) {
+    pub(super) fn say_with(&mut self, message: &ToChild<P>, descriptor: OwnedFd) {
         if let Some(alive) = &mut self.alive {
             let _ = alive.channel.send_with(message, descriptor);
         }

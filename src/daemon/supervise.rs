@@ -4,13 +4,14 @@
 //! agree are they told to *commit*, otherwise nothing has changed anywhere (docs/design.md). A respawned child goes
 //! through the same two messages alone, with the state its predecessor last reported.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
-use super::child::Role;
+use super::child::{Assignment, Role};
 use super::ipc::{Dump, FromChild, ToChild};
 use super::slot::{CLOSED_LIMIT, Prober, ProberEvent, Slot, SlotEvent, start, until};
 use crate::config::model::{CheckersPart, Config, ScriptEnd, VrrpPart};
@@ -59,8 +60,8 @@ pub enum Happening {
     Stopped,
 }
 
-/// What the command line says about children.
-#[derive(Debug, Clone, Copy)]
+/// What holds for all children as long as the daemon runs.
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Run a vrrp process (not `-C`).
     pub vrrp: bool,
@@ -68,6 +69,14 @@ pub struct Options {
     pub checkers: bool,
     /// Start lost children again (not `-R`).
     pub respawn: bool,
+    /// Start both even if they have nothing to do (`--all`).
+    pub all: bool,
+    /// Suffix of their syslog idents.
+    pub instance: Option<String>,
+    /// Pid file of the vrrp process.
+    pub vrrp_pid: PathBuf,
+    /// Pid file of the checkers process.
+    pub checkers_pid: PathBuf,
 }
 
 /// All children and the configuration they run.
@@ -149,20 +158,46 @@ impl Supervisor {
             plan: Vec::new(),
             deadline: Instant::now() + PREPARE_LIMIT,
         };
-        let instance = config.global.instance.as_deref();
         // Stock starts the checkers first.
         if self.options.checkers {
-            let part = config.checkers_part();
+            let part = self.checkers_part(&config);
             let idle = CheckersPart { global: config.global.clone(), ..CheckersPart::default() };
-            self.checkers.prepare(part, idle, instance, &mut transaction, &mut self.happenings);
+            let assignment = self.assignment(Role::Checkers, &config);
+            self.checkers.prepare(part, idle, &assignment, &mut transaction, &mut self.happenings);
         }
         if self.options.vrrp {
-            let part = config.vrrp_part();
+            let part = self.vrrp_part(&config);
             let idle = VrrpPart { global: config.global.clone(), ..VrrpPart::default() };
-            self.vrrp.prepare(part, idle, instance, &mut transaction, &mut self.happenings);
+            let assignment = self.assignment(Role::Vrrp, &config);
+            self.vrrp.prepare(part, idle, &assignment, &mut transaction, &mut self.happenings);
         }
         self.transaction = Some(transaction);
         self.advance();
+    }
+
+    /// The vrrp process' work, if there is any or it must run without.
+    fn vrrp_part(&self, config: &Config) -> Option<VrrpPart> {
+        let idle = || VrrpPart { global: config.global.clone(), ..VrrpPart::default() };
+        config.vrrp_part().or_else(|| self.options.all.then(idle))
+    }
+
+    /// The checkers process' work, if there is any or it must run without.
+    fn checkers_part(&self, config: &Config) -> Option<CheckersPart> {
+        let idle = || CheckersPart { global: config.global.clone(), ..CheckersPart::default() };
+        config.checkers_part().or_else(|| self.options.all.then(idle))
+    }
+
+    /// What a new child of this role is told at birth.
+    fn assignment(&self, role: Role, config: &Config) -> Assignment {
+        let names = &config.global.process_names;
+        let (pid_file, name) = match role {
+            Role::Vrrp => (Some(self.options.vrrp_pid.clone()), &names.vrrp),
+            Role::Checkers => (Some(self.options.checkers_pid.clone()), &names.checkers),
+            Role::Prober => (None, &names.checkers),
+        };
+        let instance = self.options.instance.clone();
+        // The descriptor is known when the connection is made.
+        Assignment { role, descriptor: -1, instance, pid_file, name: name.clone() }
     }
 
     /// Tells a child how its script ended.
@@ -381,16 +416,16 @@ impl Supervisor {
 
     fn respawn(&mut self, role: Role) {
         let (generation, config) = (self.generation_of_running(), Arc::clone(&self.running));
-        let instance = config.global.instance.as_deref();
+        let assignment = self.assignment(role, &config);
         match role {
             Role::Vrrp => {
-                if let Some(part) = config.vrrp_part() {
-                    self.vrrp.revive(part, generation, instance, &mut self.happenings);
+                if let Some(part) = self.vrrp_part(&config) {
+                    self.vrrp.revive(part, generation, &assignment, &mut self.happenings);
                 }
             }
             _ => {
-                if let Some(part) = config.checkers_part() {
-                    self.checkers.revive(part, generation, instance, &mut self.happenings);
+                if let Some(part) = self.checkers_part(&config) {
+                    self.checkers.revive(part, generation, &assignment, &mut self.happenings);
                     self.start_prober();
                 }
             }
@@ -459,9 +494,8 @@ impl Supervisor {
             return;
         }
         self.prober.due = None;
-        match fdpass::pair().and_then(|(near, far)| {
-            Ok((near, start(Role::Prober, self.running.global.instance.as_deref(), far)?))
-        }) {
+        let assignment = self.assignment(Role::Prober, &self.running);
+        match fdpass::pair().and_then(|(near, far)| Ok((near, start(&assignment, &far)?))) {
             Ok((near, process)) => {
                 let pid = process.id().unwrap_or(0);
                 self.prober.process = Some((process, Instant::now()));

@@ -28,12 +28,6 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?)
 }
 
-/// Lets the next program executed inherit the descriptor.
-pub fn inheritable(descriptor: BorrowedFd<'_>) -> io::Result<()> {
-    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    Ok(())
-}
-
 /// Takes over a descriptor that this process was given by number, as the child of an `exec`.
 ///
 /// Fails when there is no such open descriptor. The caller must be the only one who knows the number: a role takes

@@ -15,6 +15,7 @@ pub mod link; // interfaces
 pub mod memfd; // sealed memory files
 pub mod monitor; // changes of interfaces and addresses, told by the kernel
 pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
+pub mod pidfile; // a number, locked for life
 pub mod process; // this process: name, signals at birth, umask, limits
 pub mod readiness; // waiting for a descriptor on the event loop
 pub mod ready_set; // many sockets behind one descriptor

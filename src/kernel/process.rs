@@ -1,12 +1,16 @@
-//! This process: its name, its signals at birth, what happens to it when its parent dies, its limits.
+//! This process: its name, its signals at birth, its limits; leaving the foreground, executing itself as a child.
 
 use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{daemon, getpid, getppid};
+use tokio::process::Child;
 
 use super::error::{Doing, Error};
 
@@ -40,10 +44,40 @@ pub fn ignore_requests() {
     }
 }
 
-/// Asks for SIGTERM when the parent dies. Returns whether it is alive still.
-pub fn end_with_parent(parent: Pid) -> Result<bool, Error> {
-    prctl::set_pdeathsig(Signal::SIGTERM).doing(|| "asking for a signal at the parent's death")?;
-    Ok(getppid() == parent)
+/// Executes this binary again with the same arguments, as a child that gets SIGTERM when this process dies.
+///
+/// `variable` is set to `value`, and `channel` stays open in it under its number. Needs a running tokio reactor.
+pub fn again(variable: &str, value: &str, channel: &OwnedFd) -> io::Result<Child> {
+    let mut arguments = std::env::args_os();
+    let mut command = std::process::Command::new("/proc/self/exe");
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    command.args(arguments).env(variable, value).env_remove("NOTIFY_SOCKET");
+    let parent = getpid();
+    let number = channel.as_raw_fd();
+    // SAFETY: between fork and exec only async-signal-safe system calls are made: prctl, getppid, fcntl.
+    unsafe {
+        command.pre_exec(move || {
+            prctl::set_pdeathsig(Signal::SIGTERM)?;
+            // The parent may have died before the line above took effect.
+            if getppid() != parent {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            // The caller holds the channel until the spawn has returned, so the number is open.
+            if libc::fcntl(number, libc::F_SETFD, 0) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+    tokio::process::Command::from(command).kill_on_drop(false).spawn()
+}
+
+/// Leaves the foreground: one fork, a session of its own, `/` as directory, `/dev/null` as the three descriptors. The
+/// starter ends here with status 0. Must be called while there is one thread.
+pub fn daemonize() -> Result<(), Error> {
+    daemon(false, false).doing(|| "leaving the foreground")
 }
 
 /// Sets the mask of the modes of new files, 0..=0o777.

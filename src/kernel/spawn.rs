@@ -1,10 +1,8 @@
-//! Starting a script: its own process group and identity, nothing inherited, and an end that is told exactly. Starting
-//! this binary again as a child.
+//! Starting a script: its own process group and identity, nothing inherited, and an end that is told exactly.
 //!
-//! Only the parent process starts either. spec/daemon-behaviour.md §8.
+//! Only the parent process starts scripts. spec/daemon-behaviour.md §8.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitStatus, Stdio};
 
@@ -13,7 +11,6 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio::process::Child;
 
-use super::fdpass;
 use crate::config::model::{Command, ScriptEnd};
 
 /// Variables that do not reach a script: they could make it load or split something else.
@@ -44,22 +41,6 @@ pub fn script(command: &Command, withheld: &str) -> io::Result<Child> {
         child.pre_exec(move || prepare(parent));
     }
     tokio::process::Command::from(child).kill_on_drop(false).spawn()
-}
-
-/// Executes this binary again with the same command line. `channel` stays open in it; `variable` is set to what `value`
-/// makes of its number there. Needs a running tokio reactor.
-pub fn myself(variable: &str, value: impl FnOnce(RawFd) -> String, channel: OwnedFd) -> io::Result<Child> {
-    let mut arguments = std::env::args_os();
-    let mut command = std::process::Command::new("/proc/self/exe");
-    if let Some(name) = arguments.next() {
-        command.arg0(name);
-    }
-    command.args(arguments).env(variable, value(channel.as_raw_fd()));
-    fdpass::inheritable(channel.as_fd())?;
-    let child = tokio::process::Command::from(command).kill_on_drop(false).spawn();
-    // Only now may it be closed here.
-    drop(channel);
-    child
 }
 
 /// Runs in the new process, after its identity was set (which clears the parent-death signal) and before exec.
