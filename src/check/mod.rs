@@ -2,6 +2,8 @@
 //!
 //! This file is the seam between the two: a [`Probe`] goes in, an [`Outcome`] comes out. spec/checkers.md.
 
+pub mod schedule; // pure: when a checker attempts and what its attempts mean
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use thiserror::Error;
 
 use crate::config::model::{Family, Granularity, GroupEntry, Service, VirtualServer, VirtualServerGroup};
+use crate::lvs::label;
 use crate::lvs::table::{Netmask, PERSISTENT, ServiceKey, ServiceSettings};
 
 /// More services than one virtual server may expand to. The kernel would take hours to hold them (20 µs each on a
@@ -97,6 +98,38 @@ pub fn settings(vs: &VirtualServer, family: Family) -> ServiceSettings {
     }
     let scheduler = Cow::Borrowed(vs.scheduler.name());
     ServiceSettings { scheduler, engine, flags, timeout, netmask }
+}
+
+/// What a reload did to the group of a virtual server, in stock's words: one line per entry that is gone or new.
+pub fn group_changes(
+    vs: &VirtualServer,
+    old: &[VirtualServerGroup],
+    new: &[VirtualServerGroup],
+) -> Vec<String> {
+    let Service::Group { name, .. } = &vs.service else { return Vec::new() };
+    let entries = |groups: &[VirtualServerGroup]| {
+        groups.iter().find(|group| group.name == *name).map_or(Vec::new(), |group| group.entries.clone())
+    };
+    let (old, new) = (entries(old), entries(new));
+    let gone = old
+        .iter()
+        .filter(|entry| !new.contains(entry))
+        .map(|entry| format!("VS [{}] in group {name} no longer exists", entry_label(vs, entry)));
+    let added = new
+        .iter()
+        .filter(|entry| !old.contains(entry))
+        .map(|entry| format!("VS [{}] added into group {name}", entry_label(vs, entry)));
+    gone.chain(added).collect()
+}
+
+fn entry_label(vs: &VirtualServer, entry: &GroupEntry) -> String {
+    match entry {
+        GroupEntry::Fwmark { mark, .. } => format!("FWM {mark}"),
+        GroupEntry::Range { first, last, port } => {
+            let start = label::real_server(vs.protocol, *first, *port);
+            if first == last { start } else { format!("{start}-{last}") }
+        }
+    }
 }
 
 /// How many services an entry expands to.
@@ -194,6 +227,20 @@ mod tests {
     fn a_group_that_does_not_exist_is_an_error_with_its_name() {
         let (vs, _) = group(Vec::new());
         assert_eq!(services(&vs, &[]).unwrap_err().to_string(), "virtual_server_group G does not exist");
+    }
+
+    #[test]
+    fn changed_entries_of_a_group_are_told_in_stocks_words() {
+        let (vs, old) = group(vec![range("10.9.0.1", "10.9.0.1", 90), range("10.9.0.2", "10.9.0.3", 90)]);
+        let (_, new) = group(vec![range("10.9.0.1", "10.9.0.1", 90), range("10.9.0.2", "10.9.0.2", 90)]);
+        assert_eq!(
+            group_changes(&vs, &old, &new),
+            [
+                "VS [[10.9.0.2]:tcp:90-10.9.0.3] in group G no longer exists",
+                "VS [[10.9.0.2]:tcp:90] added into group G"
+            ]
+        );
+        assert_eq!(group_changes(&vs, &new, &new), [""; 0]);
     }
 
     #[test]

@@ -250,11 +250,8 @@ impl VirtualServerHealth {
             kept[index] = true;
         }
         for index in (0..kept.len()).filter(|index| !kept[*index]) {
-            out.push(Action::Log(format!(
-                "Removing service {} from VS {}",
-                self.real_server_label(index),
-                self.label
-            )));
+            out.push(Action::Log(format!("service {} no longer exist", self.real_server_label(index))));
+            self.log_removal(index, out);
             if self.state.real_servers[index].alive() {
                 self.notify_real_server(index, Direction::Down, &mut notifiers);
             }
@@ -298,11 +295,7 @@ impl VirtualServerHealth {
     pub fn remove(&mut self, out: &mut Vec<Action>) {
         out.push(Action::Log(format!("Removing Virtual Server {}", self.label)));
         for index in 0..self.config.real_servers.len() {
-            out.push(Action::Log(format!(
-                "Removing service {} from VS {}",
-                self.real_server_label(index),
-                self.label
-            )));
+            self.log_removal(index, out);
         }
         self.notify_end(out);
     }
@@ -617,6 +610,14 @@ impl VirtualServerHealth {
             (Direction::Up, true) => format!("Enabling service {rs} of VS {vs}"),
             (Direction::Down, true) => format!("Disabling service {rs} of VS {vs}"),
         }));
+    }
+
+    /// Stock: only of a server that is in the table.
+    fn log_removal(&self, index: usize, out: &mut Vec<Action>) {
+        if self.wanted(index).settings.is_some() {
+            let rs = self.real_server_label(index);
+            out.push(Action::Log(format!("Removing service {rs} from VS {}", self.label)));
+        }
     }
 
     fn log_sorry(&self, direction: Direction, out: &mut Vec<Action>) {

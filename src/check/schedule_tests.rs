@@ -1,0 +1,422 @@
+//! The moment table of spec/checkers.md §3, and what stands around it.
+
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::model::{CheckTiming, Connection, HttpProtocol, Url};
+
+const SERVER: &str = "[10.1.0.1]:tcp:80";
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn at(second: u64) -> Time {
+    Time::ZERO + seconds(second)
+}
+
+fn checker(kind: CheckKind, retry: u32) -> Checker {
+    Checker {
+        kind,
+        timing: CheckTiming {
+            delay_loop: seconds(5),
+            retry,
+            delay_before_retry: seconds(1),
+            warmup: Duration::ZERO,
+        },
+        alpha: false,
+        log_all_failures: false,
+    }
+}
+
+fn connection() -> Connection {
+    Connection {
+        destination: SocketAddr::from(([10, 1, 0, 1], 80)),
+        bind: None,
+        bind_port: 0,
+        bind_interface: None,
+        fwmark: 0,
+        timeout: seconds(5),
+    }
+}
+
+fn tcp(retry: u32) -> Checker {
+    checker(CheckKind::Tcp(connection()), retry)
+}
+
+fn http(paths: &[&str], retry: u32) -> Checker {
+    let url = |path: &&str| Url {
+        path: (*path).to_owned(),
+        virtualhost: None,
+        sni: None,
+        digest: None,
+        status_codes: vec![(200, 299)],
+        tls_compliant: false,
+    };
+    let kind = CheckKind::Http(HttpCheck {
+        connection: connection(),
+        tls: false,
+        protocol: HttpProtocol::V1_0,
+        urls: paths.iter().map(url).collect(),
+        fast_recovery: false,
+        tls_compliant: false,
+    });
+    checker(kind, retry)
+}
+
+fn change_http(checker: &mut Checker, change: impl FnOnce(&mut HttpCheck)) {
+    let CheckKind::Http(http) = &mut checker.kind else { panic!("no HTTP check") };
+    change(http);
+}
+
+fn refused() -> Outcome {
+    Outcome::Failed(Failure::ConnectRefused { errno: 111, at_once: false })
+}
+
+/// Drives one schedule on a fake clock against a service; attempts take no time.
+struct Drive {
+    checker: Checker,
+    schedule: Schedule,
+    now: Time,
+    /// Attempts and what followed: `F 0`, `*F 1` (went down), `*ok(b) 20` (came up), `!F 0` (alpha's first failure).
+    attempts: Vec<String>,
+    logs: Vec<String>,
+    /// Shown instead of the number of the url.
+    names: Vec<&'static str>,
+    origin: Time,
+}
+
+impl Drive {
+    fn new(checker: Checker, beginning: Beginning) -> Self {
+        let schedule = Schedule::new(&checker, beginning, at(1));
+        let (attempts, logs, names) = (Vec::new(), Vec::new(), Vec::new());
+        Self { checker, schedule, now: Time::ZERO, attempts, logs, names, origin: at(0) }
+    }
+
+    /// One that has passed its first round before second 100.
+    fn up(checker: Checker) -> Self {
+        let mut drive = Self::new(checker, Beginning::Start);
+        while !drive.schedule.has_run() {
+            drive.attempt(|_| Outcome::Passed);
+        }
+        assert!(drive.schedule.is_up());
+        drive.logs.clear();
+        drive.attempts.clear();
+        drive
+    }
+
+    fn event(&mut self, event: Event) -> Vec<Action> {
+        let mut out = Vec::new();
+        let subject = Subject { checker: &self.checker, real_server: SERVER, log_all_failures: false };
+        self.schedule.handle(subject, self.now, event, &mut out);
+        for action in &out {
+            if let Action::Log(line) = action {
+                self.logs.push(line.clone());
+            }
+        }
+        out
+    }
+
+    fn attempt(&mut self, service: impl Fn(usize) -> Outcome) {
+        self.now = self.schedule.deadline().expect("an attempt is due");
+        let asked = self.event(Event::Due);
+        let [Action::Probe { url }] = asked[..] else { panic!("no probe: {asked:?}") };
+        assert_eq!(self.schedule.deadline(), None);
+        let outcome = service(url);
+        let word = if outcome == Outcome::Passed { "ok" } else { "F" };
+        let out = self.event(Event::Outcome(outcome));
+        let mark = if out.contains(&Action::Up) || out.contains(&Action::Down) {
+            "*"
+        } else if out.contains(&Action::StillDown) {
+            "!"
+        } else {
+            ""
+        };
+        let name = self.names.get(url).map_or(String::new(), |name| format!("({name})"));
+        let second = self.now.since(self.origin).as_secs();
+        self.attempts.push(format!("{mark}{word}{name} {second}"));
+    }
+
+    /// The rows of the table: the service fails from the next attempt on and is repaired at `repaired` seconds after
+    /// that; the list ends with the recovery.
+    fn outage(mut self, repaired: u64) -> Vec<String> {
+        self.origin = self.schedule.deadline().unwrap();
+        while self.attempts.is_empty() || !self.schedule.is_up() || self.schedule.failures() > 0 {
+            let due = self.schedule.deadline().unwrap();
+            let up = due.since(self.origin) >= seconds(repaired);
+            self.attempt(|_| if up { Outcome::Passed } else { refused() });
+        }
+        self.attempts
+    }
+}
+
+#[test]
+fn a_tcp_check_fails_and_recovers_at_the_moments_of_the_table() {
+    let row = |retry, repaired| Drive::up(tcp(retry)).outage(repaired);
+    assert_eq!(row(0, 13), ["*F 0", "F 5", "F 10", "*ok 15"]);
+    assert_eq!(row(1, 13), ["F 0", "*F 1", "F 6", "F 11", "*ok 16"]);
+    assert_eq!(row(3, 13), ["F 0", "F 1", "F 2", "*F 3", "F 8", "*ok 13"]);
+}
+
+#[test]
+fn an_http_check_needs_the_failed_url_and_then_a_round() {
+    let row = |checker, repaired| Drive::up(checker).outage(repaired);
+    assert_eq!(row(http(&["/"], 0), 13), ["*F 0", "F 5", "F 10", "ok 15", "*ok 20"]);
+    assert_eq!(row(http(&["/"], 1), 13), ["F 0", "*F 1", "F 6", "F 11", "ok 16", "*ok 21"]);
+    assert_eq!(row(http(&["/"], 3), 16), ["F 0", "F 1", "F 2", "*F 3", "F 8", "F 13", "ok 18", "*ok 23"]);
+    let mut slow = http(&["/"], 1);
+    slow.timing.delay_before_retry = seconds(3);
+    assert_eq!(row(slow.clone(), 16), ["F 0", "*F 3", "F 8", "F 13", "ok 18", "*ok 23"]);
+    slow.timing.delay_before_retry = seconds(7);
+    assert_eq!(row(slow, 16), ["F 0", "*F 7", "F 14", "ok 21", "*ok 26"]);
+}
+
+#[test]
+fn fast_recovery_leaves_out_the_pauses_while_recovering() {
+    let mut checker = http(&["/a", "/b"], 0);
+    change_http(&mut checker, |http| http.fast_recovery = true);
+    let mut drive = Drive::up(checker);
+    drive.names = vec!["a", "b"];
+    drive.attempt(|_| Outcome::Passed);
+    drive.attempts.clear();
+    drive.origin = drive.schedule.deadline().unwrap();
+    while drive.attempts.len() < 7 {
+        let up = drive.schedule.deadline().unwrap().since(drive.origin) >= seconds(16);
+        drive.attempt(|url| if url == 0 || up { Outcome::Passed } else { refused() });
+    }
+    assert_eq!(
+        drive.attempts,
+        ["*F(b) 0", "F(b) 5", "F(b) 10", "F(b) 15", "ok(b) 20", "ok(a) 20", "*ok(b) 20"]
+    );
+}
+
+#[test]
+fn with_three_urls_the_failed_one_is_polled_and_then_all_are_visited() {
+    let mut checker = http(&["/a", "/b", "/c"], 2);
+    checker.timing.delay_loop = seconds(3);
+    let mut drive = Drive::up(checker);
+    drive.names = vec!["a", "b", "c"];
+    drive.attempt(|_| Outcome::Passed);
+    drive.attempts.clear();
+    drive.origin = drive.schedule.deadline().unwrap();
+    while drive.attempts.len() < 9 {
+        let up = drive.schedule.deadline().unwrap().since(drive.origin) >= seconds(10);
+        drive.attempt(|_| if up { Outcome::Passed } else { refused() });
+    }
+    assert_eq!(
+        drive.attempts,
+        ["F(b) 0", "F(b) 1", "*F(b) 2", "F(b) 5", "F(b) 8", "ok(b) 11", "ok(a) 14", "ok(b) 17", "*ok(c) 20"]
+    );
+    assert_eq!(
+        drive.logs,
+        [
+            "HTTP_CHECK on service [10.1.0.1]:tcp:80 failed after 2 retries.",
+            "HTTP status code success to [10.1.0.1]:tcp:80 url(/b)",
+            "HTTP status code success to [10.1.0.1]:tcp:80 url(/a)",
+            "HTTP status code success to [10.1.0.1]:tcp:80 url(/b)",
+            "HTTP status code success to [10.1.0.1]:tcp:80 url(/c)",
+            "Remote Web server [10.1.0.1]:tcp:80 succeed on service."
+        ]
+    );
+}
+
+#[test]
+fn while_up_each_url_has_its_turn_every_delay_loop() {
+    let mut drive = Drive::up(http(&["/a", "/b"], 1));
+    drive.names = vec!["a", "b"];
+    drive.origin = drive.schedule.deadline().unwrap();
+    for _ in 0..3 {
+        drive.attempt(|_| Outcome::Passed);
+    }
+    assert_eq!(drive.attempts, ["ok(a) 0", "ok(b) 5", "ok(a) 10"]);
+    assert_eq!(drive.logs, [""; 0]);
+}
+
+#[test]
+fn the_first_failure_after_start_is_decisive_and_after_a_reload_it_is_not() {
+    let mut drive = Drive::new(tcp(3), Beginning::Start);
+    drive.attempt(|_| refused());
+    assert_eq!(drive.attempts, ["*F 1"]);
+    assert_eq!(drive.logs, ["TCP_CHECK on service [10.1.0.1]:tcp:80 failed."]);
+
+    let mut drive = Drive::new(tcp(1), Beginning::Reload);
+    drive.attempt(|_| refused());
+    drive.attempt(|_| refused());
+    assert_eq!(drive.attempts, ["F 1", "*F 2"]);
+    assert_eq!(drive.logs, ["TCP_CHECK on service [10.1.0.1]:tcp:80 failed after 1 retries."]);
+
+    let mut drive = Drive::new(http(&["/a", "/b"], 2), Beginning::Start);
+    drive.attempt(|_| Outcome::Passed);
+    drive.attempt(|_| refused());
+    assert_eq!(drive.attempts, ["ok 1", "*F 6"], "the whole first round counts");
+    assert_eq!(drive.logs, ["HTTP_CHECK on service [10.1.0.1]:tcp:80 failed after 2 retries."]);
+}
+
+#[test]
+fn an_alpha_checker_comes_up_after_one_round_and_tells_its_first_failure() {
+    let mut alpha = http(&["/a", "/b"], 1);
+    alpha.alpha = true;
+    let mut drive = Drive::new(alpha.clone(), Beginning::Start);
+    drive.attempt(|_| Outcome::Passed);
+    drive.attempt(|_| Outcome::Passed);
+    assert_eq!(drive.attempts, ["ok 1", "*ok 6"]);
+
+    let mut drive = Drive::new(alpha, Beginning::Start);
+    drive.attempt(|_| refused());
+    drive.attempt(|_| refused());
+    assert_eq!(drive.attempts, ["!F 1", "F 6"]);
+    assert_eq!(drive.logs, [""; 0]);
+}
+
+#[test]
+fn a_success_between_failures_starts_the_count_again() {
+    let mut drive = Drive::up(tcp(1));
+    for passes in [false, true, false, false] {
+        drive.attempt(|_| if passes { Outcome::Passed } else { refused() });
+    }
+    assert!(drive.attempts[3].starts_with('*'), "{:?}", drive.attempts);
+    assert!(!drive.attempts[2].starts_with('*'), "{:?}", drive.attempts);
+}
+
+#[test]
+fn what_could_not_be_tried_is_no_failure_and_waits_for_a_delay_loop() {
+    let mut drive = Drive::up(tcp(0));
+    drive.origin = drive.schedule.deadline().unwrap();
+    let what = "binding to 10.0.0.9".to_owned();
+    drive.attempt(|_| Outcome::NotTried { errno: Some(99), what: what.clone() });
+    assert!(drive.schedule.is_up());
+    assert_eq!(drive.schedule.deadline(), Some(drive.origin + seconds(5)));
+    assert_eq!(
+        drive.logs,
+        ["TCP_CHECK on service [10.1.0.1]:tcp:80: binding to 10.0.0.9: Cannot assign requested \
+          address (os error 99): bind failed. Rescheduling."]
+    );
+}
+
+#[test]
+fn an_attempt_that_died_with_the_prober_is_asked_again() {
+    let mut drive = Drive::up(http(&["/a", "/b"], 0));
+    drive.attempt(|_| Outcome::Passed);
+    drive.now = drive.schedule.deadline().unwrap();
+    assert_eq!(drive.event(Event::ProberLost), [], "nothing was under way");
+    assert_eq!(drive.event(Event::Due), [Action::Probe { url: 1 }]);
+    assert_eq!(drive.event(Event::ProberLost), [Action::Probe { url: 1 }]);
+}
+
+#[test]
+fn a_refused_change_is_reported_again_by_the_next_failure() {
+    let mut drive = Drive::up(tcp(2));
+    for _ in 0..3 {
+        drive.attempt(|_| refused());
+    }
+    assert!(!drive.schedule.is_up());
+    drive.event(Event::Undo);
+    assert!(drive.schedule.is_up());
+    drive.attempt(|_| refused());
+    assert!(drive.attempts[3].starts_with('*'));
+    drive.event(Event::Undo);
+    drive.attempt(|_| Outcome::Passed);
+    drive.attempt(|_| refused());
+    assert!(drive.schedule.is_up(), "a success forgives as ever");
+}
+
+#[test]
+fn every_attempt_is_told_when_that_is_wanted_and_the_checker_is_up() {
+    let mut checker = tcp(1);
+    checker.log_all_failures = true;
+    let mut drive = Drive::up(checker);
+    drive.attempt(|_| Outcome::Failed(Failure::ConnectTimeout));
+    for _ in 0..2 {
+        drive.attempt(|_| refused());
+    }
+    assert_eq!(
+        drive.logs,
+        [
+            "TCP connection to [10.1.0.1]:tcp:80 timeout.",
+            "TCP connection to [10.1.0.1]:tcp:80 failed.",
+            "TCP_CHECK on service [10.1.0.1]:tcp:80 failed after 1 retries."
+        ]
+    );
+}
+
+#[test]
+fn new_options_keep_the_result_and_begin_with_the_first_url() {
+    let mut drive = Drive::up(http(&["/a", "/b"], 3));
+    drive.attempt(|_| Outcome::Passed);
+    for _ in 0..3 {
+        drive.attempt(|_| refused());
+    }
+    drive.checker.timing.retry = 1;
+    drive.schedule.carry_over(&drive.checker, at(1000));
+    assert_eq!(drive.schedule.failures(), 1);
+    assert!(drive.schedule.is_up());
+    drive.attempt(|url| if url == 0 { refused() } else { Outcome::Passed });
+    assert!(!drive.schedule.is_up());
+    drive.schedule.carry_over(&drive.checker, at(2000));
+    drive.attempt(|_| Outcome::Passed);
+    drive.attempt(|_| Outcome::Passed);
+    assert!(drive.schedule.is_up(), "after a reload one round is enough");
+}
+
+#[test]
+fn the_first_delay_is_a_second_and_a_part_of_warmup() {
+    let mut checker = tcp(0);
+    checker.timing.warmup = seconds(10);
+    assert_eq!(first_delay(&checker, 0), seconds(1));
+    assert_eq!(first_delay(&checker, u32::MAX), seconds(11));
+    checker.timing.warmup = Duration::MAX;
+    let _ = first_delay(&checker, u32::MAX);
+}
+
+fn any_event() -> impl Strategy<Value = (u64, Event)> {
+    let outcome = prop_oneof![
+        Just(Outcome::Passed),
+        Just(refused()),
+        Just(Outcome::NotTried { errno: None, what: "a socket".to_owned() }),
+    ];
+    let event = prop_oneof![
+        3 => Just(Event::Due),
+        5 => outcome.prop_map(Event::Outcome),
+        1 => Just(Event::ProberLost),
+        1 => Just(Event::Undo),
+    ];
+    (0u64..8, event)
+}
+
+proptest! {
+    #[test]
+    fn a_schedule_always_waits_for_a_moment_or_an_answer_and_never_names_a_missing_url(
+        urls in 0usize..4, retry in 0u32..3, alpha: bool, fast: bool,
+        events in proptest::collection::vec(any_event(), 0..60),
+    ) {
+        let mut checker = if urls == 0 { tcp(retry) } else { http(&["/a", "/b", "/c"][..urls], retry) };
+        checker.alpha = alpha;
+        if urls > 0 {
+            change_http(&mut checker, |http| http.fast_recovery = fast);
+        }
+        let mut drive = Drive::new(checker, Beginning::Start);
+        let mut up = !alpha;
+        for (pause, event) in events {
+            drive.now = drive.now + seconds(pause);
+            let undone = event == Event::Undo;
+            for action in drive.event(event) {
+                match action {
+                    Action::Probe { url } => {
+                        prop_assert!(url < urls.max(1));
+                        prop_assert_eq!(drive.schedule.deadline(), None);
+                    }
+                    Action::Up => prop_assert!(!std::mem::replace(&mut up, true)),
+                    Action::Down => prop_assert!(std::mem::replace(&mut up, false)),
+                    Action::StillDown => prop_assert!(!up),
+                    Action::Log(_) => {}
+                }
+            }
+            if undone {
+                up = !up;
+            }
+            prop_assert_eq!(drive.schedule.is_up(), up);
+        }
+    }
+}
