@@ -8,12 +8,13 @@ use std::ops::{Deref, Range};
 
 use nom::branch::alt;
 use nom::bytes::complete::{take_till, take_till1};
-use nom::character::complete::{anychar, char};
-use nom::combinator::{map, opt, recognize};
-use nom::sequence::{delimited, pair, preceded};
+use nom::character::complete::char;
+use nom::combinator::map;
+use nom::sequence::{delimited, preceded};
 use nom::{IResult, Parser};
 use thiserror::Error;
 
+use super::diagnostic::Diagnostic;
 use super::source::{Slice, Span, push_byte};
 
 /// One word of a logical line, without its quotes. Reads as `&str`.
@@ -128,7 +129,8 @@ pub struct Uncommented {
 }
 
 /// Finds the comment of a line (spec §2): `#` or `!` outside double quotes, unless behind a backslash.
-pub fn uncomment(text: &str) -> Uncommented {
+/// `protected` tells of a `#` or `!` that lost its backslash earlier. A backslash hides one character from this scan.
+pub fn uncomment(text: &str, protected: impl Fn(usize) -> bool) -> Uncommented {
     let bytes = text.as_bytes();
     let mut end = bytes.len();
     let mut dropped = Vec::new();
@@ -136,15 +138,14 @@ pub fn uncomment(text: &str) -> Uncommented {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         match (byte, bytes.get(at + 1)) {
-            (b'\\', Some(b'"')) => at += 1,
-            (b'\\', Some(b'#' | b'!')) => {
-                if quote.is_none() {
+            (b'\\', Some(next)) => {
+                if quote.is_none() && matches!(next, b'#' | b'!') {
                     dropped.push(at..at + 1);
                 }
                 at += 1;
             }
             (b'"', _) => quote = if quote.is_some() { None } else { Some(at) },
-            (b'#' | b'!', _) if quote.is_none() => {
+            (b'#' | b'!', _) if quote.is_none() && !protected(at) => {
                 end = at;
                 break;
             }
@@ -164,7 +165,8 @@ pub fn uncomment(text: &str) -> Uncommented {
 }
 
 /// Splits a line at its unquoted braces (spec §4): the pieces in order, without outer white space, empty ones left out.
-pub fn split_braces(text: &str) -> Vec<(LineKind, Range<usize>)> {
+/// The braces at the positions `loose` are ordinary characters.
+pub fn split_braces(text: &str, loose: &[usize]) -> Vec<(LineKind, Range<usize>)> {
     let mut pieces = Vec::with_capacity(1);
     let mut piece = |kind, range: Range<usize>| {
         let trimmed = text[range.clone()].trim_end_matches(is_space);
@@ -182,8 +184,9 @@ pub fn split_braces(text: &str) -> Vec<(LineKind, Range<usize>)> {
                 quoted = !quoted;
                 continue;
             }
-            b'{' if !quoted => LineKind::Open,
-            b'}' if !quoted => LineKind::Close,
+            b'{' | b'}' if quoted || loose.contains(&at) => continue,
+            b'{' => LineKind::Open,
+            b'}' => LineKind::Close,
             _ => continue,
         };
         piece(LineKind::Words, start..at);
@@ -194,8 +197,9 @@ pub fn split_braces(text: &str) -> Vec<(LineKind, Range<usize>)> {
     pieces
 }
 
-/// Splits a line into words (spec §3): white space and double quotes separate; an unclosed quote ends the list.
-pub fn words(raw: &Slice) -> Vec<Word> {
+/// Splits a line into words (spec §3): white space and double quotes separate. An unclosed quote ends the list; its
+/// position comes second.
+pub fn words(raw: &Slice) -> (Vec<Word>, Option<usize>) {
     let text = raw.as_str();
     let mut words = Vec::with_capacity(4);
     let mut rest = text;
@@ -204,7 +208,16 @@ pub fn words(raw: &Slice) -> Vec<Word> {
         words.push(Word { text: raw.part(start..start + word.len()), quoted });
         rest = after;
     }
-    words
+    let unclosed = rest.trim_start_matches(is_space);
+    (words, (!unclosed.is_empty()).then(|| text.len() - unclosed.len()))
+}
+
+/// The report of a double quote without its partner; the same for whoever meets it.
+pub fn unclosed_quote(span: Span) -> Diagnostic {
+    Diagnostic::error("unclosed-quote", span, "the quote is not closed")
+        .label("opened here")
+        .help("add the closing quote at the end of the text that belongs together")
+        .stock("uses the words before it; the exit code of -t is 5")
 }
 
 fn word(input: &str) -> IResult<&str, (&str, bool)> {
@@ -257,7 +270,7 @@ pub enum ScriptError {
     Unclosed {
         /// `'` or `"`.
         quote: char,
-        /// From the quote to the end of the line; for a quote inside the command's quotes the whole command.
+        /// The quote; for a quote inside the command's quotes the whole command.
         span: Span,
     },
 }
@@ -312,8 +325,14 @@ fn script_word(input: &str, escapes: Escapes) -> Result<(&str, String), (&str, c
     while let Some(character) = rest.chars().next() {
         match (character, quote) {
             ('\\', _) => {
-                let (after, ()) = escape(rest, escapes, &mut word);
-                rest = after;
+                rest = match escapes {
+                    Escapes::Kept => {
+                        let end = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+                        word.push_str(&rest[..end]);
+                        &rest[end..]
+                    }
+                    Escapes::Resolved => resolve_escape(&rest[1..], &mut word),
+                };
                 continue;
             }
             ('"' | '\'', None) => quote = Some((rest, character)),
@@ -324,21 +343,6 @@ fn script_word(input: &str, escapes: Escapes) -> Result<(&str, String), (&str, c
         rest = &rest[character.len_utf8()..];
     }
     quote.map_or(Ok((rest, word)), Err)
-}
-
-/// Takes a backslash and what belongs to it.
-fn escape<'a>(input: &'a str, escapes: Escapes, word: &mut String) -> (&'a str, ()) {
-    let taken: IResult<&str, &str> = match escapes {
-        Escapes::Kept => recognize(pair(char('\\'), opt(anychar))).parse(input),
-        Escapes::Resolved => Ok((input, "")),
-    };
-    match taken {
-        Ok((rest, text)) if !text.is_empty() => {
-            word.push_str(text);
-            (rest, ())
-        }
-        _ => (resolve_escape(&input[1..], word), ()),
-    }
 }
 
 /// Resolves what stands behind a backslash; gives the rest.
