@@ -3,12 +3,15 @@
 //! A child is this binary executed again with the parent's command line; the environment variable
 //! [`ipc::ROLE_VARIABLE`] tells it which role it plays and which descriptor is its channel.
 
+pub mod authority; // which commands run for the children
 pub mod channel; // how messages between the processes travel
 pub mod child; // what every child has in common
+pub mod dump; // dump files, written whole
 pub mod exit; // the exit codes, listed once
 pub mod ipc; // what is said between the processes
 pub mod log; // stock's log lines
 pub mod options; // what the command line asked for
+pub mod places; // where the pid files are
 pub mod respawn; // how long until a lost child is started again
 pub mod roles; // which function plays which role
 pub mod scripts; // all scripts run here, in the parent
