@@ -6,7 +6,11 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
 
 mod case;
+mod farm;
+mod inner;
 mod kit;
+mod lvs_checks;
+mod lvs_table;
 mod pair;
 mod runner;
 mod vrrp_addresses;
@@ -19,13 +23,21 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     kit::net::remember_home();
-    runner::main()
+    inner::main().unwrap_or_else(runner::main)
 }
 
 /// Every case, in the order they are begun.
 fn cases() -> Vec<&'static case::Case> {
-    [vrrp_basic::CASES, vrrp_track::CASES, vrrp_addresses::CASES, vrrp_daemon::CASES, vrrp_stock::CASES]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        vrrp_basic::CASES,
+        vrrp_track::CASES,
+        vrrp_addresses::CASES,
+        vrrp_daemon::CASES,
+        vrrp_stock::CASES,
+        lvs_table::CASES,
+        lvs_checks::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -8,11 +8,14 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::case::{Case, Judgement, Players, Where, play};
 use crate::cases;
+use crate::inner::Guests;
 use crate::kit::daemon::Program;
 use crate::kit::place;
 
 /// Cases on the machine's kernel at a time; most of their time is waiting for protocol timers.
 const SIDE_BY_SIDE: usize = 14;
+/// Guests at a time, each with its share of the cases that need IPVS.
+const GUESTS: usize = 2;
 
 /// The whole program.
 pub(crate) fn main() -> ExitCode {
@@ -32,6 +35,8 @@ pub(crate) fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let gate = Arc::new(Gate::new());
+    let guests = Arc::new(Guests::default());
+    let mut boots: Vec<Vec<String>> = vec![Vec::new(); GUESTS];
     let mut trials = Vec::new();
     for matchup in matchups() {
         let (name, trial) = (matchup.name(), matchup);
@@ -39,11 +44,18 @@ pub(crate) fn main() -> ExitCode {
         if wanted {
             gate.expect(trial.case.place);
         }
-        let gate = Arc::clone(&gate);
+        let boot = trials.len() % GUESTS;
+        if wanted && trial.case.place == Where::Guest {
+            boots[boot].push(name.clone());
+        }
+        let (gate, guests) = (Arc::clone(&gate), Arc::clone(&guests));
         trials.push(Trial::ignorable_test(name.clone(), move || {
             let place = trial.case.place;
             gate.enter(place);
-            let judgement = play(trial.case, &name, &trial.subject, &trial.peer);
+            let judgement = match place {
+                Where::Guest => guests.wait(boot, &name),
+                _ => play(trial.case, &name, &trial.subject, &trial.peer),
+            };
             gate.leave(place);
             match judgement {
                 Judgement::Passed => Ok(Completion::Completed),
@@ -51,6 +63,12 @@ pub(crate) fn main() -> ExitCode {
                 Judgement::Failed(reason) => Err(Failed::from(reason)),
             }
         }));
+    }
+    if !arguments.list {
+        for (number, names) in boots.into_iter().enumerate().filter(|(_, names)| !names.is_empty()) {
+            let guests = Arc::clone(&guests);
+            std::thread::spawn(move || guests.conduct(number, &names));
+        }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -66,7 +84,7 @@ fn missing() -> Vec<String> {
     if !nix::unistd::geteuid().is_root() {
         missing.push("not root".to_owned());
     }
-    for tool in ["ip", "unshare", "setpriv", "tshark"] {
+    for tool in ["ip", "unshare", "setpriv", "tshark", "ipvsadm", "openssl"] {
         if !place::has_tool(tool) {
             missing.push(format!("no {tool}"));
         }

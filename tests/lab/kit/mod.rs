@@ -6,6 +6,9 @@
 
 pub(crate) mod addresses;
 pub(crate) mod daemon;
+pub(crate) mod guest;
+pub(crate) mod http;
+pub(crate) mod ipvs;
 pub(crate) mod net;
 pub(crate) mod place;
 pub(crate) mod wait;

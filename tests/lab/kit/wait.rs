@@ -39,8 +39,13 @@ pub(crate) fn until<T>(
         if Instant::now() >= end {
             return Err(format!("waited {:.1} s in vain: {what}", limit.as_secs_f64()));
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause());
     }
+}
+
+/// Between two looks: the guest's one processor has better things to do.
+fn pause() -> Duration {
+    Duration::from_millis(if super::place::in_guest() { 40 } else { 5 })
 }
 
 /// Holds `condition` for the whole of `span`; fails at the first moment it does not hold.
@@ -50,7 +55,7 @@ pub(crate) fn throughout(span: Duration, what: impl Display, mut condition: impl
         if !condition() {
             return Err(format!("no longer true after {:.2} s: {what}", start.elapsed().as_secs_f64()));
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(pause() * 2);
     }
     Ok(())
 }
