@@ -1,7 +1,7 @@
 //! VRRP as one pure core (sans-IO): packets, instances, sync groups, priorities, announcements.
 //! RFC 9568, RFC 3768; spec/vrrp-behaviour.md. Where stock departs from the RFCs the function says "Stock:".
 //!
-//! `Router` owns all instances, groups and track scripts of one configuration:
+//! [`Router`] owns all instances, groups and track scripts of one configuration:
 //!
 //! ```text
 //! Router::new(part: &VrrpPart) -> Router                                 // then Event::Interfaces starts it
@@ -14,10 +14,31 @@
 //! Contract: time never goes back; actions are carried out in order; a spurious [`Event::Timer`] is harmless; the
 //! deadline may change after every call.
 
+mod announce;
+mod checksum;
 mod event;
+mod facts;
+mod group;
+mod instance;
 mod interface;
+pub mod ip;
+mod notify;
+pub mod packet;
+mod priority;
+mod receive;
+mod reload;
+mod router;
+mod script;
+pub mod sim;
 mod snapshot;
+#[cfg(test)]
+mod tests;
+mod timers;
+#[cfg(test)]
+mod vectors;
 
 pub use event::*;
 pub use interface::*;
+pub use reload::State;
+pub use router::{Release, Router};
 pub use snapshot::*;

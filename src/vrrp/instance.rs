@@ -1,0 +1,725 @@
+//! One instance: what it remembers ([`Run`]), and what it does when an advert comes, a timer ends or its
+//! standing changes ([`Machine`]). RFC 9568 §6.4; spec/vrrp-behaviour.md §3, §4.
+//!
+//! Not here: whether a packet is acceptable (`receive`), what the trackers say (`priority`), what a sync group
+//! makes of a change (`router`). A machine changes only its own run and says what others must follow.
+
+use std::fmt::Arguments;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::announce::{Announce, Pacer};
+use super::event::{Action, Actions, Detail, StateWord, Subject, Transition};
+use super::facts::Facts;
+use super::ip::{self, IdCounter};
+use super::notify;
+use super::packet::{Advert, Checksum};
+use super::snapshot::{Counters, Faults, VrrpState};
+use super::timers;
+use crate::config::model::{Centis, InitialState, Instance, Transport, VirtualAddress, VrrpVersion};
+use crate::time::Time;
+
+/// What an instance remembers. Everything a successor needs to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Run {
+    pub(super) state: VrrpState,
+    /// MASTER in a group that is not: the wish of a member whose timer ended.
+    pub(super) wanted: VrrpState,
+    /// MASTER: the next advert. BACKUP: the takeover.
+    pub(super) timer: Option<Time>,
+    /// The master last heard, and its priority.
+    pub(super) master: Option<(IpAddr, u8)>,
+    pub(super) master_advert_int: Centis,
+    pub(super) effective: u8,
+    pub(super) total: i32,
+    pub(super) faults: Faults,
+    pub(super) pending: usize,
+    pub(super) source: Option<IpAddr>,
+    pub(super) preempt: PreemptDelay,
+    pub(super) rogue: Rogue,
+    pub(super) ids: IdCounter,
+    /// Which of `vips` and then of `excluded` we have put on their interfaces.
+    pub(super) set: Vec<bool>,
+    pub(super) announce: Announce,
+    /// Error kinds already logged, one bit each.
+    pub(super) logged: u32,
+    pub(super) old_checksum: bool,
+    pub(super) counters: Counters,
+    pub(super) last_transition: Option<Time>,
+    pub(super) last_advert: Option<Time>,
+    pub(super) highest_other: u8,
+}
+
+/// `preempt_delay` of a BACKUP that hears a lower priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) enum PreemptDelay {
+    /// No lower advert yet.
+    #[default]
+    Off,
+    /// Lower adverts are accepted until then.
+    Running(Time),
+    /// Over: lower adverts are discarded, so that the timer ends.
+    Over,
+}
+
+/// An address owner that meets another one with a lower address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) enum Rogue {
+    /// Never met, or gone.
+    #[default]
+    None,
+    /// It gets this many more of our adverts to yield.
+    Told { adverts: u8, interval: Centis },
+    /// It must be silent until then.
+    Watched { until: Time },
+    /// It went on: our priority is 254 until we are MASTER again.
+    Yielded,
+}
+
+/// What follows from the configuration of one instance; computed once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Fixed {
+    /// The advertised addresses.
+    pub(super) addresses: Vec<IpAddr>,
+    /// Index of the sync group.
+    pub(super) group: Option<usize>,
+    /// The group that the old form of the unicast checksum is made with.
+    pub(super) old_group: Option<Ipv4Addr>,
+}
+
+/// An advert that passed all checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Accepted {
+    pub(super) source: IpAddr,
+    pub(super) priority: u8,
+    /// Version 3: the sender's; version 2: ours.
+    pub(super) interval: Centis,
+}
+
+/// What others must do after an instance took an advert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Follow {
+    /// Nothing.
+    Nothing,
+    /// It left MASTER: its sync group does the same.
+    Backup {
+        /// Why.
+        cause: String,
+    },
+    /// It saw a lower priority as MASTER: the other members announce their addresses too.
+    Announce,
+}
+
+/// How many priority-0 adverts a fall into FAULT sends. Stock: two code paths send one each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fall {
+    /// The instance itself is broken.
+    Own,
+    /// Its sync group pulls it down.
+    Pulled,
+}
+
+impl Run {
+    pub(super) fn new(config: &Instance) -> Self {
+        Self {
+            state: VrrpState::Init,
+            wanted: VrrpState::Init,
+            timer: None,
+            master: None,
+            master_advert_int: config.advert_int,
+            effective: config.priority.get(),
+            total: i32::from(config.priority.get()),
+            faults: Faults::default(),
+            pending: 0,
+            source: None,
+            preempt: PreemptDelay::Off,
+            rogue: Rogue::None,
+            ids: IdCounter::default(),
+            set: vec![false; config.vips.len() + config.excluded.len()],
+            announce: Announce::default(),
+            logged: 0,
+            old_checksum: false,
+            counters: Counters::default(),
+            last_transition: None,
+            last_advert: None,
+            highest_other: 0,
+        }
+    }
+
+    /// The earliest moment at which something is due.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        match (self.timer, self.announce.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// How long this instance waits in BACKUP.
+    pub(super) fn master_down(&self, config: &Instance) -> Duration {
+        let priority = skew_priority(config, self.effective);
+        timers::master_down(config.version, priority, self.master_advert_int, config.down_timer_adverts)
+    }
+
+    pub(super) fn skew(&self, config: &Instance) -> Duration {
+        timers::skew(config.version, skew_priority(config, self.effective), self.master_advert_int)
+    }
+}
+
+/// Stock: an owner's skew is an owner's, even while it has stepped back to 254.
+fn skew_priority(config: &Instance, effective: u8) -> u8 {
+    if config.priority.is_owner() { config.priority.get() } else { effective }
+}
+
+/// `vips`, then `excluded`.
+pub(super) fn addresses(config: &Instance) -> impl Iterator<Item = &VirtualAddress> {
+    config.vips.iter().chain(&config.excluded)
+}
+
+/// Does it come up as MASTER without waiting? (spec/vrrp-behaviour.md §4.1)
+pub(super) fn is_owner_from_start(config: &Instance) -> bool {
+    config.priority.is_owner() && config.initial == InitialState::Master
+}
+
+/// One instance at work: its configuration, its run, the world it sees, and where its actions go.
+pub(super) struct Machine<'a> {
+    pub(super) index: usize,
+    pub(super) config: &'a Instance,
+    pub(super) fixed: &'a Fixed,
+    pub(super) run: &'a mut Run,
+    pub(super) facts: &'a Facts,
+    pub(super) pacer: &'a mut Pacer,
+    pub(super) now: Time,
+    pub(super) out: &'a mut Actions,
+}
+
+impl Machine<'_> {
+    /// Carries out what is due. True if the master-down timer ended: the router decides what comes of it.
+    pub(super) fn on_timer(&mut self) -> bool {
+        let copies = self.run.announce.due(&self.config.garp, self.now);
+        if copies > 0 {
+            self.announce(copies);
+        }
+        let Some(due) = self.run.timer.filter(|due| *due <= self.now) else { return false };
+        match self.run.state {
+            VrrpState::Master => {
+                self.advertise();
+                let interval = self.config.advert_int.duration();
+                // Keep the rhythm; after a long stall begin a new one instead of catching up.
+                let next = if due + interval > self.now { due + interval } else { self.now + interval };
+                self.run.timer = Some(next);
+                false
+            }
+            VrrpState::Backup => {
+                self.log(Detail::Detail, format_args!("Receive advertisement timeout"));
+                self.rearm_master_down();
+                true
+            }
+            VrrpState::Init | VrrpState::Fault => {
+                self.run.timer = None;
+                false
+            }
+        }
+    }
+
+    /// Takes an advert that passed the checks.
+    pub(super) fn on_advert(&mut self, advert: Accepted) -> Follow {
+        self.run.highest_other = self.run.highest_other.max(advert.priority);
+        match self.run.state {
+            VrrpState::Backup => {
+                self.advert_as_backup(advert);
+                Follow::Nothing
+            }
+            VrrpState::Master => self.advert_as_master(advert),
+            VrrpState::Init | VrrpState::Fault => Follow::Nothing,
+        }
+    }
+
+    fn advert_as_backup(&mut self, advert: Accepted) {
+        if advert.priority == 0 {
+            self.log(Detail::Detail, format_args!("Backup received priority 0 advertisement"));
+            self.run.timer = Some(self.now + self.run.skew(self.config));
+            return;
+        }
+        let is_lower = advert.priority < self.run.effective;
+        if is_lower && self.config.preempt && !self.may_wait(advert) {
+            self.log(
+                Detail::Normal,
+                format_args!(
+                    "received lower priority ({}) advert from {} - discarding",
+                    advert.priority, advert.source
+                ),
+            );
+            return;
+        }
+        if !is_lower {
+            if matches!(self.run.preempt, PreemptDelay::Running(_)) {
+                self.log(Detail::Normal, format_args!("stop preempt delay"));
+            }
+            self.run.preempt = PreemptDelay::Off;
+        }
+        self.accept_master(advert);
+        self.run.wanted = VrrpState::Backup;
+        self.rearm_master_down();
+    }
+
+    /// Does `preempt_delay` let a lower master live on?
+    fn may_wait(&mut self, _advert: Accepted) -> bool {
+        let delay = self.config.preempt_delay;
+        match self.run.preempt {
+            _ if delay.is_zero() => false,
+            PreemptDelay::Off => {
+                let (seconds, micros) = (delay.as_secs(), delay.subsec_micros());
+                self.log(Detail::Normal, format_args!("start preempt delay ({seconds}.{micros:06})"));
+                self.run.preempt = PreemptDelay::Running(self.now + delay);
+                true
+            }
+            PreemptDelay::Running(until) if self.now < until => true,
+            PreemptDelay::Running(_) | PreemptDelay::Over => {
+                self.run.preempt = PreemptDelay::Over;
+                false
+            }
+        }
+    }
+
+    fn advert_as_master(&mut self, advert: Accepted) -> Follow {
+        let (theirs, ours) = (advert.priority, self.run.effective);
+        if theirs == 0 {
+            self.log(Detail::Detail, format_args!("Master received priority 0 message"));
+            self.advertise_now();
+            return Follow::Nothing;
+        }
+        if theirs == ours && Some(advert.source) == self.run.source {
+            self.log_once(
+                Mark::OwnAddress,
+                format_args!("received an advert of our own priority from our own address {}", advert.source),
+            );
+            return Follow::Nothing;
+        }
+        let is_above = theirs > ours || theirs == ours && Some(advert.source) > self.run.source;
+        if theirs == u8::MAX && ours == u8::MAX {
+            self.log(
+                Detail::Normal,
+                format_args!(
+                    "CONFIGURATION ERROR: local instance and {} are both configured as address owner, please resolve",
+                    advert.source
+                ),
+            );
+            if !is_above && !self.watch_rogue(advert) {
+                self.advertise_now();
+                return Follow::Nothing;
+            }
+            return self.yield_to(advert);
+        }
+        if !is_above {
+            self.log(
+                Detail::Normal,
+                format_args!(
+                    "Received advert from {} with lower priority {theirs}, ours {ours}, forcing new election",
+                    advert.source
+                ),
+            );
+            if !self.config.lower_prio_no_advert {
+                self.advertise_now();
+            }
+            self.announce_lower_priority();
+            self.notify(StateWord::MasterRxLowerPri, "lower priority advert");
+            return Follow::Announce;
+        }
+        if theirs > ours {
+            self.log(
+                Detail::Normal,
+                format_args!(
+                    "Master received advert from {} with higher priority {theirs}, ours {ours}",
+                    advert.source
+                ),
+            );
+        } else {
+            self.log(
+                Detail::Normal,
+                format_args!(
+                    "Master received advert from {} with same priority {theirs} but higher IP address than ours",
+                    advert.source
+                ),
+            );
+        }
+        self.yield_to(advert)
+    }
+
+    /// Leaves MASTER to the sender, without a priority-0 advert.
+    fn yield_to(&mut self, advert: Accepted) -> Follow {
+        if self.config.higher_prio_send_advert && advert.priority > self.run.effective {
+            self.advertise();
+        }
+        let cause = format!("advert of priority {} from {}", advert.priority, advert.source);
+        self.accept_master(advert);
+        self.enter_backup(Entry::Normal, Zero::Unsent, None, &cause);
+        Follow::Backup { cause }
+    }
+
+    /// A second owner with a lower address: true if it went on after it was told, so that we step back.
+    fn watch_rogue(&mut self, advert: Accepted) -> bool {
+        let interval = advert.interval.max(self.config.advert_int);
+        match self.run.rogue {
+            Rogue::None => self.run.rogue = Rogue::Told { adverts: 2, interval },
+            Rogue::Told { .. } | Rogue::Yielded => {}
+            Rogue::Watched { until } if self.now >= until => {
+                self.run.rogue = Rogue::Told { adverts: 2, interval };
+            }
+            Rogue::Watched { .. } => {
+                let source = advert.source;
+                self.log(
+                    Detail::Normal,
+                    format_args!(
+                        "{source} is still advertising as address owner, please resolve - reducing our priority"
+                    ),
+                );
+                self.run.rogue = Rogue::Yielded;
+                self.run.effective = u8::MAX - 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Remembers who is master, and in version 3 learns its interval.
+    fn accept_master(&mut self, advert: Accepted) {
+        let before = self.run.master.map(|(address, _)| address);
+        if before != Some(advert.source) {
+            match before {
+                Some(before) => self
+                    .log(Detail::Detail, format_args!("master changed from {before} to {}", advert.source)),
+                None => self.log(Detail::Detail, format_args!("master set to {}", advert.source)),
+            }
+            self.run.logged = 0;
+        }
+        self.run.master = Some((advert.source, advert.priority));
+        if self.config.version == VrrpVersion::V3 && advert.interval != self.run.master_advert_int {
+            let (old, new) = (self.run.master_advert_int, advert.interval);
+            self.log(
+                Detail::Normal,
+                format_args!(
+                    "advertisement interval updated from {}ms to {}ms by master",
+                    u32::from(old.0) * 10,
+                    u32::from(new.0) * 10
+                ),
+            );
+            self.run.master_advert_int = new;
+        }
+    }
+
+    /// Takes the addresses over. The advert goes out first (spec/vrrp-behaviour.md §4.2).
+    pub(super) fn enter_master(&mut self, cause: &str) {
+        if self.run.rogue == Rogue::Yielded {
+            self.run.rogue = Rogue::None;
+            self.run.effective = self.config.priority.get();
+            self.log(Detail::Normal, format_args!("Restoring our priority to 255"));
+        }
+        self.enter(VrrpState::Master);
+        self.run.counters.become_master += 1;
+        self.advertise_now();
+        self.log(Detail::Normal, format_args!("Entering MASTER STATE"));
+        self.own_interval_again();
+        self.add_addresses();
+        let copies = self.run.announce.begin(&self.config.garp, self.now);
+        self.announce(copies);
+        self.notify(StateWord::Master, cause);
+    }
+
+    /// Listens again. `timer` is the time to takeover, the full master-down time if not given.
+    pub(super) fn enter_backup(&mut self, entry: Entry, zero: Zero, timer: Option<Duration>, cause: &str) {
+        let was_master = self.run.state == VrrpState::Master;
+        if self.run.state == VrrpState::Fault || self.run.state == VrrpState::Init {
+            self.own_interval_again();
+            self.run.master = None;
+        }
+        self.enter(VrrpState::Backup);
+        let suffix = match entry {
+            Entry::Init => " (init)",
+            Entry::Normal => "",
+        };
+        self.log(Detail::Normal, format_args!("Entering BACKUP STATE{suffix}"));
+        if was_master {
+            self.leave_master(zero);
+        }
+        self.run.timer = Some(self.now + timer.unwrap_or_else(|| self.run.master_down(self.config)));
+        self.notify(StateWord::Backup, cause);
+    }
+
+    /// Gives up until what is broken is mended.
+    pub(super) fn enter_fault(&mut self, fall: Fall, cause: &str) {
+        let was_master = self.run.state == VrrpState::Master;
+        if was_master && fall == Fall::Own {
+            self.send_advert(0);
+        }
+        self.enter(VrrpState::Fault);
+        self.log(Detail::Normal, format_args!("Entering FAULT STATE"));
+        if was_master {
+            self.leave_master(Zero::Sent);
+        }
+        self.run.timer = None;
+        self.notify(StateWord::Fault, cause);
+    }
+
+    fn enter(&mut self, state: VrrpState) {
+        self.run.state = state;
+        self.run.wanted = state;
+        self.run.last_transition = Some(self.now);
+        self.run.preempt = PreemptDelay::Off;
+        self.run.logged = 0;
+    }
+
+    fn leave_master(&mut self, zero: Zero) {
+        if zero == Zero::Sent {
+            self.send_zero();
+        }
+        self.run.counters.release_master += 1;
+        self.run.announce.end();
+        self.pacer.drop_instance(self.index);
+        if self.run.rogue != Rogue::Yielded {
+            self.run.rogue = Rogue::None;
+        }
+        self.remove_addresses();
+    }
+
+    fn own_interval_again(&mut self) {
+        let (learned, own) = (self.run.master_advert_int, self.config.advert_int);
+        if learned != own {
+            self.log(
+                Detail::Detail,
+                format_args!(
+                    "advertisement interval restored from {}ms to {}ms",
+                    u32::from(learned.0) * 10,
+                    u32::from(own.0) * 10
+                ),
+            );
+            self.run.master_advert_int = own;
+        }
+    }
+
+    pub(super) fn rearm_master_down(&mut self) {
+        self.run.timer = Some(self.now + self.run.master_down(self.config));
+    }
+
+    /// Puts on their interfaces what is not there yet.
+    pub(super) fn add_addresses(&mut self) {
+        let set = &mut self.run.set;
+        let missing: Vec<_> = addresses(self.config)
+            .zip(set.iter_mut())
+            .filter_map(|(address, set)| (!std::mem::replace(set, true)).then(|| address.clone()))
+            .collect();
+        self.log(Detail::Detail, format_args!("setting VIPs."));
+        if !missing.is_empty() {
+            self.out.push(Action::AddAddresses { instance: self.index, addresses: missing });
+        }
+    }
+
+    /// Takes off what we have put there.
+    pub(super) fn remove_addresses(&mut self) {
+        let set = &mut self.run.set;
+        let ours: Vec<_> = addresses(self.config)
+            .zip(set.iter_mut())
+            .filter_map(|(address, set)| std::mem::replace(set, false).then(|| address.clone()))
+            .collect();
+        self.log(Detail::Detail, format_args!("removing VIPs."));
+        if !ours.is_empty() {
+            self.out.push(Action::RemoveAddresses { instance: self.index, addresses: ours });
+        }
+    }
+
+    /// The burst after an advert of lower priority, also for the other members of the group.
+    pub(super) fn announce_lower_priority(&mut self) {
+        let copies = self.run.announce.lower_priority(&self.config.garp, self.now);
+        self.announce(copies);
+    }
+
+    /// Sends (or queues) `copies` rounds of all addresses.
+    pub(super) fn announce(&mut self, copies: u32) {
+        if copies == 0 {
+            return;
+        }
+        let facts = self.facts;
+        let mut targets = Vec::with_capacity(self.run.set.len());
+        for address in addresses(self.config) {
+            let Some(interface) = facts.by_name(&address.interface).filter(|i| i.link.has_arp()) else {
+                continue;
+            };
+            targets.push((interface.link.index, address.address));
+            self.log(
+                Detail::Detail,
+                format_args!(
+                    "Sending/queueing {} on {} for {}",
+                    if address.address.is_ipv4() {
+                        "gratuitous ARPs"
+                    } else {
+                        "Unsolicited Neighbour Adverts"
+                    },
+                    address.interface,
+                    address.address
+                ),
+            );
+        }
+        self.pacer.burst(self.index, &targets, copies, self.now, self.out);
+    }
+
+    /// Unicast, after a fault: the master must learn again where we are.
+    pub(super) fn announce_source(&mut self) {
+        let (Transport::Unicast { .. }, Some(source), Some(name)) =
+            (&self.config.transport, self.run.source, &self.config.interface)
+        else {
+            return;
+        };
+        if let Some(interface) = self.facts.by_name(name).filter(|i| i.link.has_arp()) {
+            self.out.push(Action::SendGarp { index: interface.link.index, address: source });
+        }
+    }
+
+    /// Sends the advert of a MASTER outside its rhythm and starts the rhythm anew.
+    pub(super) fn advertise_now(&mut self) {
+        self.advertise();
+        self.run.timer = Some(self.now + self.config.advert_int.duration());
+    }
+
+    fn advertise(&mut self) {
+        if let Rogue::Told { adverts, interval } = self.run.rogue {
+            self.run.rogue = match adverts {
+                0 | 1 => Rogue::Watched { until: self.now + interval.duration() * 6 / 5 },
+                more => Rogue::Told { adverts: more - 1, interval },
+            };
+        }
+        self.send_advert(self.run.effective);
+    }
+
+    /// Steps down aloud.
+    pub(super) fn send_zero(&mut self) {
+        self.send_advert(0);
+        self.log(Detail::Detail, format_args!("sent 0 priority"));
+    }
+
+    fn send_advert(&mut self, priority: u8) {
+        let Some(source) = self.run.source else { return };
+        self.run.counters.advert_sent += 1;
+        if priority == 0 {
+            self.run.counters.pri_zero_sent += 1;
+        }
+        self.run.last_advert = Some(self.now);
+        let id = self.run.ids.advance();
+        match &self.config.transport {
+            Transport::Multicast { group } => self.send_to(priority, id, source, *group, Some(255)),
+            Transport::Unicast { peers, ttl } => {
+                for peer in peers {
+                    let ttl = ttl.or(peer.address.is_ipv4().then_some(255));
+                    self.send_to(priority, id, source, peer.address, ttl);
+                }
+            }
+        }
+    }
+
+    fn send_to(&mut self, priority: u8, id: u16, source: IpAddr, destination: IpAddr, ttl: Option<u8>) {
+        let config = self.config;
+        let advert = Advert {
+            version: config.version,
+            vrid: config.vrid.get(),
+            priority,
+            interval: config.advert_int,
+            auth: &config.auth,
+            addresses: &self.fixed.addresses,
+            family: config.family,
+        };
+        let mut packet = Vec::with_capacity(ip::HEADER + 16 + 16 * self.fixed.addresses.len());
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                packet.extend([0; ip::HEADER]);
+                let old_group = self.fixed.old_group.filter(|_| self.run.old_checksum);
+                let checksum = match config.version {
+                    VrrpVersion::V3 if !config.v3_checksum_as_v2 => {
+                        Checksum::Pseudo { source, destination: old_group.unwrap_or(destination) }
+                    }
+                    VrrpVersion::V2 | VrrpVersion::V3 => Checksum::Plain,
+                };
+                advert.encode(checksum, &mut packet);
+                let payload = packet.len() - ip::HEADER;
+                let header = ip::header(payload, id, ttl.unwrap_or(255), source, destination);
+                packet[..ip::HEADER].copy_from_slice(&header);
+            }
+            _ => advert.encode(Checksum::Kernel, &mut packet),
+        }
+        let index = config.interface.as_deref().and_then(|name| self.facts.by_name(name));
+        self.out.push(Action::SendAdvert {
+            instance: self.index,
+            index: index.map_or(0, |interface| interface.link.index),
+            source,
+            destination,
+            ttl,
+            packet,
+        });
+    }
+
+    /// Tells scripts and journal.
+    pub(super) fn notify(&mut self, word: StateWord, cause: &str) {
+        let priority = self.run.effective;
+        self.out.push(Action::Transition(Transition {
+            subject: Subject::Instance(self.config.name.clone()),
+            state: word,
+            priority,
+            cause: cause.to_owned(),
+        }));
+        notify::instance(self.config, word, priority, self.out);
+    }
+
+    /// One log line, with the instance's name in front.
+    pub(super) fn log(&mut self, detail: Detail, text: Arguments<'_>) {
+        self.out.push(Action::Log { detail, text: format!("({}) {text}", self.config.name) });
+    }
+
+    /// The same, once per kind until the state or the master changes.
+    pub(super) fn log_once(&mut self, mark: Mark, text: Arguments<'_>) {
+        let bit = 1 << mark as u32;
+        if self.run.logged & bit == 0 {
+            self.run.logged |= bit;
+            self.log(Detail::Normal, text);
+        }
+    }
+}
+
+/// How BACKUP is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// At start.
+    Init,
+    /// Later.
+    Normal,
+}
+
+/// Is the end of MASTER told with a priority-0 advert?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Zero {
+    /// Yes.
+    Sent,
+    /// No: somebody better is there already.
+    Unsent,
+}
+
+/// The kinds of error that are logged once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Length,
+    Ttl,
+    Version,
+    AuthTypeInvalid,
+    AuthTypeOther,
+    Password,
+    IntervalV2,
+    Type,
+    TotalLength,
+    IntervalV3,
+    Checksum,
+    Destination,
+    Owner,
+    VipCount,
+    VipList,
+    UnknownPeer,
+    PeerTtl,
+    OwnAddress,
+}

@@ -1,0 +1,300 @@
+//! The checks of a received advert, in stock's order, with their counters and once-only log lines
+//! (spec/vrrp-behaviour.md §2). What passes becomes an [`Accepted`]; what it means is decided in `instance`.
+//!
+//! A packet that fails a check changes nothing but counters: stock re-arms a MASTER's timer here, and so falls
+//! silent when somebody sends rubbish often enough (docs/differences.md).
+
+use std::net::IpAddr;
+
+use super::event::{Detail, Envelope};
+use super::instance::{Accepted, Machine, Mark};
+use super::ip;
+use super::packet::{self, Checksum, Pdu};
+use super::snapshot::VrrpState;
+use crate::config::model::{Auth, Centis, Family, Transport, UnicastPeer, VrrpVersion};
+
+/// A packet that is long enough to belong to some VRID.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Received<'a> {
+    pub(super) family: Family,
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) ttl: u8,
+    /// Bytes received, with the IPv4 header.
+    pub(super) length: usize,
+    /// What the IPv4 header says; the same for IPv6.
+    pub(super) total_length: usize,
+    /// Bytes before the PDU.
+    pub(super) header: usize,
+    pub(super) pdu: Pdu<'a>,
+}
+
+impl<'a> Received<'a> {
+    /// `None` if the packet is too short to have a VRID. Stock drops such packets silently.
+    pub(super) fn new(envelope: Envelope, packet: &'a [u8]) -> Option<Self> {
+        match envelope {
+            Envelope::V4 => {
+                let header = ip::Header::decode(packet)?;
+                Some(Self {
+                    family: Family::V4,
+                    source: header.source.into(),
+                    destination: header.destination.into(),
+                    ttl: header.ttl,
+                    length: packet.len(),
+                    total_length: header.total_length,
+                    header: header.length,
+                    pdu: Pdu::new(&packet[header.length..])?,
+                })
+            }
+            Envelope::V6 { source, destination, hop_limit } => Some(Self {
+                family: Family::V6,
+                source,
+                destination,
+                ttl: hop_limit,
+                length: packet.len(),
+                total_length: packet.len(),
+                header: 0,
+                pdu: Pdu::new(packet)?,
+            }),
+        }
+    }
+
+    fn is_multicast(&self) -> bool {
+        self.destination.is_multicast()
+    }
+}
+
+/// Is what came beyond the expected length Ethernet's padding? Frames are padded to 46 bytes of payload and
+/// packets are multiples of 4, so the excess is 2 modulo 4.
+fn is_padding(received: usize, expected: usize) -> bool {
+    expected < 46 && received > expected && (received - expected) % 4 == 2
+}
+
+impl Machine<'_> {
+    /// Carries out the checks. `None` means dropped.
+    pub(super) fn check(&mut self, received: &Received<'_>) -> Option<Accepted> {
+        let config = self.config;
+        let pdu = received.pdu;
+        let from = received.source;
+
+        let expected = received.header + pdu.expected_length(config.version, config.family);
+        let length = received.length;
+        if length != expected && !is_padding(length, expected) {
+            self.run.counters.packet_len_err += 1;
+            let word = if length > expected { "long" } else { "short" };
+            self.log_once(
+                Mark::Length,
+                format_args!("vrrp packet from {from} too {word}, length {length} and expect {expected}"),
+            );
+            return None;
+        }
+        let is_unicast = matches!(config.transport, Transport::Unicast { .. });
+        if !is_unicast && received.ttl != 255 {
+            self.run.counters.ip_ttl_err += 1;
+            let ttl = received.ttl;
+            self.log_once(
+                Mark::Ttl,
+                format_args!("invalid TTL/HL from {from}. Received {ttl} and expect 255"),
+            );
+            return None;
+        }
+        let version = match config.version {
+            VrrpVersion::V2 => 2,
+            VrrpVersion::V3 => 3,
+        };
+        if pdu.version() != version {
+            let theirs = pdu.version();
+            self.log_once(
+                Mark::Version,
+                format_args!("wrong VRRP version from {from}. Received {theirs} and expect {version}"),
+            );
+            return None;
+        }
+        if config.version == VrrpVersion::V2 {
+            self.check_version_2(received)?;
+        }
+        if pdu.kind() != packet::ADVERTISEMENT {
+            self.run.counters.invalid_type_rcvd += 1;
+            let kind = pdu.kind();
+            self.log_once(Mark::Type, format_args!("Invalid packet type from {from}. {kind} and expect 1"));
+            return None;
+        }
+        if received.total_length != length && !is_padding(length, received.total_length) {
+            self.run.counters.packet_len_err += 1;
+            let total = received.total_length;
+            self.log_once(
+                Mark::TotalLength,
+                format_args!(
+                    "ip_tot_len mismatch against received length from {from}. Expected {length} got {total}"
+                ),
+            );
+            return None;
+        }
+        let interval = match config.version {
+            VrrpVersion::V2 => config.advert_int,
+            VrrpVersion::V3 => pdu.interval(),
+        };
+        if interval != config.advert_int {
+            let ours = config.advert_int.0;
+            self.log_once(
+                Mark::IntervalV3,
+                format_args!(
+                    "advertisement interval mismatch ours = {ours} centi-sec rcv'd={} centi-sec",
+                    interval.0
+                ),
+            );
+        }
+        if !self.is_checksum_right(received, expected - received.header) {
+            self.log_once(Mark::Checksum, format_args!("Invalid VRRPv{version} checksum from {from}"));
+            return None;
+        }
+        if received.is_multicast() == is_unicast {
+            self.run.counters.addr_list_err += 1;
+            let (wanted, got) = if is_unicast { ("unicast", "multicast") } else { ("multicast", "unicast") };
+            self.log_once(
+                Mark::Destination,
+                format_args!("Expected {wanted} packet but received {got} packet from {from}"),
+            );
+            return None;
+        }
+        if config.owner_ignore_adverts && self.run.effective == u8::MAX {
+            self.log_once(
+                Mark::Owner,
+                format_args!("Dropping packet(s) from {from} since we are address owner"),
+            );
+            return None;
+        }
+
+        self.run.counters.advert_rcvd += 1;
+        self.compare_addresses(received);
+        if let Transport::Unicast { peers, .. } = &config.transport {
+            self.check_peer(received, peers)?;
+        }
+        if pdu.priority() == 0 {
+            self.run.counters.pri_zero_rcvd += 1;
+        }
+        // An interval of zero would make a timer that never rests.
+        let interval = if interval == Centis(0) { Centis(1) } else { interval };
+        Some(Accepted { source: from, priority: pdu.priority(), interval })
+    }
+
+    fn check_version_2(&mut self, received: &Received<'_>) -> Option<()> {
+        let (config, pdu, from) = (self.config, received.pdu, received.source);
+        let theirs = pdu.auth_type();
+        if theirs > 2 {
+            self.run.counters.invalid_authtype += 1;
+            self.log_once(Mark::AuthTypeInvalid, format_args!("Invalid auth type from {from}: {theirs}"));
+            return None;
+        }
+        let ours = match config.auth {
+            Auth::None => 0,
+            Auth::Pass(_) => 1,
+        };
+        if theirs != ours {
+            self.run.counters.authtype_mismatch += 1;
+            self.log_once(
+                Mark::AuthTypeOther,
+                format_args!("received a {theirs} auth from {from}, expecting {ours}!"),
+            );
+            return None;
+        }
+        if let Auth::Pass(password) = &config.auth
+            && pdu.auth_data(config.family) != Some(password)
+        {
+            self.run.counters.auth_failure += 1;
+            self.log_once(Mark::Password, format_args!("received an invalid passwd from {from}!"));
+            return None;
+        }
+        let (mine, theirs) = (config.advert_int.0 / 100, pdu.interval_seconds());
+        if u16::from(theirs) != mine {
+            self.log_once(
+                Mark::IntervalV2,
+                format_args!(
+                    "advertisement interval mismatch with {from} mine={mine} sec rcv'd={theirs} sec"
+                ),
+            );
+            return None;
+        }
+        Some(())
+    }
+
+    /// Stock: with `v3_checksum_as_v2` a wrong one is not rejected, because nobody knows which form the peer uses.
+    /// A unicast peer that uses the old form of version 3 (the group as destination) switches us to it.
+    fn is_checksum_right(&mut self, received: &Received<'_>, length: usize) -> bool {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (received.source, received.destination) else {
+            return true;
+        };
+        let Some(bytes) = received.pdu.bytes().get(..length) else { return false };
+        if self.config.version == VrrpVersion::V2 {
+            return Checksum::Plain.over(bytes) == 0;
+        }
+        if self.config.v3_checksum_as_v2 {
+            return true;
+        }
+        let old_group = self.fixed.old_group;
+        let expected = old_group.filter(|_| self.run.old_checksum).unwrap_or(destination);
+        if (Checksum::Pseudo { source, destination: expected }).over(bytes) == 0 {
+            return true;
+        }
+        let Some(group) = old_group.filter(|_| !self.run.old_checksum) else { return false };
+        if (Checksum::Pseudo { source, destination: group }).over(bytes) != 0 {
+            return false;
+        }
+        self.run.old_checksum = true;
+        self.log(Detail::Normal, format_args!("Setting unicast VRRPv3 checksum to old version"));
+        true
+    }
+
+    /// Differences are logged and counted; the advert is honoured.
+    fn compare_addresses(&mut self, received: &Received<'_>) {
+        let (config, pdu, from) = (self.config, received.pdu, received.source);
+        let own = &self.fixed.addresses;
+        let (expected, count) = (own.len(), usize::from(pdu.count()));
+        let mut is_wrong = false;
+        if count != expected {
+            is_wrong = true;
+            self.log_once(Mark::VipCount, format_args!("expected {expected} VIPs but received {count}"));
+        }
+        let is_known_master = self.run.master.is_some_and(|(master, _)| master == from);
+        let may_skip = config.skip_check_adv_addr && is_known_master && self.run.state != VrrpState::Master;
+        if !may_skip && !pdu.addresses(config.family).eq(own.iter().copied()) {
+            let missing = own.iter().find(|vip| !pdu.addresses(config.family).any(|a| a == **vip)).copied();
+            if let Some(vip) = missing {
+                is_wrong = true;
+                let vrid = config.vrid;
+                self.log_once(
+                    Mark::VipList,
+                    format_args!(
+                        "ip address associated with VRID {vrid} not present in advert from {from}: {vip}"
+                    ),
+                );
+            }
+        }
+        self.run.counters.addr_list_err += u64::from(is_wrong);
+    }
+
+    fn check_peer(&mut self, received: &Received<'_>, peers: &[UnicastPeer]) -> Option<()> {
+        let from = received.source;
+        if !self.config.check_unicast_src {
+            return Some(());
+        }
+        let Some(peer) = peers.iter().find(|peer| peer.address == from) else {
+            self.log_once(
+                Mark::UnknownPeer,
+                format_args!("unicast source address {from} not a unicast peer"),
+            );
+            return None;
+        };
+        let (min, max) = (peer.min_ttl.unwrap_or(0), peer.max_ttl.unwrap_or(255));
+        if !(min..=max).contains(&received.ttl) {
+            self.run.counters.ip_ttl_err += 1;
+            let ttl = received.ttl;
+            self.log_once(
+                Mark::PeerTtl,
+                format_args!("TTL/HL {ttl} from {from} not in range [{min}, {max}]"),
+            );
+            return None;
+        }
+        Some(())
+    }
+}

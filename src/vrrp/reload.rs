@@ -1,0 +1,354 @@
+//! A new configuration for a running core, and a running core's [`State`] for its successor.
+//!
+//! Both match instances by identity: VRID, family, interface, and group or unicast source; names do not matter
+//! (spec/daemon-behaviour.md §6). What matches and did not change feels nothing: no advert, no timer, no address.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::announce::Pacer;
+use super::event::{Action, Actions, Detail, Listener, StateWord};
+use super::facts::Facts;
+use super::group::GroupRun;
+use super::instance::{Run, Zero, addresses};
+use super::router::{Phase, Router};
+use super::script::ScriptRun;
+use super::snapshot::VrrpState;
+use crate::config::model::{Command, Family, Instance, Transport, VirtualAddress, VrrpPart, VrrpVersion};
+use crate::time::Time;
+
+/// The format of [`State`]; a successor of another format starts afresh.
+const VERSION: u16 = 1;
+
+/// Everything a successor needs to go on where this core stopped; plain data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    version: u16,
+    phase: Phase,
+    facts: Facts,
+    pacer: Pacer,
+    next_script: u64,
+    listeners: Vec<Listener>,
+    /// Each with the addresses it may hold, so that a changed configuration can release them.
+    instances: Vec<(Identity, Vec<VirtualAddress>, Run)>,
+    groups: Vec<(String, GroupRun)>,
+    scripts: Vec<(String, Command, ScriptRun)>,
+}
+
+/// What makes an instance the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Identity {
+    vrid: u8,
+    family: Family,
+    interface: Option<String>,
+    /// The group of multicast; the configured source of unicast.
+    multicast: Option<IpAddr>,
+    source: Option<IpAddr>,
+}
+
+impl Identity {
+    fn of(instance: &Instance) -> Self {
+        let (multicast, source) = match &instance.transport {
+            Transport::Multicast { group } => (Some(*group), None),
+            Transport::Unicast { .. } => (None, instance.source),
+        };
+        Self {
+            vrid: instance.vrid.get(),
+            family: instance.family,
+            interface: instance.interface.clone(),
+            multicast,
+            source,
+        }
+    }
+}
+
+/// What the bytes of an advert are made of: if it changes, a MASTER tells at once.
+fn contents(instance: &Instance) -> impl PartialEq + '_ {
+    let vips: Vec<IpAddr> = instance.vips.iter().map(|vip| vip.address).collect();
+    (instance.version, instance.advert_int, &instance.auth, instance.v3_checksum_as_v2, vips)
+}
+
+impl Router {
+    /// What a successor needs.
+    pub fn state(&self) -> State {
+        State {
+            version: VERSION,
+            phase: self.phase,
+            facts: self.facts.clone(),
+            pacer: self.pacer.clone(),
+            next_script: self.next_script,
+            listeners: self.listeners.clone(),
+            instances: self
+                .part
+                .instances
+                .iter()
+                .zip(&self.runs)
+                .map(|(instance, run)| {
+                    (Identity::of(instance), addresses(instance).cloned().collect(), run.clone())
+                })
+                .collect(),
+            groups: self
+                .part
+                .sync_groups
+                .iter()
+                .zip(&self.groups)
+                .map(|(group, run)| (group.name.clone(), run.clone()))
+                .collect(),
+            scripts: self
+                .part
+                .scripts
+                .iter()
+                .zip(&self.scripts)
+                .map(|(script, run)| (script.name.clone(), script.command.clone(), run.clone()))
+                .collect(),
+        }
+    }
+
+    /// A core that goes on where another one stopped: a MASTER stays MASTER. The driver then opens the sockets
+    /// (they are told again) and sends [`Event::Interfaces`](super::Event::Interfaces). Instances that are not in
+    /// `part` are released. A state of another version is worth nothing: the core is new.
+    pub fn resume(part: &VrrpPart, state: State, now: Time, out: &mut Actions) -> Self {
+        let mut router = Self::new(part);
+        if state.version != VERSION {
+            return router;
+        }
+        router.phase = state.phase;
+        router.facts = state.facts;
+        router.pacer = state.pacer;
+        router.next_script = state.next_script;
+        router.listeners = state.listeners;
+        router.rebuild_index();
+        let mut map = HashMap::new();
+        for (old, (identity, held, mut run)) in state.instances.into_iter().enumerate() {
+            let found = router.part.instances.iter().position(|instance| Identity::of(instance) == identity);
+            let Some(i) = found else {
+                release(old, &held, &run, out);
+                continue;
+            };
+            let gone = carry_over(held.iter(), &mut run, &router.part.instances[i]);
+            if !gone.is_empty() {
+                out.push(Action::RemoveAddresses { instance: i, addresses: gone });
+            }
+            router.runs[i] = run;
+            map.insert(old, i);
+        }
+        router.pacer.renumber(router.part.global.garp_interval, &map);
+        for (name, run) in state.groups {
+            if let Some(g) = router.part.sync_groups.iter().position(|group| group.name == name) {
+                let members = std::mem::take(&mut router.groups[g].members);
+                router.groups[g] = GroupRun { members, ..run };
+            }
+        }
+        for (name, command, run) in state.scripts {
+            let mut scripts = router.part.scripts.iter();
+            match scripts.position(|script| script.name == name && script.command == command) {
+                Some(s) => router.scripts[s] = run,
+                None => out.extend(run.running().map(|id| Action::KillScript { id })),
+            }
+        }
+        let listeners = router.listeners.clone();
+        if router.is_started() {
+            out.push(Action::Listen(listeners));
+            router.update_listeners(out);
+        }
+        for i in 0..router.runs.len() {
+            if router.is_started() && router.runs[i].state == VrrpState::Init {
+                router.reassess(i, now, "start", out);
+            }
+        }
+        router
+    }
+
+    /// Makes `part` the running configuration.
+    pub fn reconfigure(&mut self, part: &VrrpPart, now: Time, out: &mut Actions) {
+        if self.phase == Phase::Stopped || *part == self.part {
+            return;
+        }
+        let mut old = std::mem::replace(self, Self::new(part));
+        self.phase = old.phase;
+        self.next_script = old.next_script;
+        std::mem::swap(&mut self.facts, &mut old.facts);
+        std::mem::swap(&mut self.listeners, &mut old.listeners);
+        std::mem::swap(&mut self.pacer, &mut old.pacer);
+        self.adopt_scripts(&old, now, out);
+        self.adopt_groups(&old);
+        self.rebuild_index();
+        if self.phase == Phase::Waiting {
+            return;
+        }
+        let map = self.match_instances(&old);
+        self.pacer.renumber(part.global.garp_interval, &map);
+        self.retire(&mut old, &map, now, out);
+        // All removals come before all additions, so that an address can move between instances.
+        for (from, to) in sorted(&map) {
+            let mut run = old.runs[from].clone();
+            let gone = carry_over(addresses(&old.part.instances[from]), &mut run, &self.part.instances[to]);
+            for vip in &gone {
+                let name = &self.part.instances[to].name;
+                let text = format!("({name}) ip address {}, no longer exist", vip.address);
+                out.push(Action::Log { detail: Detail::Normal, text });
+            }
+            if !gone.is_empty() {
+                out.push(Action::RemoveAddresses { instance: to, addresses: gone });
+            }
+            self.runs[to] = run;
+        }
+        for i in 0..self.runs.len() {
+            self.assess(i, now, out);
+        }
+        for (from, to) in sorted(&map) {
+            let before = (&old.part.instances[from], &old.runs[from]);
+            self.go_on(before, to, now, out);
+        }
+        self.update_listeners(out);
+        for i in 0..self.runs.len() {
+            if self.runs[i].state == VrrpState::Init {
+                self.log_initial_fault(i, out);
+            }
+            self.settle(i, now, "the configuration was reloaded", out);
+        }
+        self.unmix_groups(now, out);
+        for (s, script) in self.scripts.iter_mut().enumerate() {
+            script.tick(&self.part.scripts[s], &mut self.next_script, now, out);
+        }
+    }
+
+    fn adopt_scripts(&mut self, old: &Self, now: Time, out: &mut Actions) {
+        for (script, run) in self.part.scripts.iter().zip(&mut self.scripts) {
+            *run = ScriptRun::new(script, now);
+        }
+        for (before, run) in old.part.scripts.iter().zip(&old.scripts) {
+            let mut scripts = self.part.scripts.iter();
+            let found = scripts.position(|new| new.name == before.name && new.command == before.command);
+            let Some(s) = found else {
+                out.extend(run.running().map(|id| Action::KillScript { id }));
+                continue;
+            };
+            self.scripts[s] = run.clone();
+            self.scripts[s].reconfigure(before, &self.part.scripts[s], out);
+        }
+    }
+
+    fn adopt_groups(&mut self, old: &Self) {
+        for (before, run) in old.part.sync_groups.iter().zip(&old.groups) {
+            if let Some(g) = self.part.sync_groups.iter().position(|group| group.name == before.name) {
+                self.groups[g].state = run.state;
+            }
+        }
+    }
+
+    /// Old index to new index.
+    fn match_instances(&self, old: &Self) -> HashMap<usize, usize> {
+        let new: HashMap<Identity, usize> =
+            self.part.instances.iter().enumerate().map(|(i, instance)| (Identity::of(instance), i)).collect();
+        let matches = old.part.instances.iter().enumerate();
+        matches.filter_map(|(i, instance)| Some((i, *new.get(&Identity::of(instance))?))).collect()
+    }
+
+    /// Instances that are no more step down.
+    fn retire(&self, old: &mut Self, map: &HashMap<usize, usize>, now: Time, out: &mut Actions) {
+        // They send with the old configuration and the facts of now.
+        old.facts = self.facts.clone();
+        for i in (0..old.runs.len()).filter(|i| !map.contains_key(i)) {
+            let word =
+                if old.part.instances[i].notify_deleted { StateWord::Deleted } else { StateWord::Fault };
+            let is_master = old.runs[i].state == VrrpState::Master;
+            let mut machine = old.machine(i, now, out);
+            if is_master {
+                machine.send_zero();
+                machine.remove_addresses();
+            }
+            machine.notify(word, "no longer configured");
+        }
+    }
+
+    /// What changes for an instance that goes on.
+    fn go_on(&mut self, (before, run): (&Instance, &Run), i: usize, now: Time, out: &mut Actions) {
+        let config = &self.part.instances[i];
+        let is_told = contents(before) == contents(config) && run.effective == self.runs[i].effective;
+        let interval_changed = before.advert_int != config.advert_int;
+        let timer_changed = interval_changed || before.down_timer_adverts != config.down_timer_adverts;
+        match self.runs[i].state {
+            VrrpState::Master => {
+                let is_new = self.runs[i].set.contains(&false);
+                let mut machine = self.machine(i, now, out);
+                machine.run.master_advert_int = machine.config.advert_int;
+                if !is_told {
+                    machine.advertise_now();
+                }
+                if is_new {
+                    machine.add_addresses();
+                    let copies = machine.run.announce.begin(&machine.config.garp, now);
+                    machine.announce(copies);
+                }
+            }
+            VrrpState::Backup => {
+                let mut machine = self.machine(i, now, out);
+                if interval_changed
+                    && (machine.config.version == VrrpVersion::V2 || machine.run.master.is_none())
+                {
+                    machine.run.master_advert_int = machine.config.advert_int;
+                }
+                if timer_changed {
+                    machine.rearm_master_down();
+                }
+            }
+            VrrpState::Init | VrrpState::Fault => self.runs[i].master_advert_int = config.advert_int,
+        }
+    }
+
+    /// A group that a reload composed of a MASTER and others cannot stay so.
+    fn unmix_groups(&mut self, now: Time, out: &mut Actions) {
+        for g in 0..self.groups.len() {
+            let members: Vec<usize> = self.members(g).collect();
+            let is_master = |i: &usize| self.runs[*i].state == VrrpState::Master;
+            if members.iter().all(is_master) {
+                self.group_enters(g, VrrpState::Master, "the configuration was reloaded", out);
+            } else if members.iter().any(is_master) {
+                self.group_to_backup(members[0], Zero::Unsent, now, "the configuration was reloaded", out);
+            }
+        }
+    }
+}
+
+/// The set marks of the addresses that stay; returns those that are ours and not wanted any more.
+fn carry_over<'a>(
+    before: impl Iterator<Item = &'a VirtualAddress>,
+    run: &mut Run,
+    config: &Instance,
+) -> Vec<VirtualAddress> {
+    let mut ours: HashSet<&VirtualAddress> =
+        before.zip(&run.set).filter(|(_, set)| **set).map(|(vip, _)| vip).collect();
+    let set = addresses(config).map(|vip| ours.remove(vip)).collect();
+    run.set = set;
+    let mut gone: Vec<VirtualAddress> = ours.into_iter().cloned().collect();
+    gone.sort_by(|a, b| (a.address, &a.interface).cmp(&(b.address, &b.interface)));
+    gone
+}
+
+/// Removes what an instance without a successor holds.
+fn release(instance: usize, held: &[VirtualAddress], run: &Run, out: &mut Actions) {
+    let ours: Vec<_> =
+        held.iter().zip(&run.set).filter(|(_, set)| **set).map(|(vip, _)| vip.clone()).collect();
+    if !ours.is_empty() {
+        out.push(Action::RemoveAddresses { instance, addresses: ours });
+    }
+}
+
+/// In the order of the new configuration.
+fn sorted(map: &HashMap<usize, usize>) -> Vec<(usize, usize)> {
+    let mut pairs: Vec<_> = map.iter().map(|(from, to)| (*from, *to)).collect();
+    pairs.sort_unstable_by_key(|(_, to)| *to);
+    pairs
+}
+
+impl Pacer {
+    /// Instances have new indices; the gap may have changed.
+    fn renumber(&mut self, gap: Duration, map: &HashMap<usize, usize>) {
+        self.set_gap(gap);
+        self.keep(|instance| map.get(&instance).copied());
+    }
+}

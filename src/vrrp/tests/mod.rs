@@ -1,0 +1,5 @@
+//! Stories of whole routers: what an operator sees. The parts' own tests stand in their files.
+
+mod alone;
+mod pairs;
+mod samples;
