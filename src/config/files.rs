@@ -19,8 +19,37 @@ pub trait Files {
     /// An environment variable.
     fn variable(&self, name: &str) -> Option<String>;
 
+    /// What stands at a path, symlinks not followed (`lstat`); `None` if nothing does.
+    fn status(&self, path: &str) -> Option<Status>;
+
     /// The absolute form of a directory (symlinks resolved where that is possible). An empty path is the current directory.
     fn directory(&self, path: &str) -> String;
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its kind.
+    pub kind: FileKind,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permission bits, `0o7777` at most.
+    pub mode: u32,
+}
+
+/// The kind of a directory entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symlink and what it says.
+    Symlink(String),
+    /// A device, FIFO or socket.
+    Special,
 }
 
 /// Why a configuration file cannot be read.
@@ -54,6 +83,7 @@ pub enum ReadError {
 pub struct MemoryFiles {
     files: BTreeMap<String, Result<Vec<u8>, ReadError>>,
     variables: BTreeMap<String, String>,
+    statuses: BTreeMap<String, Status>,
 }
 
 impl MemoryFiles {
@@ -71,6 +101,17 @@ impl MemoryFiles {
     /// With a path that exists and cannot be read.
     pub fn refused(mut self, path: &str, error: ReadError) -> Self {
         self.files.insert(path.to_owned(), Err(error));
+        self
+    }
+
+    /// With an executable of root's that anybody may run.
+    pub fn script(self, path: &str) -> Self {
+        self.entry(path, Status { kind: FileKind::File, uid: 0, gid: 0, mode: 0o755 })
+    }
+
+    /// With an entry of this status. Directories above it are root's, unless given themselves.
+    pub fn entry(mut self, path: &str, status: Status) -> Self {
+        self.statuses.insert(path.to_owned(), status);
         self
     }
 
@@ -104,6 +145,22 @@ impl Files for MemoryFiles {
 
     fn variable(&self, name: &str) -> Option<String> {
         self.variables.get(name).cloned()
+    }
+
+    fn status(&self, path: &str) -> Option<Status> {
+        let roots = |kind, mode| Some(Status { kind, uid: 0, gid: 0, mode });
+        if let Some(status) = self.statuses.get(path) {
+            return Some(status.clone());
+        }
+        if matches!(self.files.get(path), Some(Ok(_))) {
+            return roots(FileKind::File, 0o644);
+        }
+        let below = format!("{}/", path.trim_end_matches('/'));
+        let mut names = self.files.keys().chain(self.statuses.keys());
+        if path == "/" || names.any(|name| name.starts_with(&below)) {
+            return roots(FileKind::Directory, 0o755);
+        }
+        None
     }
 
     fn directory(&self, path: &str) -> String {
