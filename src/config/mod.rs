@@ -8,12 +8,14 @@ pub mod diagnostic; // errors and warnings as data; exit codes
 mod draft; // a line while it is being edited
 pub mod files; // what is read of the host: contents, globs, environment
 mod include; // patterns, checks and failures of the include words
+mod load; // the whole way from files to model
 mod loops; // ~SEQ and ~LST
 pub mod model; // typed, validated, immutable
 mod physical; // line ends, and the limit of the line buffer
 pub mod preprocess; // include*, $VAR, ~SEQ/~LST, @conditions -> logical lines
 #[cfg(test)]
 mod preprocess_tests;
+pub mod reader; // walks the lines through the keyword tables, as each of stock's processes would
 pub mod schema; // the keyword table machinery
 pub mod source; // files and spans: every token knows file:line:column
 pub mod suggest; // did-you-mean and look-alike characters
@@ -21,3 +23,5 @@ pub mod syntax; // the nom grammar: comments, words, quoting, braces
 pub mod validate; // what only the whole file, or the host, can tell
 pub mod value; // timers, ranges, addresses, booleans: parsed once, used by every keyword
 mod variables; // $NAME=VALUE and its uses
+
+pub use load::{Loaded, load};

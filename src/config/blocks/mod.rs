@@ -1,1 +1,171 @@
-//! One file per configuration block: its keyword table -> model.
+//! One file per block: its keyword table, and the draft that the table's actions fill.
+//!
+//! A draft holds what the file says, with spans; [`super::validate`] makes the model of it.
+
+pub mod address; // lines of virtual_ipaddress and static_ipaddress
+pub mod global; // global_defs and the top-level words
+pub mod route; // lines of virtual_routes and static_routes
+pub mod rule; // lines of virtual_rules and static_rules
+pub mod scripts; // script strings and the users they run as
+pub mod top; // the top level
+pub mod tracking; // track_* lists
+pub mod vrrp_instance;
+pub mod vrrp_script;
+pub mod vrrp_sync_group;
+
+use super::diagnostic::Diagnostic;
+use super::schema::{Given, Item, List, Opened, Table};
+use super::source::Span;
+use super::suggest::did_you_mean;
+use super::syntax::Word;
+
+pub use top::TOP;
+
+/// What all walks have gathered, block by block. The singular fields are the blocks being read.
+#[derive(Default)]
+pub struct Drafts<'a> {
+    /// `global_defs`.
+    pub global: global::Draft<'a>,
+    /// `vrrp_script` being read.
+    pub script: vrrp_script::Draft<'a>,
+    /// `vrrp_script` blocks with a script.
+    pub scripts: Vec<vrrp_script::Draft<'a>>,
+    /// `vrrp_instance` being read.
+    pub instance: vrrp_instance::Draft<'a>,
+    /// `vrrp_instance` blocks.
+    pub instances: Vec<vrrp_instance::Draft<'a>>,
+    /// `vrrp_sync_group` being read.
+    pub sync_group: vrrp_sync_group::Draft<'a>,
+    /// `vrrp_sync_group` blocks.
+    pub sync_groups: Vec<vrrp_sync_group::Draft<'a>>,
+    /// Names of `track_file` blocks and their weights.
+    pub track_files: Vec<(&'a Word, i32)>,
+    /// Names of `vrrp_track_process` blocks.
+    pub track_processes: Vec<&'a Word>,
+    /// Names of `bfd_instance` blocks.
+    pub bfds: Vec<&'a Word>,
+    /// Interfaces named in places where stock insists on them (spec/vrrp-config.md §4, check 1).
+    pub interfaces: Vec<NamedInterface<'a>>,
+}
+
+impl Drafts<'_> {
+    /// The weight of a `track_file`; 1 when there is none of that name.
+    pub fn track_file_weight(&self, name: &str) -> i32 {
+        self.track_files.iter().find(|(known, _)| known.as_str() == name).map_or(1, |(_, weight)| *weight)
+    }
+}
+
+/// An interface that the file names.
+#[derive(Clone, Copy)]
+pub struct NamedInterface<'a> {
+    /// Where.
+    pub name: &'a Word,
+    /// For whom, as in `vrrp_instance VI_1`.
+    pub user: &'static str,
+}
+
+/// The rest of the line as people would quote it.
+pub fn quoted(word: &Word) -> String {
+    super::source::display(word).into_owned()
+}
+
+/// Opens a list of plain entries; words before its `{` are reported.
+pub fn open_list<'a>(reader: &mut super::reader::Reader<'a>, given: Given<'a>) -> Opened {
+    if let Some(extra) = given.argument(0) {
+        let name = given.keyword.name;
+        reader.push(
+            Diagnostic::error(
+                "surplus-words",
+                extra.span(),
+                format!("`{name}` takes no words before its list"),
+            )
+            .help(format!("write `{name} {{`, and the entries on lines of their own"))
+            .stock("ignores them and reads the list"),
+        );
+    }
+    Opened::Enter
+}
+
+/// A list whose lines go to `item`.
+pub const fn list(item: for<'a> fn(&mut super::reader::Reader<'a>, Item<'a>)) -> List {
+    List { open: open_list, item, close: |_| {} }
+}
+
+/// The span of a line of a list.
+pub fn item_span(item: Item<'_>) -> Span {
+    match (item.first(), item.last()) {
+        (Some(first), Some(last)) => first.span().to(last.span()),
+        _ => unreachable!("a list line has words"),
+    }
+}
+
+/// Words that stock once knew, or that other forks know, and what to do about them.
+const RETIRED: &[(&str, &str)] = &[
+    ("nat_mask", "remove the line: it has had no effect for many releases"),
+    ("net_mask", "remove the line: masks belong to the addresses, as in 192.0.2.1/24"),
+    ("lvs_id", "write `router_id NAME`"),
+    ("nb_sock_retry", "write `retry N`"),
+    ("vrrp_unicast_bind", "write `unicast_src_ip ADDRESS`"),
+    ("vrrp_unicast_peer", "write `unicast_peer { ADDRESS }`"),
+    ("no_promote_secondaries", "remove the line: it is the default"),
+    ("lvs_sync_daemon_inteface", "write `lvs_sync_daemon INTERFACE INSTANCE` in global_defs"),
+    ("HTTP_CHECK", "write `HTTP_GET {`"),
+    ("SSL_CHECK", "write `SSL_GET {`"),
+    ("state_file_location", "write `state_dump_file PATH`"),
+    ("stats_file_location", "write `stats_dump_file PATH`"),
+    ("json_file_location", "write `json_dump_file PATH`"),
+    ("vrrp_nftables", "write `nftables`"),
+    ("script_security", "write `enable_script_security`"),
+    ("local_address_group", "remove the block: it is of another program (DPVS)"),
+    ("laddr_group_name", "remove the line: it is of another program (DPVS)"),
+    ("syn_proxy", "remove the line: it is of another program (DPVS, LVS fullnat)"),
+];
+
+/// What to write instead of an unknown keyword.
+pub fn remedy(
+    table: &'static Table,
+    line: &super::syntax::Line,
+    head: &Word,
+    report: Diagnostic,
+) -> Diagnostic {
+    let second = line.words.get(1);
+    if let Some((_, advice)) = RETIRED.iter().find(|(name, _)| head == *name) {
+        return report.help(*advice);
+    }
+    let glued = second.map(|second| format!("{}_{}", head.as_str(), second.as_str()));
+    if let Some(keyword) = glued.and_then(|glued| table.find(&glued)) {
+        return report.help(format!("write it as one word: `{}`", keyword.name));
+    }
+    let split = head.split(|c: char| !c.is_ascii()).next().unwrap_or("");
+    if split.len() < head.len() && table.find(split).is_some() {
+        let odd = head[split.len()..].chars().next().unwrap_or(' ');
+        let what = match odd {
+            '\u{a0}' => "a no-break space (U+00A0)".to_owned(),
+            '\u{3000}' => "an ideographic space (U+3000)".to_owned(),
+            odd => format!("the character U+{:04X}", u32::from(odd)),
+        };
+        return report
+            .label(format!("`{split}`, then {what}"))
+            .help(format!("write `{split}`, then an ordinary blank, then the value"));
+    }
+    if let Some(keyword) = table.keywords().find(|keyword| {
+        keyword.name.len() > 3
+            && head.starts_with(keyword.name)
+            && !head[keyword.name.len()..].starts_with('_')
+    }) {
+        let rest = &head[keyword.name.len()..];
+        if rest.starts_with(|c: char| c.is_ascii_digit() || c == '\\') {
+            return report.help(format!("put a blank behind `{}`", keyword.name));
+        }
+    }
+    if let Some(meant) = did_you_mean(head, table.keywords().map(|keyword| keyword.name)) {
+        return report.help(format!("did you mean `{meant}`?"));
+    }
+    if head.starts_with(|c: char| matches!(c, '<' | '[' | '（' | '＃' | '！') || !c.is_ascii()) {
+        return report.help("if this is meant as a comment, start it with `#`");
+    }
+    match top::home_of(head) {
+        Some(home) => report.help(format!("it belongs into {home}")),
+        None => report,
+    }
+}

@@ -12,6 +12,8 @@ pub struct HostFacts {
     pub node_name: String,
     /// Interfaces by name.
     pub interfaces: BTreeMap<String, InterfaceFacts>,
+    /// CPUs that are online; `None` when that is not known, and then no CPU number is refused.
+    pub cpus: Option<u32>,
     /// The daemon's own identity, the default of scripts without `keepalived_script`.
     pub own_identity: Identity,
 }
@@ -31,10 +33,16 @@ pub struct InterfaceFacts {
     pub addresses: Vec<(IpAddr, u8)>,
 }
 
-/// Questions about users, asked while scripts are resolved.
+/// Questions about names, asked while the configuration is read.
 pub trait Users {
     /// Numeric user and primary group of a user name.
     fn user(&self, name: &str) -> Option<Identity>;
     /// Numeric id of a group name.
     fn group(&self, name: &str) -> Option<u32>;
+
+    /// Address of a host name (`smtp_server`). May block on the resolver.
+    fn host(&self, name: &str) -> Option<IpAddr> {
+        let _ = name;
+        None
+    }
 }

@@ -1,0 +1,968 @@
+//! `vrrp_instance NAME { … }` (spec/vrrp-config.md §2.1).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::address::{self, AddressDraft, Place};
+use super::scripts;
+use super::tracking::{self, Trackers};
+use super::vrrp_sync_group::{Notify, notify};
+use super::{global, list, quoted};
+use crate::config::diagnostic::{Class, Diagnostic, Severity};
+use crate::config::model::{Family, InitialState, Priority, UnicastPeer, Vrid, VrrpVersion};
+use crate::config::reader::{Reader, bad_value};
+use crate::config::schema::{
+    Block, Given, Item, Keyword, List, Mark, Missing, Opened, Shape, Table, Value, keyword, lenient, micros,
+    strict,
+};
+use crate::config::source::Span;
+use crate::config::suggest::did_you_mean;
+use crate::config::syntax::Word;
+use crate::config::value::{self, Reading, Strictness};
+
+/// A value and where it was given.
+pub type Placed<T> = Option<(T, Span)>;
+
+/// A block as read.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each field is the keyword of its name")]
+pub struct Draft<'a> {
+    /// Its name.
+    pub name: Option<&'a Word>,
+    /// Set by the first address, or by `native_ipv6`.
+    pub family: Option<Family>,
+    pub version: Placed<VrrpVersion>,
+    pub virtual_router_id: Placed<Vrid>,
+    pub interface: Option<&'a Word>,
+    pub vrf: Option<&'a Word>,
+    pub state: Placed<InitialState>,
+    pub priority: Placed<Priority>,
+    /// Microseconds.
+    pub advert_int: Placed<Duration>,
+    /// The first word that asks for unicast.
+    pub unicast: Option<Span>,
+    pub peers: Vec<UnicastPeer>,
+    /// `mcast_src_ip` or `unicast_src_ip`.
+    pub source: Placed<IpAddr>,
+    pub mcast_dst_ip: Placed<IpAddr>,
+    pub track_src_ip: bool,
+    pub unicast_ttl: Placed<u8>,
+    pub unicast_fault_no_peer: bool,
+    pub check_unicast_src: bool,
+    pub use_vmac: Option<Span>,
+    pub use_ipvlan: Option<Span>,
+    pub vmac_xmit_base: Option<Span>,
+    pub vips: Vec<AddressDraft<'a>>,
+    pub excluded: Vec<AddressDraft<'a>>,
+    pub no_virtual_ipaddress: Option<Span>,
+    pub auth_type: Placed<AuthType>,
+    pub auth_pass: Placed<String>,
+    pub auth_hmac: Option<Span>,
+    pub nopreempt: Option<Span>,
+    pub preempt_delay: Placed<Duration>,
+    pub down_timer_adverts: Placed<u8>,
+    pub timer_expired_backup: Option<Span>,
+    pub dont_track_primary: bool,
+    pub trackers: Trackers<'a>,
+    pub accept: Option<(bool, Span)>,
+    pub strict_mode: Option<bool>,
+    pub skip_check_adv_addr: Option<bool>,
+    pub garp_master_delay: Option<Duration>,
+    pub garp_master_repeat: Option<u32>,
+    pub garp_master_refresh: Option<Duration>,
+    pub garp_master_refresh_repeat: Option<u32>,
+    pub garp_lower_prio_delay: Placed<Duration>,
+    pub garp_lower_prio_repeat: Placed<u32>,
+    pub lower_prio_no_advert: Placed<bool>,
+    pub higher_prio_send_advert: Placed<bool>,
+    pub owner_ignore_adverts: Placed<bool>,
+    pub v3_checksum_as_v2: Option<bool>,
+    pub promote_secondaries: Option<Span>,
+    pub notify: Notify,
+    pub notify_deleted: bool,
+    pub smtp_alert: Option<bool>,
+}
+
+/// `auth_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthType {
+    /// A password in clear.
+    Pass,
+    /// `IPsec` AH.
+    Ah,
+}
+
+/// The block.
+pub static BLOCK: Block = Block { table: &TABLE, open, close };
+
+static TABLE: Table = Table::new("vrrp_instance", &[ROUTER, TRANSPORT, ADDRESSES, TIMING, TRACKING, NOTIFY]);
+
+const ROUTER: &[Keyword] = &[
+    keyword("state", Shape::Word, "State at start: MASTER or BACKUP.")
+        .default("BACKUP; MASTER with priority 255")
+        .mark(Mark::A)
+        .since("≤0.4.8")
+        .apply(state),
+    keyword("interface", Shape::Word, "The VRRP interface.").mark(Mark::A).since("≤0.4.8").apply(|r, g| {
+        if let Some(name) = g.argument(0) {
+            tracking::name_interface(r, name, "vrrp_instance");
+            r.drafts.instance.interface = Some(name);
+        }
+    }),
+    keyword("vrf", Shape::Word, "VRF of a unicast instance without interface.").later().apply(|r, g| {
+        let Some(name) = g.argument(0) else { return };
+        if let Some(interface) = r.drafts.instance.interface {
+            let span = interface.span();
+            r.push(
+                Diagnostic::error("contradiction", g.head(), "`vrf` and `interface` exclude each other")
+                    .related(span, "the interface")
+                    .stock("ignores this line"),
+            );
+            return;
+        }
+        tracking::name_interface(r, name, "vrf");
+        r.drafts.instance.vrf = Some(name);
+    }),
+    keyword(
+        "virtual_router_id",
+        strict(1, 255),
+        "Number of the virtual router, 1..255; the same on all its nodes.",
+    )
+    .default("unset, and then the daemon refuses to start")
+    .mark(Mark::A)
+    .since("≤1.1.12")
+    .apply(|r, g| r.drafts.instance.virtual_router_id = Vrid::new(g.u8()).map(|vrid| (vrid, g.value_span()))),
+    keyword("priority", strict(1, 255), "The highest becomes MASTER; 255 is the owner of the addresses.")
+        .default("100; 255 with `state MASTER`")
+        .mark(Mark::A)
+        .since("≤0.5.6")
+        .invalid_sets(100)
+        .apply(|r, g| {
+            r.drafts.instance.priority = Priority::new(g.u8()).map(|priority| (priority, g.value_span()));
+        }),
+    keyword("version", lenient(2, 3), "Protocol version.")
+        .default("vrrp_version; 3 for IPv6")
+        .mark(Mark::A)
+        .since("≤0.6.2")
+        .apply(version),
+    keyword("native_ipv6", Shape::Flag, "Old: IPv6 and version 3.").mark(Mark::X).since("≤1.2.10").apply(
+        |r, g| {
+            let draft = &mut r.drafts.instance;
+            if draft.family == Some(Family::V4) {
+                r.push(
+                    Diagnostic::error(
+                        "contradiction",
+                        g.head(),
+                        "`native_ipv6` in an instance with IPv4 addresses",
+                    )
+                    .help("remove the line: the addresses decide")
+                    .stock("ignores the line"),
+                );
+                return;
+            }
+            draft.family = Some(Family::V6);
+            draft.version = Some((VrrpVersion::V3, g.head()));
+        },
+    ),
+    keyword("accept", Shape::Flag, "Accept packets to the virtual addresses.")
+        .default("on; off in strict mode below priority 255")
+        .mark(Mark::B)
+        .since("≤1.0.0")
+        .apply(|r, g| r.drafts.instance.accept = Some((true, g.head()))),
+    keyword("no_accept", Shape::Flag, "Drop packets to the virtual addresses.")
+        .mark(Mark::B)
+        .since("≤1.3.0")
+        .later()
+        .apply(|r, g| r.drafts.instance.accept = Some((false, g.head()))),
+    keyword("strict_mode", Shape::Bool, "Strict RFC conformance.")
+        .default("vrrp_strict")
+        .mark(Mark::B)
+        .apply(|r, g| r.drafts.instance.strict_mode = Some(g.bool())),
+    keyword(
+        "skip_check_adv_addr",
+        Shape::Bool,
+        "Skip the address list check for adverts of the same master.",
+    )
+    .default("vrrp_skip_check_adv_addr")
+    .mark(Mark::B)
+    .since("≤2.0.19")
+    .apply(|r, g| {
+        if !g.bool() {
+            r.push(
+                Diagnostic::warning("misread-value", g.value_span(), "`skip_check_adv_addr no` turns it ON")
+                    .class(Class::None)
+                    .help("remove the line to leave it off")
+                    .stock("turns it on"),
+            );
+        }
+        r.drafts.instance.skip_check_adv_addr = Some(true);
+    }),
+    keyword("debug", lenient(0, 4), "Never had an effect in normal builds.")
+        .mark(Mark::X)
+        .since("≤0.4.9")
+        .nothing(),
+    keyword("authentication", Shape::Block(&AUTHENTICATION), "Version 2 authentication.")
+        .mark(Mark::A)
+        .since("≤0.5.5"),
+    keyword("auth_hmac", Shape::Block(&AUTH_HMAC), "HMAC trailer on adverts.").since(">2.2.7").later(),
+];
+
+const TRANSPORT: &[Keyword] = &[
+    keyword("use_vmac", Shape::Words, "Run on a macvlan with the virtual MAC.")
+        .mark(Mark::B)
+        .since("≤1.2.6")
+        .later()
+        .apply(|r, g| {
+            r.drafts.instance.use_vmac = Some(g.head());
+            vmac_words(r, g);
+        }),
+    keyword("use_vmac_addr", Shape::Flag, "VMACs also for addresses on other interfaces.").later(),
+    keyword("vmac_xmit_base", Shape::Flag, "Send and receive on the base interface.")
+        .mark(Mark::B)
+        .since("≤1.2.14")
+        .later()
+        .apply(|r, g| r.drafts.instance.vmac_xmit_base = Some(g.head())),
+    keyword("use_ipvlan", Shape::Words, "Run on an ipvlan: [IFNAME] [ADDR[/LEN]] [bridge|private|vepa].")
+        .since("≤2.0.17")
+        .later()
+        .apply(|r, g| {
+            r.drafts.instance.use_ipvlan = Some(g.head());
+            let v4 = g.arguments().iter().any(|word| value::address_before_suffix(word).is_some());
+            if !v4 && r.drafts.instance.family != Some(Family::V6) {
+                r.push(
+                    Diagnostic::error(
+                        "missing-argument",
+                        g.head(),
+                        "`use_ipvlan` needs an address with IPv4",
+                    )
+                    .help("write `use_ipvlan ADDRESS/LEN`")
+                    .stock("leaves the instance in FAULT"),
+                );
+            }
+        }),
+    keyword("unicast_peer", Shape::List(&UNICAST_PEER), "Peers: ADDR [min_ttl N] [max_ttl N].")
+        .default("none (multicast)")
+        .mark(Mark::A)
+        .since("≤1.2.8"),
+    keyword("unicast_fault_no_peer", Shape::Flag, "FAULT instead of multicast when no peer is given.")
+        .apply(|r, _| r.drafts.instance.unicast_fault_no_peer = true),
+    keyword("check_unicast_src", Shape::Flag, "Accept adverts from peers only.")
+        .default("vrrp_check_unicast_src")
+        .mark(Mark::B)
+        .apply(|r, g| {
+            r.drafts.instance.check_unicast_src = true;
+            unicast_word(r, g);
+        }),
+    keyword("old_unicast_checksum", Shape::Words, "Old version 3 unicast checksum [never].")
+        .since("≤1.3.7")
+        .later()
+        .apply(|r, g| {
+            unicast_word(r, g);
+            if let Some(word) = g.argument(0).filter(|word| *word != "never") {
+                let report = bad_value(g.keyword, word, "is not known").help("the only option is `never`");
+                r.push(report.stock("ignores it"));
+            }
+        }),
+    keyword("mcast_src_ip", Shape::Address, "Source address of adverts.")
+        .default("the first address of the interface")
+        .mark(Mark::B)
+        .since("≤0.6.1")
+        .apply(source),
+    keyword("unicast_src_ip", Shape::Address, "Source address of unicast adverts.")
+        .default("the first address of the interface")
+        .mark(Mark::A)
+        .since("≤1.2.10")
+        .apply(|r, g| {
+            unicast_word(r, g);
+            source(r, g);
+        }),
+    keyword("mcast_dst_ip", Shape::Address, "Group of the adverts.")
+        .default("vrrp_mcast_group4 or vrrp_mcast_group6")
+        .apply(destination),
+    keyword("track_src_ip", Shape::Flag, "FAULT while the configured source address is missing.")
+        .apply(|r, _| r.drafts.instance.track_src_ip = true),
+    keyword("unicast_ttl", strict(0, 255), "TTL of unicast adverts.")
+        .default("255 for IPv4")
+        .apply(|r, g| r.drafts.instance.unicast_ttl = Some((g.u8(), g.head()))),
+    keyword("v3_checksum_as_v2", Shape::Bool, "Version 3 IPv4 checksum without pseudo header.")
+        .since(">2.2.7")
+        .apply(|r, g| r.drafts.instance.v3_checksum_as_v2 = Some(g.bool())),
+    keyword("kernel_rx_buf_size", strict(0, 4_294_967_295), "Receive buffer of the socket, bytes.")
+        .missing(Missing::Warns)
+        .later(),
+];
+
+const ADDRESSES: &[Keyword] = &[
+    keyword(
+        "virtual_ipaddress",
+        Shape::List(&VIPS),
+        "Addresses that follow the MASTER; the first fixes the family.",
+    )
+    .mark(Mark::A)
+    .since("≤0.5.9"),
+    keyword(
+        "virtual_ipaddress_excluded",
+        Shape::List(&EXCLUDED),
+        "The same, but not in the adverts; both families.",
+    )
+    .mark(Mark::A)
+    .since("≤0.5.9"),
+    keyword("no_virtual_ipaddress", Shape::Flag, "It is meant to have no address.")
+        .since(">2.2.7")
+        .apply(|r, g| r.drafts.instance.no_virtual_ipaddress = Some(g.head())),
+    keyword("promote_secondaries", Shape::Flag, "Set the sysctl of that name on the interface.")
+        .since("≤1.2.20")
+        .apply(|r, g| r.drafts.instance.promote_secondaries = Some(g.head())),
+    keyword("virtual_routes", Shape::List(&super::route::VIRTUAL), "Routes that follow the MASTER.")
+        .mark(Mark::B)
+        .since("≤1.0.2")
+        .later(),
+    keyword("virtual_rules", Shape::List(&super::rule::VIRTUAL), "Rules that follow the MASTER.")
+        .since("≤1.2.20")
+        .later(),
+];
+
+const TIMING: &[Keyword] = &[
+    keyword("advert_int", micros(10_000, 255_000_000), "Seconds between adverts; whole ones in version 2.")
+        .default("1 s")
+        .mark(Mark::A)
+        .since("≤0.7.1")
+        .apply(|r, g| r.drafts.instance.advert_int = Some((g.time(), g.value_span()))),
+    keyword("preempt", Shape::Flag, "Take over from a lower priority; the default.")
+        .mark(Mark::X)
+        .since("≤1.1.8")
+        .apply(|r, _| r.drafts.instance.nopreempt = None),
+    keyword("nopreempt", Shape::Flag, "Do not take over from a MASTER of lower priority.")
+        .mark(Mark::A)
+        .since("≤1.1.8")
+        .apply(|r, g| r.drafts.instance.nopreempt = Some(g.head())),
+    keyword("preempt_delay", micros(0, 1_000_000_000), "Seconds before taking over.")
+        .default("0")
+        .mark(Mark::A)
+        .since("≤1.1.8")
+        .apply(|r, g| r.drafts.instance.preempt_delay = Some((g.time(), g.head()))),
+    keyword(
+        "garp_master_delay",
+        lenient(0, 4294),
+        "Seconds until the second burst of gratuitous ARP; 0 is none.",
+    )
+    .default("vrrp_garp_master_delay (5)")
+    .mark(Mark::A)
+    .since("≤0.7.1")
+    .apply(|r, g| r.drafts.instance.garp_master_delay = Some(Duration::from_secs(g.u32().into()))),
+    keyword(
+        "garp_master_refresh",
+        lenient(0, 4_294_967_295),
+        "Seconds between refreshes as MASTER; 0 is off.",
+    )
+    .default("vrrp_garp_master_refresh (0)")
+    .mark(Mark::A)
+    .since("≤1.2.10")
+    .invalid_sets(0)
+    .apply(|r, g| r.drafts.instance.garp_master_refresh = Some(Duration::from_secs(g.u32().into()))),
+    keyword("garp_master_repeat", lenient(0, 4_294_967_295), "Gratuitous ARPs per burst.")
+        .default("vrrp_garp_master_repeat (5)")
+        .mark(Mark::A)
+        .since("≤1.2.14")
+        .apply(|r, g| {
+            let repeat = global::at_least_one_u32(r, g);
+            r.drafts.instance.garp_master_repeat = Some(repeat);
+        }),
+    keyword("garp_master_refresh_repeat", lenient(0, 4_294_967_295), "Gratuitous ARPs per refresh.")
+        .default("vrrp_garp_master_refresh_repeat (1)")
+        .mark(Mark::B)
+        .since("≤1.2.14")
+        .apply(|r, g| {
+            let repeat = global::at_least_one_u32(r, g);
+            r.drafts.instance.garp_master_refresh_repeat = Some(repeat);
+        }),
+    keyword(
+        "garp_lower_prio_delay",
+        lenient(0, 4294),
+        "Seconds until the second burst after a lower-priority advert.",
+    )
+    .default("vrrp_garp_lower_prio_delay")
+    .mark(Mark::B)
+    .apply(|r, g| {
+        r.drafts.instance.garp_lower_prio_delay = Some((Duration::from_secs(g.u32().into()), g.head()));
+    }),
+    keyword(
+        "garp_lower_prio_repeat",
+        lenient(0, 2_147_483_647),
+        "Gratuitous ARPs after a lower-priority advert.",
+    )
+    .default("vrrp_garp_lower_prio_repeat")
+    .mark(Mark::B)
+    .since("≤2.0.7")
+    .apply(|r, g| r.drafts.instance.garp_lower_prio_repeat = Some((g.u32(), g.head()))),
+    keyword("garp_extra_if", Shape::Words, "Gratuitous ARP on other interfaces of VIPs: [all] SECONDS.")
+        .later()
+        .apply(|r, g| global::extra_interface_garp(r, g, 0)),
+    keyword("vmac_garp_intvl", Shape::Words, "Old spelling of garp_extra_if.")
+        .deprecated_for("garp_extra_if")
+        .later()
+        .apply(|r, g| global::extra_interface_garp(r, g, 0)),
+    keyword("down_timer_adverts", lenient(1, 100), "Missed adverts until MASTER.")
+        .default("vrrp_down_timer_adverts (3)")
+        .apply(|r, g| r.drafts.instance.down_timer_adverts = Some((g.u8(), g.head()))),
+    keyword(
+        "timer_expired_backup",
+        Shape::Words,
+        "With nopreempt: drop to BACKUP after being held up [1..254].",
+    )
+    .since(">2.2.7")
+    .later()
+    .apply(timer_expired_backup),
+    keyword("thread_timer_expired", Shape::Words, "Other name of timer_expired_backup.")
+        .since(">2.2.7")
+        .deprecated_for("timer_expired_backup")
+        .later()
+        .apply(timer_expired_backup),
+    keyword("lower_prio_no_advert", Shape::Bool, "Do not answer a lower-priority advert with one.")
+        .default("vrrp_lower_prio_no_advert")
+        .mark(Mark::B)
+        .apply(|r, g| r.drafts.instance.lower_prio_no_advert = Some((g.bool(), g.head()))),
+    keyword("higher_prio_send_advert", Shape::Bool, "As MASTER send one advert before yielding.")
+        .default("vrrp_higher_prio_send_advert")
+        .since("≤1.3.5")
+        .apply(|r, g| r.drafts.instance.higher_prio_send_advert = Some((g.bool(), g.head()))),
+    keyword("owner_ignore_adverts", Shape::Bool, "An address owner ignores adverts.")
+        .default("vrrp_owner_ignore_adverts")
+        .since(">2.2.7")
+        .apply(|r, g| r.drafts.instance.owner_ignore_adverts = Some((g.bool(), g.head()))),
+];
+
+const TRACKING: &[Keyword] = &[
+    keyword("dont_track_primary", Shape::Flag, "Ignore faults of the own interface.")
+        .mark(Mark::B)
+        .since("≤1.1.8")
+        .apply(|r, _| r.drafts.instance.dont_track_primary = true),
+    keyword(
+        "track_interface",
+        Shape::List(&tracking::INSTANCE_INTERFACES),
+        "More interfaces: IFNAME [weight N [reverse]].",
+    )
+    .mark(Mark::A)
+    .since("≤1.0.2"),
+    keyword(
+        "track_script",
+        Shape::List(&tracking::INSTANCE_SCRIPTS),
+        "Scripts: NAME [weight N [reverse|noreverse]].",
+    )
+    .mark(Mark::A)
+    .since("≤2.0.11"),
+    keyword(
+        "track_file",
+        Shape::List(&tracking::INSTANCE_FILES),
+        "Files: NAME [weight N [reverse|noreverse]].",
+    )
+    .mark(Mark::B)
+    .since("≤2.0.8")
+    .later(),
+    keyword(
+        "track_process",
+        Shape::List(&tracking::INSTANCE_PROCESSES),
+        "Processes: NAME [weight N [reverse|noreverse]].",
+    )
+    .mark(Mark::B)
+    .since("≤2.0.11")
+    .later(),
+    keyword(
+        "track_bfd",
+        Shape::List(&tracking::INSTANCE_BFDS),
+        "BFD sessions: NAME [weight N [reverse|noreverse]].",
+    )
+    .since("≤2.0.8")
+    .later(),
+    keyword("linkbeat_use_polling", Shape::Flag, "Poll the own interface for its link state.")
+        .mark(Mark::X)
+        .since("≤1.1.18")
+        .later()
+        .apply(|r, g| {
+            r.push(
+                Diagnostic::warning(
+                    "deprecated-keyword",
+                    g.head(),
+                    "`linkbeat_use_polling` in an instance is deprecated",
+                )
+                .help("list the interface in `linkbeat_interfaces`")
+                .stock("accepts it, but `-t` counts it as an error"),
+            );
+        }),
+];
+
+const NOTIFY: &[Keyword] = &[
+    notify("notify_backup", "Run on BACKUP: SCRIPT [USER [:][GROUP]].")
+        .apply(|r, g| scripts::set_once(r, g, |r| &mut r.drafts.instance.notify.backup)),
+    notify("notify_master", "Run on MASTER.")
+        .apply(|r, g| scripts::set_once(r, g, |r| &mut r.drafts.instance.notify.master)),
+    notify("notify_fault", "Run on FAULT.")
+        .apply(|r, g| scripts::set_once(r, g, |r| &mut r.drafts.instance.notify.fault)),
+    notify("notify_stop", "Run when VRRP stops.")
+        .apply(|r, g| scripts::set_once(r, g, |r| &mut r.drafts.instance.notify.stop)),
+    notify("notify_deleted", "Run, with DELETED, when the instance vanishes at a reload.")
+        .mark(Mark::C)
+        .missing(Missing::Fine)
+        .apply(|r, g| {
+            r.drafts.instance.notify_deleted = true;
+            if g.argument(0).is_some() {
+                scripts::set_once(r, g, |r| &mut r.drafts.instance.notify.deleted);
+            }
+        }),
+    notify("notify", "Run on every change, with INSTANCE, name, state and priority added.")
+        .apply(|r, g| scripts::set_once(r, g, |r| &mut r.drafts.instance.notify.generic)),
+    notify("notify_master_rx_lower_pri", "Run when a MASTER sees a lower priority.")
+        .mark(Mark::C)
+        .apply(|r, g| scripts::set_once(r, g, |r| &mut r.drafts.instance.notify.master_rx_lower_pri)),
+    keyword("smtp_alert", Shape::Bool, "Mail on every change.")
+        .default("smtp_alert_vrrp, smtp_alert, off")
+        .mark(Mark::A)
+        .since("≤1.0.2")
+        .apply(|r, g| r.drafts.instance.smtp_alert = Some(g.bool())),
+    keyword("notify_priority_changes", Shape::Bool, "Priority changes to the FIFOs.").later(),
+    keyword("lvs_sync_daemon_interface", Shape::Word, "Old form of the global lvs_sync_daemon.")
+        .deprecated_for("lvs_sync_daemon")
+        .later(),
+];
+
+static AUTHENTICATION: Block =
+    Block { table: &AUTHENTICATION_TABLE, open: |_, _| Opened::Enter, close: |_| {} };
+
+static AUTHENTICATION_TABLE: Table = Table::new(
+    "authentication",
+    &[&[
+        keyword("auth_type", Shape::Word, "PASS or AH.").mark(Mark::A).apply(auth_type),
+        keyword("auth_pass", Shape::Word, "The password, at most 8 bytes.")
+            .mark(Mark::A)
+            .since("≤1.1.5")
+            .apply(auth_pass),
+    ]],
+);
+
+static AUTH_HMAC: Block = Block {
+    table: &AUTH_HMAC_TABLE,
+    open: |reader, given| {
+        reader.drafts.instance.auth_hmac = Some(given.head());
+        Opened::Enter
+    },
+    close: |_| {},
+};
+
+static AUTH_HMAC_TABLE: Table = Table::new(
+    "auth_hmac",
+    &[&[
+        keyword("key", Shape::Words, "A key: ID VALUE.").since(">2.2.7").apply(|r, g| {
+            if g.arguments().len() < 2 {
+                r.push(
+                    Diagnostic::error("missing-argument", g.head(), "`key` needs an id and a value")
+                        .stock("ignores it"),
+                );
+            }
+        }),
+        keyword("active_key", strict(1, 255), "The key used for sending.").since(">2.2.7"),
+        keyword("time_window", strict(1, 300), "Freshness window, seconds.").since(">2.2.7"),
+        keyword("anti_replay", Shape::Choice(&["time", "monotonic"]), "Replay protection.").since(">2.2.7"),
+        keyword(
+            "mode",
+            Shape::Choice(&["enforce", "permissive", "receive-only"]),
+            "What happens to unsigned adverts.",
+        )
+        .since(">2.2.7"),
+    ]],
+);
+
+static UNICAST_PEER: List = List {
+    open: |reader, given| {
+        unicast_word(reader, given);
+        super::open_list(reader, given)
+    },
+    ..list(peer)
+};
+
+static VIPS: List =
+    list(|reader: &mut Reader<'_>, words: Item<'_>| virtual_address(reader, words, Advertised::Yes));
+static EXCLUDED: List =
+    list(|reader: &mut Reader<'_>, words: Item<'_>| virtual_address(reader, words, Advertised::No));
+
+fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
+    let [name] = given.arguments() else {
+        reader.one_name(given);
+        return Opened::Skip;
+    };
+    let first = reader
+        .drafts
+        .instances
+        .iter()
+        .find_map(|other| other.name.filter(|first| first.as_str() == name.as_str()));
+    if let Some(first) = first.map(Word::span) {
+        reader.repeated_block(given, name, first);
+        return Opened::Skip;
+    }
+    reader.drafts.instance = Draft { name: Some(name), ..Draft::default() };
+    Opened::Enter
+}
+
+/// The checks at the end brace (spec/vrrp-config.md §4).
+fn close(reader: &mut Reader<'_>) {
+    let mut draft = std::mem::take(&mut reader.drafts.instance);
+    if let (Some(unicast), Some(vmac)) = (draft.unicast, draft.use_vmac.or(draft.use_ipvlan)) {
+        let report = Diagnostic::warning("contradiction", vmac, "a VMAC together with unicast")
+            .related(unicast, "unicast");
+        reader.push(if draft.interface.is_none() {
+            (draft.use_vmac, draft.use_ipvlan) = (None, None);
+            report.help("name the interface").stock("runs without VMAC")
+        } else {
+            report.help("add `vmac_xmit_base`").stock("sends on the base interface")
+        });
+    }
+    if let Some((_, span)) = draft.unicast_ttl
+        && draft.peers.is_empty()
+    {
+        reader.push(
+            Diagnostic::warning("without-peers", span, "`unicast_ttl` without unicast peers")
+                .help("add `unicast_peer { … }`, or remove the line")
+                .stock("ignores the line"),
+        );
+        draft.unicast_ttl = None;
+    }
+    if draft.use_vmac.is_none()
+        && draft.use_ipvlan.is_none()
+        && let Some(span) = draft.vmac_xmit_base.take()
+    {
+        reader.push(
+            Diagnostic::warning("contradiction", span, "`vmac_xmit_base` without `use_vmac`")
+                .stock("ignores the line"),
+        );
+    }
+    reader.drafts.instances.push(draft);
+}
+
+fn unicast_word<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    reader.drafts.instance.unicast.get_or_insert(given.head());
+}
+
+fn state<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let Some(word) = given.argument(0) else { return };
+    let state = match word.as_str() {
+        "MASTER" => InitialState::Master,
+        "BACKUP" => InitialState::Backup,
+        _ => {
+            let mut report =
+                bad_value(given.keyword, word, "is neither MASTER nor BACKUP").stock("uses BACKUP");
+            if let Some(meant) = did_you_mean(word, ["MASTER", "BACKUP"]) {
+                report = report.help(format!("write `state {meant}`"));
+            } else {
+                report = report.help("write `state MASTER` or `state BACKUP`");
+            }
+            reader.push(report);
+            InitialState::Backup
+        }
+    };
+    if state == InitialState::Backup
+        && let Some((InitialState::Master, first)) = reader.drafts.instance.state
+    {
+        reader.push(
+            Diagnostic::error("contradiction", word.span(), "`state BACKUP` after `state MASTER`")
+                .related(first, "the first one")
+                .stock("stays with MASTER"),
+        );
+        return;
+    }
+    if let Some(extra) = given.argument(1).filter(|extra| !extra.is_ascii()) {
+        foreign_words(reader, given, extra);
+    }
+    reader.drafts.instance.state = Some((state, word.span()));
+}
+
+/// Words behind the value that were meant as a comment: stock ignores them, so the exit code stays.
+pub fn foreign_words(reader: &mut Reader<'_>, given: Given<'_>, extra: &Word) {
+    reader.push(
+        Diagnostic::new(
+            Severity::Warning,
+            Class::None,
+            "surplus-words",
+            Some(extra.span()),
+            format!("`{}` takes one value; `{}` is ignored", given.keyword.name, quoted(extra)),
+        )
+        .help("if this is meant as a comment, start it with `#`")
+        .stock("ignores it without a word"),
+    );
+}
+
+fn version<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let version = if given.int() == 3 { VrrpVersion::V3 } else { VrrpVersion::V2 };
+    let draft = &mut reader.drafts.instance;
+    if let Some((first, span)) = draft.version.filter(|(first, _)| *first != version) {
+        let _ = first;
+        reader.push(
+            Diagnostic::error("contradiction", given.value_span(), "a second, different `version`")
+                .related(span, "the first one")
+                .stock("keeps the first"),
+        );
+    } else if version == VrrpVersion::V2 && draft.family == Some(Family::V6) {
+        reader.push(
+            Diagnostic::error("contradiction", given.value_span(), "there is no version 2 for IPv6")
+                .help("remove the line")
+                .stock("ignores the line"),
+        );
+    } else {
+        draft.version = Some((version, given.value_span()));
+    }
+}
+
+fn source<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let Value::Address(address) = given.value else { return };
+    if fits_family(reader, given.value_span(), address) {
+        reader.drafts.instance.source = Some((address, given.value_span()));
+    }
+}
+
+fn destination<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let Value::Address(address) = given.value else { return };
+    let fits = match address {
+        IpAddr::V4(_) => value::is_multicast(address),
+        IpAddr::V6(v6) => v6.segments()[0] & 0xff0f == 0xff02,
+    };
+    if !fits {
+        reader.push(
+            Diagnostic::error(
+                "bad-value",
+                given.value_span(),
+                format!("`mcast_dst_ip`: `{address}` is no multicast group"),
+            )
+            .help("use a group from 224.0.0.0/4, or a link-local one from ff02::/16")
+            .stock("ignores the line"),
+        );
+    } else if fits_family(reader, given.value_span(), address) {
+        reader.drafts.instance.mcast_dst_ip = Some((address, given.head()));
+    }
+}
+
+/// The first address of an instance fixes its family; reports one of the other.
+fn fits_family(reader: &mut Reader<'_>, span: Span, address: IpAddr) -> bool {
+    let family = *reader.drafts.instance.family.get_or_insert(Family::of(address));
+    if family == Family::of(address) {
+        return true;
+    }
+    let name = if family == Family::V4 { "IPv4" } else { "IPv6" };
+    reader.push(
+        Diagnostic::error("wrong-family", span, format!("`{address}` in an instance of {name}"))
+            .help("use `virtual_ipaddress_excluded` for the other family, or a second instance")
+            .stock("ignores the address"),
+    );
+    false
+}
+
+fn peer<'a>(reader: &mut Reader<'a>, words: Item<'a>) {
+    let Some((first, mut rest)) = words.split_first() else { return };
+    let Some(address) = value::address_before_suffix(first) else {
+        let mut report = Diagnostic::error(
+            "bad-address",
+            first.span(),
+            format!("`{}` is no address of a peer", quoted(first)),
+        )
+        .stock("ignores the line");
+        if first.contains(':') && first.contains('.') {
+            report = report.help("write the address without a port");
+        }
+        reader.push(report);
+        return;
+    };
+    if !fits_family(reader, first.span(), address) {
+        return;
+    }
+    if first.contains(['/', '-']) {
+        reader.push(
+            Diagnostic::warning(
+                "misread-value",
+                first.span(),
+                format!("`{}` is one peer, {address}", quoted(first)),
+            )
+            .class(Class::None)
+            .help("write one line for each peer, without prefix length or range")
+            .stock("cuts off everything from `/` or `-` on, without a word"),
+        );
+    }
+    if reader.drafts.instance.peers.iter().any(|peer| peer.address == address) {
+        reader.push(
+            Diagnostic::warning(
+                "repeated-entry",
+                first.span(),
+                format!("the peer {address} is in the list already"),
+            )
+            .class(Class::None)
+            .stock("ignores it"),
+        );
+        return;
+    }
+    let mut peer = UnicastPeer { address, min_ttl: None, max_ttl: None };
+    while let Some((option, after)) = rest.split_first() {
+        let report = |span, message: String| {
+            Diagnostic::error("bad-peer-option", span, message)
+                .stock("ignores the rest of the line, and keeps the peer")
+        };
+        let Some((word, after)) = after.split_first() else {
+            if option.is_ascii() {
+                let mut report = report(option.span(), format!("`{}` needs a value", quoted(option)));
+                if value::address(option).is_some() {
+                    report = report.help("one peer per line");
+                }
+                reader.push(report);
+            } else {
+                reader.push(
+                    report(option.span(), format!("`{}` is no option of a peer", quoted(option)))
+                        .help("if this is meant as a comment, start it with `#`"),
+                );
+            }
+            break;
+        };
+        let slot = match option.as_str() {
+            "min_ttl" => &mut peer.min_ttl,
+            "max_ttl" => &mut peer.max_ttl,
+            _ => {
+                let mut report =
+                    report(option.span(), format!("`{}` is no option of a peer", quoted(option)));
+                if option.is_ascii() {
+                    report = report.help("the options are `min_ttl N` and `max_ttl N`");
+                } else {
+                    report = report.help("if this is meant as a comment, start it with `#`");
+                }
+                reader.push(report);
+                break;
+            }
+        };
+        if let Reading::Good(number) = value::integer(word, 0, 255, Strictness::Strict, reader.world.mode) {
+            *slot = u8::try_from(number).ok();
+        } else {
+            reader.push(report(word.span(), format!("`{}` is no TTL from 0 to 255", quoted(word))));
+            break;
+        }
+        rest = after;
+    }
+    if let (Some(min), Some(max)) = (peer.min_ttl, peer.max_ttl)
+        && min > max
+    {
+        reader.push(
+            Diagnostic::error("contradiction", first.span(), format!("min_ttl {min} is above max_ttl {max}"))
+                .stock("warns"),
+        );
+    }
+    if peer.min_ttl.is_some() || peer.max_ttl.is_some() {
+        reader.drafts.instance.check_unicast_src = true;
+    }
+    reader.drafts.instance.peers.push(peer);
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Advertised {
+    Yes,
+    No,
+}
+
+fn virtual_address<'a>(reader: &mut Reader<'a>, words: Item<'a>, advertised: Advertised) {
+    let Some(draft) = address::read(reader, words, Place::Virtual) else { return };
+    if advertised == Advertised::Yes && !fits_family(reader, draft.span, draft.address) {
+        return;
+    }
+    let instance = &reader.drafts.instance;
+    let in_vips = instance.vips.iter().find(|vip| vip.address == draft.address);
+    let in_excluded = instance.excluded.iter().find(|vip| vip.address == draft.address);
+    let same_place = |other: &&AddressDraft<'_>| other.dev.map(Word::as_str) == draft.dev.map(Word::as_str);
+    let first = match advertised {
+        Advertised::Yes => in_vips.or(in_excluded.filter(same_place)),
+        Advertised::No => in_vips.filter(same_place).or(in_excluded.filter(same_place)),
+    };
+    if let Some(first) = first.map(|first| first.span) {
+        reader.push(
+            Diagnostic::error(
+                "repeated-entry",
+                draft.span,
+                format!("the address {} is there already", draft.address),
+            )
+            .related(first, "this one stays")
+            .stock("ignores this line"),
+        );
+        return;
+    }
+    let list = match advertised {
+        Advertised::Yes => &mut reader.drafts.instance.vips,
+        Advertised::No => &mut reader.drafts.instance.excluded,
+    };
+    list.push(draft);
+}
+
+fn auth_type<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let Some(word) = given.argument(0) else { return };
+    let kind = match word.as_str() {
+        "PASS" => AuthType::Pass,
+        "AH" => AuthType::Ah,
+        _ => {
+            let mut report = bad_value(given.keyword, word, "is neither PASS nor AH")
+                .stock("ignores the line, and the instance runs without authentication");
+            if let Some(meant) = did_you_mean(word, ["PASS", "AH"]) {
+                report = report.help(format!("write `auth_type {meant}`"));
+            } else {
+                report = report.help("write `auth_type PASS`");
+            }
+            reader.push(report);
+            return;
+        }
+    };
+    reader.drafts.instance.auth_type = Some((kind, word.span()));
+}
+
+fn auth_pass<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let Some(word) = given.argument(0) else { return };
+    let bytes = crate::config::source::encode(word).len();
+    if bytes > 8 {
+        reader.push(
+            Diagnostic::warning(
+                "long-password",
+                word.span(),
+                format!("the password has {bytes} bytes; only 8 fit"),
+            )
+            .help("shorten it to 8 bytes, on all nodes alike")
+            .stock("uses the first 8 bytes"),
+        );
+    }
+    reader.drafts.instance.auth_pass = Some((word.as_str().to_owned(), word.span()));
+}
+
+fn timer_expired_backup<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    reader.drafts.instance.timer_expired_backup = Some(given.head());
+    if let Some(word) = given.argument(0)
+        && !matches!(value::integer(word, 1, 254, Strictness::Strict, reader.world.mode), Reading::Good(_))
+    {
+        reader.push(bad_value(given.keyword, word, "is no number from 1 to 254").stock("ignores the line"));
+    }
+}
+
+/// `use_vmac [[name] IFNAME] [MAC] [netlink_notify_msg] [group ID]`.
+fn vmac_words<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let mut words = given.arguments().iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "netlink_notify_msg" => {}
+            "name" | "group" => match words.next() {
+                Some(_) => {}
+                None if word == "group" => reader.push(
+                    bad_value(given.keyword, word, "needs a number")
+                        .class(Class::MissingArgument)
+                        .stock("stops (exit 2)"),
+                ),
+                None => reader.push(bad_value(given.keyword, word, "needs a name").stock("ignores it")),
+            },
+            mac if mac.contains(':') => {
+                let octets: Vec<_> = mac.split(':').map(|octet| u8::from_str_radix(octet, 16).ok()).collect();
+                let multicast = octets.first().copied().flatten().is_some_and(|first| first & 1 == 1);
+                if !matches!(octets.len(), 5 | 6) || octets.iter().any(Option::is_none) || multicast {
+                    reader.push(bad_value(given.keyword, word, "is no MAC address").stock("ignores it"));
+                }
+            }
+            name if !value::fits_interface(name) => {
+                reader.push(bad_value(given.keyword, word, "is no name of an interface").stock("ignores it"));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Agreement with stock on real configurations: the exit code of `-t`, file by file.
+//!
+//! The files are other people's and not part of this repository. `KEEPALIVED_CORPUS` names a folder with an
+//! `INDEX.tsv` (columns `file` and one per judge, as `stock_2.4.3`) and the files; several folders are separated by
+//! `:`. The host is the one on which stock judged: see `facts` below. Without the variable the test says so and passes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use keepalived_rs::config::files::{FileKind, MemoryFiles, Status};
+use keepalived_rs::config::model::{HostFacts, Identity, InterfaceFacts, Users};
+use keepalived_rs::config::preprocess::{IncludeChecks, ReadOptions};
+use keepalived_rs::config::value::Mode;
+use keepalived_rs::config::{Loaded, load};
+
+const INTERFACES: &str = "lo eth0 eth1 eth2 eth3 eth4 ens3 ens4 ens5 ens18 ens19 ens32 ens33 ens37 ens160 ens192 ens224 \
+    enp0s3 enp0s5 enp0s8 enp0s9 enp1s0 enp2s0 enp3s0 enp4s0 enp4s1 enp5s0 enp6s18 em1 em2 em3 em4 eno1 eno2 \
+    eno16777736 eno16777984 eno33554984 bond0 bond1 br0 wlan0 wlp1s0 wlp3s0 eth0.1 eth0.53 bond0.1001 ens20.10 \
+    ens20.20 ens20.30 virbr0";
+
+struct DebianUsers;
+
+impl Users for DebianUsers {
+    fn user(&self, name: &str) -> Option<Identity> {
+        let uid = match name {
+            "root" => 0,
+            "daemon" => 1,
+            "bin" => 2,
+            "nobody" => 65534,
+            "www-data" => 33,
+            "mail" => 8,
+            _ => return None,
+        };
+        Some(Identity { uid, gid: uid })
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        match name {
+            "root" => Some(0),
+            "daemon" => Some(1),
+            "nogroup" => Some(65534),
+            "www-data" => Some(33),
+            "mail" => Some(8),
+            _ => None,
+        }
+    }
+
+    fn host(&self, name: &str) -> Option<std::net::IpAddr> {
+        (name == "localhost").then_some(std::net::IpAddr::from([127, 0, 0, 1]))
+    }
+}
+
+fn facts() -> HostFacts {
+    let interface = |(index, name): (usize, &str)| {
+        let index = u32::try_from(index).expect("a few names");
+        let address = std::net::IpAddr::from([198, 18, u8::try_from(index).expect("a few names"), 1]);
+        let loopback = name == "lo";
+        let facts = InterfaceFacts {
+            index: index + 1,
+            mtu: 1500,
+            multicast: !loopback,
+            loopback,
+            addresses: vec![(address, 24)],
+        };
+        (name.to_owned(), facts)
+    };
+    let interfaces: BTreeMap<_, _> = INTERFACES.split_whitespace().enumerate().map(interface).collect();
+    HostFacts {
+        node_name: "director".to_owned(),
+        interfaces,
+        cpus: Some(2),
+        own_identity: Identity::default(),
+    }
+}
+
+/// A do-nothing executable for each script that the text names, and a merged `/usr`.
+fn host_files(text: &str, scripts: bool) -> MemoryFiles {
+    let mut files = MemoryFiles::new();
+    for directory in ["bin", "sbin", "lib"] {
+        let target = FileKind::Symlink(format!("usr/{directory}"));
+        files = files.entry(&format!("/{directory}"), Status { kind: target, uid: 0, gid: 0, mode: 0o777 });
+    }
+    files =
+        files.script("/usr/bin/true").script("/usr/sbin/true").script("/usr/bin/sh").script("/usr/bin/bash");
+    files = files.entry("/tmp", Status { kind: FileKind::Directory, uid: 0, gid: 0, mode: 0o1777 });
+    for line in text.lines().filter(|_| scripts) {
+        let mut words = line.trim_start().splitn(2, |c: char| c.is_whitespace());
+        let (Some(keyword), Some(rest)) = (words.next(), words.next()) else { continue };
+        let names_script = matches!(keyword, "script" | "misc_path" | "quorum_up" | "quorum_down")
+            || keyword.starts_with("notify");
+        if !names_script {
+            continue;
+        }
+        let rest = rest.trim_start();
+        let rest = rest.strip_prefix('"').unwrap_or(rest);
+        let command =
+            rest.split(|c: char| c == '"' || c.is_whitespace()).next().unwrap_or("").trim_matches('\'');
+        let plain = |c: char| c.is_alphanumeric() || "_./+@%:=-".contains(c);
+        if command.is_empty()
+            || !command.chars().all(plain)
+            || command.ends_with('/')
+            || command.contains("..")
+        {
+            continue;
+        }
+        let path = if command.contains('/') { command.to_owned() } else { format!("/usr/bin/{command}") };
+        let path = match path.split('/').nth(1) {
+            Some("bin" | "sbin" | "lib") => format!("/usr{path}"),
+            _ => path,
+        };
+        if path.starts_with('/') {
+            files = files.script(&path);
+        }
+    }
+    files
+}
+
+fn judge(name: &str, bytes: &[u8], scripts: bool) -> Loaded {
+    let text = String::from_utf8_lossy(bytes);
+    let files = host_files(&text, scripts).file(name, bytes);
+    let options = ReadOptions {
+        main: name.to_owned(),
+        config_id: "director".to_owned(),
+        include_checks: IncludeChecks::default(),
+        random_seed: 0,
+    };
+    load(&files, &options, Mode::ConfigTest, &facts(), &DebianUsers)
+}
+
+#[test]
+fn real_configurations_are_judged_as_stock_judges_them() {
+    let Ok(folders) = std::env::var("KEEPALIVED_CORPUS") else {
+        println!("skipped: KEEPALIVED_CORPUS is not set");
+        return;
+    };
+    let verbose = std::env::var("KEEPALIVED_CORPUS_VERBOSE").ok();
+    let (mut same, mut differences) = (0u32, String::new());
+    for folder in folders.split(':').map(Path::new) {
+        let index = std::fs::read_to_string(folder.join("INDEX.tsv")).expect("the folder has an INDEX.tsv");
+        let mut rows = index.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+        let head = rows.next().expect("the index has a head");
+        let column = head
+            .iter()
+            .position(|name| name.starts_with("stock") && name.contains("2.4.3"))
+            .expect("a column of stock");
+        // The seed files were judged on a host without their scripts; they are known by the shorter index.
+        let scripts = head.len() > 3;
+        for row in rows {
+            let name = row[0];
+            let bytes = std::fs::read(folder.join(name)).expect("the index names files that are there");
+            let expected: u8 = row[column].parse().expect("an exit code");
+            let loaded = judge(name, &bytes, scripts);
+            let got = loaded.diagnostics.exit_code();
+            if got == expected {
+                same += 1;
+            } else {
+                let _ = writeln!(differences, "{name}: stock {expected}, ours {got}");
+            }
+            if got != expected && verbose.is_some()
+                || verbose.as_deref().is_some_and(|wanted| name.starts_with(wanted))
+            {
+                for report in loaded.diagnostics.iter() {
+                    let place = report.span.and_then(|span| loaded.sources.location(span));
+                    let (line, column) = place.map_or((0, 0), |place| (place.line, place.column));
+                    let _ = writeln!(
+                        differences,
+                        "    {line}:{column} {:?} [{}] {}",
+                        report.class, report.id, report.message
+                    );
+                }
+            }
+        }
+    }
+    let total =
+        same + u32::try_from(differences.lines().filter(|line| !line.starts_with(' ')).count()).expect("few");
+    println!("{same} of {total} agree\n{differences}");
+    assert!(u64::from(same) * 100 >= u64::from(total) * 99, "{same} of {total} agree\n{differences}");
+}
