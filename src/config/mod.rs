@@ -16,6 +16,7 @@ pub mod preprocess; // include*, $VAR, ~SEQ/~LST, @conditions -> logical lines
 #[cfg(test)]
 mod preprocess_tests;
 pub mod reader; // walks the lines through the keyword tables, as each of stock's processes would
+pub mod render; // diagnostics for people: the source line, a caret, help
 pub mod schema; // the keyword table machinery
 pub mod source; // files and spans: every token knows file:line:column
 pub mod suggest; // did-you-mean and look-alike characters

@@ -286,9 +286,11 @@ pub fn script_words(raw: &Slice) -> Result<ScriptString, ScriptError> {
             break;
         }
         let start = text.len() - rest.len();
-        let (after, word) = script_word(rest, Escapes::Kept).map_err(|(at, quote)| {
-            ScriptError::Unclosed { quote, span: raw.part(text.len() - at.len()..text.len()).span() }
-        })?;
+        let (after, word) =
+            script_word(rest, Escapes::Kept).map_err(|(at, quote)| ScriptError::Unclosed {
+                quote,
+                span: raw.part(text.len() - at.len()..text.len() - at.len() + 1).span(),
+            })?;
         words.push(ScriptWord { text: word, span: raw.part(start..text.len() - after.len()).span() });
         rest = after;
     }
@@ -384,4 +386,70 @@ fn resolve_escape<'a>(input: &'a str, word: &mut String) -> &'a str {
     };
     word.push(control);
     characters.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::{SourceMap, encode};
+    use super::*;
+
+    fn slice(text: &str) -> Slice {
+        let source = SourceMap::default().add_file("f", text.to_owned(), None);
+        Slice::new(&source, 0..text.len())
+    }
+
+    fn script(text: &str) -> Result<Vec<String>, ScriptError> {
+        script_words(&slice(text)).map(|script| script.argv)
+    }
+
+    #[test]
+    fn script_strings_resolve_as_observed() {
+        let line = r#"notify_master "/usr/bin/true ' spaces\\x20file' '\"s p\"' SG1.x" root"#;
+        let found = script_words(&slice(line)).unwrap();
+        assert_eq!(found.argv, ["/usr/bin/true", r" spaces\x20file", "\"s p\"", "SG1.x"]);
+        assert_eq!(found.rest.iter().map(|word| word.text.as_str()).collect::<Vec<_>>(), ["root"]);
+        let line = r#"script "/usr/bin/test -f '/a b' \x41 \"q\"""#;
+        assert_eq!(script(line).unwrap(), ["/usr/bin/test", "-f", "/a b", "A", "\"q\""]);
+    }
+
+    #[test]
+    fn only_the_second_word_is_the_command() {
+        let found = script_words(&slice("notify_master /usr/bin/true a b c")).unwrap();
+        assert_eq!((found.argv.len(), found.rest.len()), (1, 3));
+        assert_eq!(script("\"script\" '/bin/x y'").unwrap(), ["/bin/x", "y"]);
+        assert_eq!(script("script \"/bin/x \"'a b'").unwrap(), ["/bin/x", "a", "b"]);
+    }
+
+    #[test]
+    fn every_escape_is_resolved() {
+        let argv = script(r#"script "x \a\b\E\f\n\r\t\v \101\7 \x4a\x4 \cA \z\# \xe4 a\0b \400""#).unwrap();
+        assert_eq!(argv[1], "\x07\x08\x1b\x0c\n\r\t\x0b");
+        assert_eq!(argv[2], "A\x07");
+        assert_eq!(argv[3], "J\x04");
+        assert_eq!(argv[4], "\x01");
+        assert_eq!(argv[5], "z#");
+        assert_eq!(encode(&argv[6]).as_ref(), b"\xe4");
+        assert_eq!(argv[7], "a");
+        assert_eq!(argv[8], "");
+    }
+
+    #[test]
+    fn a_script_string_without_its_quote_or_command_is_refused() {
+        let at = |text: &str, range: Range<usize>| slice(text).part(range).span();
+        let line = "script \"/bin/x";
+        assert_eq!(script(line), Err(ScriptError::Unclosed { quote: '"', span: at(line, 7..8) }));
+        let line = "script \"/bin/x 'a\"";
+        assert_eq!(script(line), Err(ScriptError::Unclosed { quote: '\'', span: at(line, 7..18) }));
+        assert_eq!(script("script"), Err(ScriptError::Missing));
+        assert_eq!(script("script \"\""), Err(ScriptError::Empty { span: at("script \"\"", 7..9) }));
+        assert_eq!(script("script \\"), Ok(vec!["\\".to_owned()]));
+    }
+
+    #[test]
+    fn a_quoted_word_spans_its_quotes() {
+        let line = slice("a \"b c\"");
+        let (found, unclosed) = words(&line);
+        assert_eq!((found[1].as_str(), found[1].quoted, unclosed), ("b c", true, None));
+        assert_eq!((found[1].span().start, found[1].span().end), (2, 7));
+    }
 }
