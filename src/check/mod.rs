@@ -2,6 +2,7 @@
 //!
 //! This file is the seam between the two: a [`Probe`] goes in, an [`Outcome`] comes out. spec/checkers.md.
 
+pub mod probe; // one attempt of each check type: the I/O, without rights
 pub mod schedule; // pure: when a checker attempts and what its attempts mean
 
 use std::time::Duration;

@@ -1,0 +1,250 @@
+//! `HTTP_GET` and `SSL_GET`: the request's bytes, the reading to the end of the stream, the verdict. spec/checkers.md §7.
+//!
+//! What is looked for in the bytes is in [`super::http_response`]. A hostile server costs a fixed amount of memory (one
+//! scratch buffer for all checks, at most one unfinished header each) and a limited time: stock's timeout of a plain
+//! check starts anew with every read, so we add a limit of the whole, [`total_limit`].
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::connect::{connect_until, errno};
+use super::http_response::{Digesting, HttpResponse, Response};
+use super::tls::{self, Farewell, TlsRead, TlsStream, Waited};
+use crate::check::{Failure, Outcome, Remark};
+use crate::config::model::{Connection, HttpProtocol, Url};
+
+/// Stock: longer requests are cut, in bytes.
+const REQUEST_LIMIT: usize = 2047;
+
+/// One read brings at most this many bytes of body.
+const SCRATCH: usize = 16 << 10;
+
+/// After this many bytes the other checks have their turn.
+const TURN: usize = 256 << 10;
+
+thread_local! {
+    /// What was read and is about to be looked at; nothing stays in it.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// The whole of a plain answer must have come after this time, however slowly it trickles: ten times the timeout of a
+/// silence, a minute at least. Stock has no such limit; see docs/differences.md.
+pub fn total_limit(timeout: Duration) -> Duration {
+    timeout.saturating_mul(10).max(Duration::from_secs(60))
+}
+
+/// One request, and what is wanted of its answer.
+pub struct Exchange<'a> {
+    /// Where.
+    pub connection: &'a Connection,
+    /// TLS, with this context?
+    pub tls: Option<&'a tls::Context>,
+    /// Request line and headers.
+    pub protocol: HttpProtocol,
+    /// What is asked for.
+    pub url: &'a Url,
+    /// Is the body's MD5 wanted?
+    pub digesting: Digesting,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What it said.
+    pub response: Response,
+    /// Why a TLS stream ended, if not by close-notify.
+    pub unclean_end: Option<String>,
+}
+
+impl Answer {
+    /// What is odd about it.
+    pub fn remarks(&self) -> Vec<Remark> {
+        let received = self.response.received;
+        let length = self.response.announced.filter(|announced| *announced != received);
+        let length = length.map(|announced| Remark::Length { announced, received });
+        let end = self.unclean_end.clone().map(|reason| Remark::UncleanEnd { reason });
+        length.into_iter().chain(end).collect()
+    }
+}
+
+impl Exchange<'_> {
+    /// Connects, asks, and reads until the stream ends. What prevents that is the outcome of the check.
+    pub async fn run(&self, socket: Option<OwnedFd>) -> Result<Answer, Outcome> {
+        let connection = self.connection;
+        let request = request(self.url, self.protocol, connection.destination);
+        let deadline = Instant::now() + connection.timeout;
+        let stream = connect_until(connection, socket, deadline).await?;
+        let response = HttpResponse::new(self.digesting);
+        let (response, unclean_end) = match self.tls {
+            None => {
+                send(&stream, &request, Instant::now() + connection.timeout).await?;
+                let limit = total_limit(connection.timeout);
+                (read_plain(&stream, response, connection.timeout, limit).await?, None)
+            }
+            Some(context) => {
+                let mut stream = context.handshake(stream, self.url.sni.as_deref(), deadline).await?;
+                let farewell = if self.url.tls_compliant { Farewell::CloseNotify } else { Farewell::None };
+                let deadline = Instant::now() + connection.timeout;
+                let read = async {
+                    stream.send(&request, deadline).await?;
+                    read_tls(&mut stream, response, deadline).await
+                };
+                let read = read.await;
+                stream.close(farewell);
+                read?
+            }
+        };
+        let response = response.finish().ok_or(Outcome::Failed(Failure::NoData))?;
+        Ok(Answer { response, unclean_end })
+    }
+}
+
+/// The verdict on an answer: the status first, then the digest.
+pub fn judge(url: &Url, response: &Response) -> Outcome {
+    let wanted = |code: u16| url.status_codes.iter().any(|(low, high)| (*low..=*high).contains(&code));
+    if !response.status.is_some_and(wanted) {
+        return Outcome::Failed(Failure::Status { code: response.status });
+    }
+    match (url.digest, response.digest) {
+        (Some(expected), Some(received)) if expected != received => {
+            Outcome::Failed(Failure::Digest { received })
+        }
+        _ => Outcome::Passed,
+    }
+}
+
+/// The bytes that are sent.
+pub fn request(url: &Url, protocol: HttpProtocol, destination: SocketAddr) -> Vec<u8> {
+    let (version, close) = match protocol {
+        HttpProtocol::V1_0 => ("1.0", ""),
+        HttpProtocol::V1_0Close => ("1.0", "Connection: close\r\n"),
+        HttpProtocol::V1_1 => ("1.1", "Connection: close\r\n"),
+    };
+    let host = match (&url.virtualhost, destination.ip()) {
+        (Some(name), _) => name.clone(),
+        (None, IpAddr::V4(address)) => format!("{address}:{}", destination.port()),
+        // Without a zone, which `SocketAddr` would print.
+        (None, IpAddr::V6(address)) => format!("[{address}]:{}", destination.port()),
+    };
+    let path = &url.path;
+    let mut bytes =
+        format!("GET {path} HTTP/{version}\r\nUser-Agent: KeepAliveClient\r\n{close}Host: {host}\r\n\r\n")
+            .into_bytes();
+    bytes.truncate(REQUEST_LIMIT);
+    bytes
+}
+
+async fn send(stream: &TcpStream, mut bytes: &[u8], deadline: Instant) -> Result<(), Failure> {
+    let failed = |error: &io::Error| Failure::Send { errno: errno(error) };
+    while !bytes.is_empty() {
+        match timeout_at(deadline, stream.writable()).await {
+            Err(_) => return Err(Failure::Send { errno: libc::ETIMEDOUT }),
+            Ok(ready) => ready.map_err(|error| failed(&error))?,
+        }
+        match stream.try_write(bytes) {
+            Ok(sent) => bytes = &bytes[sent..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads to the end. Each silence may last `timeout`, the whole `limit`.
+async fn read_plain(
+    stream: &TcpStream,
+    mut response: HttpResponse,
+    timeout: Duration,
+    limit: Duration,
+) -> Result<HttpResponse, Failure> {
+    let limit = Instant::now() + limit;
+    let mut turn = Turn::default();
+    loop {
+        let deadline = limit.min(Instant::now() + timeout);
+        let too_long = Failure::ReadTimeout { received: response.begun() };
+        match timeout_at(deadline, stream.readable()).await {
+            Err(_) => return Err(too_long),
+            Ok(ready) => ready.map_err(|error| Failure::Read { errno: errno(&error) })?,
+        }
+        let read: io::Result<_> = with_buffer(response.room(), |buffer| {
+            let read = stream.try_read(buffer)?;
+            Ok((read, response.feed(&buffer[..read]).is_err()))
+        });
+        match read {
+            Ok((0, _)) => return Ok(response),
+            Ok((_, true)) => return Err(Failure::NoData),
+            Ok((read, false)) => turn.took(read).await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(Failure::Read { errno: errno(&error) }),
+        }
+        // Readiness that is known already is not timed.
+        if Instant::now() >= limit {
+            return Err(too_long);
+        }
+    }
+}
+
+/// Reads to the end, and says how it came if not by close-notify.
+async fn read_tls(
+    stream: &mut TlsStream,
+    mut response: HttpResponse,
+    deadline: Instant,
+) -> Result<(HttpResponse, Option<String>), Failure> {
+    let mut turn = Turn::default();
+    loop {
+        let read = with_buffer(response.room(), |buffer| match stream.read(buffer) {
+            TlsRead::Bytes(read) if response.feed(&buffer[..read]).is_err() => Err(Failure::NoData),
+            read => Ok(read),
+        })?;
+        let in_time = match read {
+            TlsRead::Bytes(read) => {
+                turn.took(read).await;
+                Instant::now() < deadline
+            }
+            TlsRead::Wait(what) => stream.wait(what, deadline).await == Waited::Ready,
+            TlsRead::End => return Ok((response, None)),
+            TlsRead::UncleanEnd { reason } => return Ok((response, Some(reason))),
+        };
+        if !in_time {
+            return Err(Failure::ReadTimeout { received: response.begun() });
+        }
+    }
+}
+
+/// Lends the scratch buffer, no longer than there is room for.
+fn with_buffer<R>(room: Option<usize>, read: impl FnOnce(&mut [u8]) -> R) -> R {
+    BUFFER.with_borrow_mut(|buffer| {
+        let length = room.map_or(SCRATCH, |room| room.min(SCRATCH));
+        read(&mut buffer[..length])
+    })
+}
+
+/// How much a check has read since the others had their turn.
+#[derive(Default)]
+struct Turn(usize);
+
+impl Turn {
+    async fn took(&mut self, bytes: usize) {
+        self.0 += bytes;
+        if self.0 >= TURN {
+            self.0 = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;
