@@ -27,6 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::guest("lvs_lost_checkers_are_replaced_and_the_table_stays", checkers_killed),
     Case::guest("lvs_lost_checkers_do_not_bring_dead_servers_back", checkers_killed_with_dead_server)
         .ours_only(),
+    Case::guest("lvs_a_lost_prober_is_replaced_and_nobody_notices", prober_killed).ours_only(),
 ];
 
 fn kinds_of_service(lab: &Lab) -> Outcome {
@@ -294,4 +295,28 @@ fn checkers_killed_with_dead_server(lab: &Lab) -> Outcome {
     .map_err(|e| farm.daemon.explain(e))?;
     ensure!(get(&farm.client.space, SERVICE, 80, secs(1.0)).is_ok_and(|who| who == "r1"), "no answer");
     Ok(())
+}
+
+fn prober_killed(lab: &Lab) -> Outcome {
+    let mut farm = Farm::new(lab, 2, &two_servers("NAT", ""))?;
+    let mut servers = farm.servers()?;
+    farm.start()?;
+    let both = "TCP 10.9.0.100:80 rr: 10.0.0.11:80 Masq 1, 10.0.0.12:80 Masq 1";
+    farm.table(&[both], 10.0)?;
+    farm.daemon.wait_log("TCP connection to [10.0.0.12]:tcp:80 success.", secs(8.0))?;
+    let known = [farm.daemon.pid("parent")?, farm.daemon.pid("checkers")?];
+    let others = |farm: &Farm| {
+        farm.daemon.processes().into_iter().filter(|pid| !known.contains(pid)).collect::<Vec<_>>()
+    };
+    let old = others(&farm);
+    ensure!(!old.is_empty(), "no process beside the parent and the checkers");
+    for pid in &old {
+        kill(Pid::from_raw(*pid), Signal::SIGKILL).map_err(|e| e.to_string())?;
+    }
+    throughout(secs(3.0), "the table stays", || brief(&farm.director).is_ok_and(|found| found == [both]))
+        .map_err(|e| farm.daemon.explain(e))?;
+    ensure!(farm.daemon.pid("checkers")? == known[1], "the checkers went with it");
+    ensure!(others(&farm).iter().all(|pid| !old.contains(pid)), "the killed process is still there");
+    servers.pop();
+    farm.table(&["TCP 10.9.0.100:80 rr: 10.0.0.11:80 Masq 1"], 10.0)
 }

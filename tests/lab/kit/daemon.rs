@@ -248,6 +248,9 @@ impl Daemon {
             }
         }
         let at = Stamp::now();
+        // The parent last: its death would wake the others (an orphaned process group is continued).
+        let parent = self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok());
+        halted.sort_by_key(|pid| Some(*pid) == parent);
         for pid in halted {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
