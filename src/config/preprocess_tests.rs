@@ -415,3 +415,98 @@ fn a_column_counts_characters() {
     let location = lines.sources.location(lines.lines[0].words[2].span()).expect("a location");
     assert_eq!((location.file, location.line, location.column), ("keepalived.conf", 1, 14));
 }
+
+// Properties
+
+use proptest::prelude::*;
+
+/// Text that is likely to mean something.
+fn texts() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "$A",
+        "${A}",
+        "$B",
+        "${B}",
+        "=",
+        "$A=",
+        "$M= \\\n",
+        " \\\n",
+        "\n",
+        "\n",
+        " ",
+        "\t",
+        "#",
+        "!",
+        "\\#",
+        "\\",
+        "\"",
+        "'",
+        "{",
+        "}",
+        "@node ",
+        "@^x ",
+        "@x ",
+        "~SEQ(A,3)",
+        "~LST(B,a,b) ",
+        "~SEQ(",
+        "include k",
+        "include x*\n",
+        "x",
+        "é",
+        "東",
+        "${_HASH}",
+        "${_PWD}",
+        "${_RANDOM 1 2}",
+        "\r\n",
+        "\0",
+        "\u{feff}",
+        "word",
+    ]);
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+fn check_spans(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let files = MemoryFiles::new().file("k", bytes).file("x1", bytes);
+    let mut diagnostics = Diagnostics::new();
+    let lines = read(&files, &options("k"), &mut diagnostics);
+    for line in &lines.lines {
+        for span in line.words.iter().map(Word::span).chain([line.span()]) {
+            let source = lines.sources.get(span.source).expect("a source of this reading");
+            let inside = source.text().get(span.start as usize..span.end as usize);
+            prop_assert!(inside.is_some());
+            let place = lines.sources.resolve(span).span;
+            let file = lines.sources.get(place.source).expect("a file of this reading");
+            prop_assert!(file.text().get(place.start as usize..place.end as usize).is_some());
+            prop_assert!(lines.sources.location(span).is_some());
+        }
+    }
+    super::render::render(&diagnostics, &lines.sources, super::render::Style::Plain);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_and_every_span_lies_in_its_source(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        check_spans(&bytes)?;
+    }
+
+    #[test]
+    fn any_likely_text_is_read_and_every_span_lies_in_its_source(text in texts()) {
+        check_spans(text.as_bytes())?;
+    }
+
+    #[test]
+    fn plain_words_come_out_as_they_went_in(words in prop::collection::vec("[a-zA-Z0-9_./:%é東-]{1,12}", 1..8)) {
+        let (lines, diagnostics) = read_text(words.join(" \t"));
+        prop_assert!(diagnostics.is_empty());
+        prop_assert_eq!(lines.lines.len(), 1);
+        let read: Vec<&str> = lines.lines[0].words.iter().map(Word::as_str).collect();
+        prop_assert_eq!(read, words);
+    }
+
+    #[test]
+    fn any_bytes_survive_decoding_and_encoding(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let text = super::source::decode(bytes.clone());
+        prop_assert_eq!(super::source::encode(&text).into_owned(), bytes);
+    }
+}
