@@ -1,5 +1,7 @@
 //! Stories of whole routers: what an operator sees. The parts' own tests stand in their files.
 
 mod alone;
+mod contract;
 mod pairs;
+mod reloads;
 mod samples;

@@ -1,0 +1,257 @@
+//! The sentences of the core's contract, held against random stories.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::samples::*;
+use crate::config::model::{Auth, Centis, Instance, ScriptEnd, VrrpPart, VrrpVersion};
+use crate::vrrp::{Action, Actions, Change, Envelope, Event, Requester, Router, State, VrrpState};
+
+/// Two instances in a group, one of version 3 with a password-free life of its own, an owner, three scripts.
+fn everything() -> VrrpPart {
+    let a = Instance { track_scripts: vec![track_script("s", 0)], ..instance("A", 1, 150) };
+    let b = Instance {
+        interface: Some("eth1".into()),
+        vips: vec![vip("10.0.1.102", "eth1")],
+        excluded: vec![vip("10.0.1.202", "eth1")],
+        ..instance("B", 2, 100)
+    };
+    let c = Instance {
+        version: VrrpVersion::V3,
+        advert_int: Centis(40),
+        track_scripts: vec![track_script("weighted", -30), track_script("more", 20)],
+        track_interfaces: vec![track_interface("eth1", 10)],
+        preempt_delay: Duration::from_secs(2),
+        ..instance("C", 3, 120)
+    };
+    let d = Instance {
+        auth: Auth::Pass(*b"password"),
+        preempt: false,
+        higher_prio_send_advert: true,
+        ..instance("D", 4, 100)
+    };
+    let mut part = part(&[a, b, c, d, instance("E", 5, 255)]);
+    part.sync_groups = vec![group("G", &["A", "B"])];
+    part.scripts = vec![script("s"), script("weighted"), script("more")];
+    part.global.garp_interval = Duration::from_millis(20);
+    part
+}
+
+/// One thing that may happen; numbers are folded into what makes sense at that moment.
+#[derive(Debug, Clone)]
+enum Blow {
+    Wait(u16),
+    Timer,
+    Advert { instance: usize, host: u8, priority: u8, flip: Option<(usize, u8)> },
+    Bytes(Vec<u8>),
+    Carrier { index: u32, is_up: bool },
+    Delete { index: u32 },
+    Primary { index: u32, is_there: bool },
+    LoseVip { instance: usize, by_us: bool },
+    Script { id: u64, status: u8 },
+    Refuse { instance: usize },
+    Dump,
+}
+
+fn blow() -> impl Strategy<Value = Blow> {
+    let flip = proptest::option::weighted(0.3, (0usize..40, any::<u8>()));
+    prop_oneof![
+        6 => (0u16..3000).prop_map(Blow::Wait),
+        4 => Just(Blow::Timer),
+        6 => (0usize..5, 0u8..4, prop_oneof![Just(0u8), Just(100), Just(255), any::<u8>()], flip)
+            .prop_map(|(instance, host, priority, flip)| Blow::Advert { instance, host, priority, flip }),
+        1 => proptest::collection::vec(any::<u8>(), 0..80).prop_map(Blow::Bytes),
+        1 => (1u32..4, any::<bool>()).prop_map(|(index, is_up)| Blow::Carrier { index, is_up }),
+        1 => (1u32..4).prop_map(|index| Blow::Delete { index }),
+        1 => (1u32..3, any::<bool>()).prop_map(|(index, is_there)| Blow::Primary { index, is_there }),
+        1 => (0usize..5, any::<bool>()).prop_map(|(instance, by_us)| Blow::LoseVip { instance, by_us }),
+        4 => (0u64..6, 0u8..2).prop_map(|(id, status)| Blow::Script { id, status }),
+        1 => (0usize..5).prop_map(|instance| Blow::Refuse { instance }),
+        1 => Just(Blow::Dump),
+    ]
+}
+
+/// A router that is told the story.
+#[derive(Clone)]
+struct Teller {
+    router: Router,
+    now: crate::time::Time,
+    last_script: u64,
+}
+
+impl Teller {
+    fn new() -> Self {
+        let mut teller = Self { router: Router::new(&everything()), now: at(10.0), last_script: 0 };
+        teller.give(Event::Interfaces(interfaces(2)));
+        teller
+    }
+
+    fn give(&mut self, event: Event) -> Actions {
+        let mut out = Vec::new();
+        self.router.handle(self.now, event, &mut out);
+        for action in &out {
+            if let Action::RunScript { id, .. } = action {
+                self.last_script = *id;
+            }
+        }
+        out
+    }
+
+    fn tell(&mut self, blow: &Blow) -> Actions {
+        let part = everything();
+        let event = match blow.clone() {
+            Blow::Wait(millis) => {
+                let end = self.now + Duration::from_millis(millis.into());
+                let mut out = Vec::new();
+                while let Some(due) = self.router.deadline().filter(|due| *due <= end) {
+                    self.now = self.now.max(due);
+                    out.extend(self.give(Event::Timer));
+                }
+                self.now = end;
+                return out;
+            }
+            Blow::Timer => Event::Timer,
+            Blow::Advert { instance, host, priority, flip } => {
+                let config = &part.instances[instance];
+                let mut packet = advert_of(config, &format!("10.0.0.{host}"), priority);
+                if let Some((at, value)) = flip {
+                    let at = at % packet.len();
+                    packet[at] = value;
+                }
+                let index = if config.interface.as_deref() == Some("eth0") { 1 } else { 2 };
+                Event::Advert { index, envelope: Envelope::V4, packet }
+            }
+            Blow::Bytes(packet) => Event::Advert { index: 1, envelope: Envelope::V4, packet },
+            Blow::Carrier { index, is_up } => Event::Link(link(index, &format!("eth{}", index - 1), is_up)),
+            Blow::Delete { index } => Event::LinkDeleted { index },
+            Blow::Primary { index, is_there } => {
+                let address = IpAddr::from([10, 0, u8::try_from(index - 1).unwrap(), 2]);
+                if is_there {
+                    Event::AddressAdded { index, address, prefix: 24 }
+                } else {
+                    Event::AddressDeleted { index, address, prefix: 24, by: Requester::Other }
+                }
+            }
+            Blow::LoseVip { instance, by_us } => {
+                let vip = &part.instances[instance].vips[0];
+                let index = if vip.interface == "eth0" { 1 } else { 2 };
+                let (address, prefix) = (vip.address, vip.prefix);
+                self.give(Event::AddressAdded { index, address, prefix });
+                let by = if by_us { Requester::Us } else { Requester::Other };
+                Event::AddressDeleted { index, address, prefix, by }
+            }
+            Blow::Script { id, status } => {
+                let id = self.last_script.saturating_sub(id);
+                Event::ScriptEnded { id, end: ScriptEnd::Exited { status } }
+            }
+            Blow::Refuse { instance } => {
+                let vip = &part.instances[instance].vips[0];
+                let (address, interface) = (vip.address, vip.interface.clone());
+                Event::AddressRefused { instance, address, interface, change: Change::Add, errno: 13 }
+            }
+            Blow::Dump => Event::Interfaces(interfaces(2)),
+        };
+        self.give(event)
+    }
+}
+
+/// As the parent keeps it: bytes.
+fn through_bytes(state: &State) -> State {
+    postcard::from_bytes(&postcard::to_stdvec(state).unwrap()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn backup_and_master_always_have_a_deadline(story in proptest::collection::vec(blow(), 0..60)) {
+        let mut teller = Teller::new();
+        for blow in &story {
+            teller.tell(blow);
+            let snapshot = teller.router.snapshot(teller.now);
+            for instance in &snapshot.instances {
+                if matches!(instance.state, VrrpState::Backup | VrrpState::Master) {
+                    prop_assert!(instance.timer.is_some());
+                    prop_assert!(teller.router.deadline() <= instance.timer);
+                } else {
+                    prop_assert_eq!(instance.timer, None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_timer_call_before_the_deadline_changes_nothing(story in proptest::collection::vec(blow(), 0..60)) {
+        let mut teller = Teller::new();
+        for blow in &story {
+            teller.tell(blow);
+            while teller.router.deadline().is_some_and(|due| due <= teller.now) {
+                teller.give(Event::Timer);
+            }
+            let before = teller.router.state();
+            prop_assert_eq!(teller.give(Event::Timer), []);
+            prop_assert_eq!(teller.router.state(), before);
+        }
+    }
+
+    #[test]
+    fn a_resumed_core_behaves_as_the_original(
+        before in proptest::collection::vec(blow(), 0..40),
+        after in proptest::collection::vec(blow(), 0..40),
+    ) {
+        let mut original = Teller::new();
+        for blow in &before {
+            original.tell(blow);
+        }
+        let mut out = Vec::new();
+        let state = through_bytes(&original.router.state());
+        let router = Router::resume(&everything(), state, original.now, &mut out);
+        prop_assert!(out.iter().all(|action| matches!(action, Action::Listen(_))), "{:?}", out);
+        let mut successor = Teller { router, ..original };
+        prop_assert_eq!(successor.router.state(), original.router.state());
+        for blow in &after {
+            prop_assert_eq!(successor.tell(blow), original.tell(blow));
+        }
+        prop_assert_eq!(successor.router.state(), original.router.state());
+    }
+
+    #[test]
+    fn only_masters_hold_addresses_and_hold_them_all(story in proptest::collection::vec(blow(), 0..60)) {
+        let mut teller = Teller::new();
+        for blow in story.iter().filter(|blow| !matches!(blow, Blow::Refuse { .. } | Blow::Delete { .. })) {
+            teller.tell(blow);
+            for instance in teller.router.snapshot(teller.now).instances {
+                let is_master = instance.state == VrrpState::Master;
+                let held = instance.vips_set.iter().chain(&instance.excluded_set);
+                for set in held {
+                    prop_assert_eq!(*set, is_master);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_reload_of_the_same_configuration_is_not_felt(story in proptest::collection::vec(blow(), 0..40)) {
+        let mut teller = Teller::new();
+        for blow in &story {
+            teller.tell(blow);
+        }
+        // Another value that concerns no instance, so that the whole reload runs.
+        let mut part = everything();
+        part.global.router_id = "renamed".into();
+        let before = teller.router.state();
+        let mut out = Vec::new();
+        while teller.router.deadline().is_some_and(|due| due <= teller.now) {
+            teller.give(Event::Timer);
+        }
+        let settled = teller.router.state();
+        teller.router.reconfigure(&part, teller.now, &mut out);
+        out.retain(|action| !matches!(action, Action::Log { .. }));
+        // A refused address is tried again.
+        if !story.iter().any(|blow| matches!(blow, Blow::Refuse { .. } | Blow::Delete { .. })) {
+            prop_assert_eq!(out, []);
+            prop_assert_eq!(teller.router.state(), settled);
+        }
+        drop(before);
+    }
+}
