@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::{Action, Actions, Detail};
-use super::instance::{Entry, Fall, Zero};
 use super::notify;
 use super::router::Router;
 use super::snapshot::VrrpState;
+use super::transition::{Entry, Fall, Zero};
 use crate::time::Time;
 
 /// What a group remembers.

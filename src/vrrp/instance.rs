@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::announce::{Announce, Pacer};
 use super::event::{Action, Actions, Detail, StateWord, Subject, Transition};
 use super::facts::Facts;
-use super::ip::{self, IdCounter};
+use super::ip::IdCounter;
 use super::notify;
-use super::packet::{Advert, Checksum};
 use super::snapshot::{Counters, Faults, VrrpState};
 use super::timers;
-use crate::config::model::{Centis, InitialState, Instance, Transport, VirtualAddress, VrrpVersion};
+use super::transition::{Entry, Zero};
+use crate::config::model::{Centis, InitialState, Instance, VirtualAddress, VrrpVersion};
 use crate::time::Time;
 
 /// What an instance remembers. Everything a successor needs to go on.
@@ -110,15 +110,6 @@ pub(super) enum Follow {
     },
     /// It saw a lower priority as MASTER: the other members announce their addresses too.
     Announce,
-}
-
-/// How many priority-0 adverts a fall into FAULT sends. Stock: two code paths send one each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fall {
-    /// The instance itself is broken.
-    Own,
-    /// Its sync group pulls it down.
-    Pulled,
 }
 
 impl Run {
@@ -409,253 +400,6 @@ impl Machine<'_> {
         }
     }
 
-    /// Takes the addresses over. The advert goes out first (spec/vrrp-behaviour.md §4.2).
-    pub(super) fn enter_master(&mut self, cause: &str) {
-        if self.run.rogue == Rogue::Yielded {
-            self.run.rogue = Rogue::None;
-            self.run.effective = self.config.priority.get();
-            self.log(Detail::Normal, format_args!("Restoring our priority to 255"));
-        }
-        self.enter(VrrpState::Master);
-        self.run.counters.become_master += 1;
-        self.advertise_now();
-        self.log(Detail::Normal, format_args!("Entering MASTER STATE"));
-        self.own_interval_again();
-        self.add_addresses();
-        let copies = self.run.announce.begin(&self.config.garp, self.now);
-        self.announce(copies);
-        self.notify(StateWord::Master, cause);
-    }
-
-    /// Listens again. `timer` is the time to takeover, the full master-down time if not given.
-    pub(super) fn enter_backup(&mut self, entry: Entry, zero: Zero, timer: Option<Duration>, cause: &str) {
-        let was_master = self.run.state == VrrpState::Master;
-        if self.run.state == VrrpState::Fault || self.run.state == VrrpState::Init {
-            self.own_interval_again();
-            self.run.master = None;
-        }
-        self.enter(VrrpState::Backup);
-        let suffix = match entry {
-            Entry::Init => " (init)",
-            Entry::Normal => "",
-        };
-        self.log(Detail::Normal, format_args!("Entering BACKUP STATE{suffix}"));
-        if was_master {
-            self.leave_master(zero);
-        }
-        self.run.timer = Some(self.now + timer.unwrap_or_else(|| self.run.master_down(self.config)));
-        self.notify(StateWord::Backup, cause);
-    }
-
-    /// Gives up until what is broken is mended.
-    pub(super) fn enter_fault(&mut self, fall: Fall, cause: &str) {
-        let was_master = self.run.state == VrrpState::Master;
-        if was_master && fall == Fall::Own {
-            self.send_advert(0);
-        }
-        self.enter(VrrpState::Fault);
-        self.log(Detail::Normal, format_args!("Entering FAULT STATE"));
-        if was_master {
-            self.leave_master(Zero::Sent);
-        }
-        self.run.timer = None;
-        self.notify(StateWord::Fault, cause);
-    }
-
-    fn enter(&mut self, state: VrrpState) {
-        self.run.state = state;
-        self.run.wanted = state;
-        self.run.last_transition = Some(self.now);
-        self.run.preempt = PreemptDelay::Off;
-        self.run.logged = 0;
-    }
-
-    fn leave_master(&mut self, zero: Zero) {
-        if zero == Zero::Sent {
-            self.send_zero();
-        }
-        self.run.counters.release_master += 1;
-        self.run.announce.end();
-        self.pacer.drop_instance(self.index);
-        if self.run.rogue != Rogue::Yielded {
-            self.run.rogue = Rogue::None;
-        }
-        self.remove_addresses();
-    }
-
-    fn own_interval_again(&mut self) {
-        let (learned, own) = (self.run.master_advert_int, self.config.advert_int);
-        if learned != own {
-            self.log(
-                Detail::Detail,
-                format_args!(
-                    "advertisement interval restored from {}ms to {}ms",
-                    u32::from(learned.0) * 10,
-                    u32::from(own.0) * 10
-                ),
-            );
-            self.run.master_advert_int = own;
-        }
-    }
-
-    pub(super) fn rearm_master_down(&mut self) {
-        self.run.timer = Some(self.now + self.run.master_down(self.config));
-    }
-
-    /// Puts on their interfaces what is not there yet.
-    pub(super) fn add_addresses(&mut self) {
-        let set = &mut self.run.set;
-        let missing: Vec<_> = addresses(self.config)
-            .zip(set.iter_mut())
-            .filter_map(|(address, set)| (!std::mem::replace(set, true)).then(|| address.clone()))
-            .collect();
-        self.log(Detail::Detail, format_args!("setting VIPs."));
-        if !missing.is_empty() {
-            self.out.push(Action::AddAddresses { instance: self.index, addresses: missing });
-        }
-    }
-
-    /// Takes off what we have put there.
-    pub(super) fn remove_addresses(&mut self) {
-        let set = &mut self.run.set;
-        let ours: Vec<_> = addresses(self.config)
-            .zip(set.iter_mut())
-            .filter_map(|(address, set)| std::mem::replace(set, false).then(|| address.clone()))
-            .collect();
-        self.log(Detail::Detail, format_args!("removing VIPs."));
-        if !ours.is_empty() {
-            self.out.push(Action::RemoveAddresses { instance: self.index, addresses: ours });
-        }
-    }
-
-    /// The burst after an advert of lower priority, also for the other members of the group.
-    pub(super) fn announce_lower_priority(&mut self) {
-        let copies = self.run.announce.lower_priority(&self.config.garp, self.now);
-        self.announce(copies);
-    }
-
-    /// Sends (or queues) `copies` rounds of all addresses.
-    pub(super) fn announce(&mut self, copies: u32) {
-        if copies == 0 {
-            return;
-        }
-        let facts = self.facts;
-        let mut targets = Vec::with_capacity(self.run.set.len());
-        for address in addresses(self.config) {
-            let Some(interface) = facts.by_name(&address.interface).filter(|i| i.link.has_arp()) else {
-                continue;
-            };
-            targets.push((interface.link.index, address.address));
-            self.log(
-                Detail::Detail,
-                format_args!(
-                    "Sending/queueing {} on {} for {}",
-                    if address.address.is_ipv4() {
-                        "gratuitous ARPs"
-                    } else {
-                        "Unsolicited Neighbour Adverts"
-                    },
-                    address.interface,
-                    address.address
-                ),
-            );
-        }
-        self.pacer.burst(self.index, &targets, copies, self.now, self.out);
-    }
-
-    /// Unicast, after a fault: the master must learn again where we are.
-    pub(super) fn announce_source(&mut self) {
-        let (Transport::Unicast { .. }, Some(source), Some(name)) =
-            (&self.config.transport, self.run.source, &self.config.interface)
-        else {
-            return;
-        };
-        if let Some(interface) = self.facts.by_name(name).filter(|i| i.link.has_arp()) {
-            self.out.push(Action::SendGarp { index: interface.link.index, address: source });
-        }
-    }
-
-    /// Sends the advert of a MASTER outside its rhythm and starts the rhythm anew.
-    pub(super) fn advertise_now(&mut self) {
-        self.advertise();
-        self.run.timer = Some(self.now + self.config.advert_int.duration());
-    }
-
-    fn advertise(&mut self) {
-        if let Rogue::Told { adverts, interval } = self.run.rogue {
-            self.run.rogue = match adverts {
-                0 | 1 => Rogue::Watched { until: self.now + interval.duration() * 6 / 5 },
-                more => Rogue::Told { adverts: more - 1, interval },
-            };
-        }
-        self.send_advert(self.run.effective);
-    }
-
-    /// Steps down aloud.
-    pub(super) fn send_zero(&mut self) {
-        self.send_advert(0);
-        self.log(Detail::Detail, format_args!("sent 0 priority"));
-    }
-
-    fn send_advert(&mut self, priority: u8) {
-        let Some(source) = self.run.source else { return };
-        self.run.counters.advert_sent += 1;
-        if priority == 0 {
-            self.run.counters.pri_zero_sent += 1;
-        }
-        self.run.last_advert = Some(self.now);
-        let id = self.run.ids.advance();
-        match &self.config.transport {
-            Transport::Multicast { group } => self.send_to(priority, id, source, *group, Some(255)),
-            Transport::Unicast { peers, ttl } => {
-                for peer in peers {
-                    let ttl = ttl.or(peer.address.is_ipv4().then_some(255));
-                    self.send_to(priority, id, source, peer.address, ttl);
-                }
-            }
-        }
-    }
-
-    fn send_to(&mut self, priority: u8, id: u16, source: IpAddr, destination: IpAddr, ttl: Option<u8>) {
-        let config = self.config;
-        let advert = Advert {
-            version: config.version,
-            vrid: config.vrid.get(),
-            priority,
-            interval: config.advert_int,
-            auth: &config.auth,
-            addresses: &self.fixed.addresses,
-            family: config.family,
-        };
-        let mut packet = Vec::with_capacity(ip::HEADER + 16 + 16 * self.fixed.addresses.len());
-        match (source, destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                packet.extend([0; ip::HEADER]);
-                let old_group = self.fixed.old_group.filter(|_| self.run.old_checksum);
-                let checksum = match config.version {
-                    VrrpVersion::V3 if !config.v3_checksum_as_v2 => {
-                        Checksum::Pseudo { source, destination: old_group.unwrap_or(destination) }
-                    }
-                    VrrpVersion::V2 | VrrpVersion::V3 => Checksum::Plain,
-                };
-                advert.encode(checksum, &mut packet);
-                let payload = packet.len() - ip::HEADER;
-                let header = ip::header(payload, id, ttl.unwrap_or(255), source, destination);
-                packet[..ip::HEADER].copy_from_slice(&header);
-            }
-            _ => advert.encode(Checksum::Kernel, &mut packet),
-        }
-        let index = config.interface.as_deref().and_then(|name| self.facts.by_name(name));
-        self.out.push(Action::SendAdvert {
-            instance: self.index,
-            index: index.map_or(0, |interface| interface.link.index),
-            source,
-            destination,
-            ttl,
-            packet,
-        });
-    }
-
     /// Tells scripts and journal.
     pub(super) fn notify(&mut self, word: StateWord, cause: &str) {
         let priority = self.run.effective;
@@ -681,24 +425,6 @@ impl Machine<'_> {
             self.log(Detail::Normal, text);
         }
     }
-}
-
-/// How BACKUP is entered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// At start.
-    Init,
-    /// Later.
-    Normal,
-}
-
-/// Is the end of MASTER told with a priority-0 advert?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Zero {
-    /// Yes.
-    Sent,
-    /// No: somebody better is there already.
-    Unsent,
 }
 
 /// The kinds of error that are logged once.

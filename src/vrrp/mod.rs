@@ -16,9 +16,12 @@
 
 mod announce;
 mod checksum;
+mod effects;
 mod event;
 mod facts;
 mod group;
+mod host;
+mod index;
 mod instance;
 mod interface;
 pub mod ip;
@@ -31,9 +34,11 @@ mod router;
 mod script;
 pub mod sim;
 mod snapshot;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod transition;
 #[cfg(test)]
 mod vectors;
 

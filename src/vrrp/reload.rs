@@ -3,7 +3,7 @@
 //! Both match instances by identity: VRID, family, interface, and group or unicast source; names do not matter
 //! (spec/daemon-behaviour.md §6). What matches and did not change feels nothing: no advert, no timer, no address.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use super::announce::Pacer;
 use super::event::{Action, Actions, Detail, Listener, StateWord};
 use super::facts::Facts;
 use super::group::GroupRun;
-use super::instance::{Run, Zero, addresses};
+use super::instance::{Run, addresses};
 use super::router::{Phase, Router};
 use super::script::ScriptRun;
 use super::snapshot::VrrpState;
+use super::transition::Zero;
 use crate::config::model::{Command, Family, Instance, Transport, VirtualAddress, VrrpPart, VrrpVersion};
 use crate::time::Time;
 
@@ -204,6 +205,7 @@ impl Router {
             self.go_on(before, to, now, out);
         }
         self.update_listeners(out);
+        self.promote_secondaries(&old.part, out);
         for i in 0..self.runs.len() {
             if self.runs[i].state == VrrpState::Init {
                 self.log_initial_fault(i, out);
@@ -297,6 +299,18 @@ impl Router {
                 }
             }
             VrrpState::Init | VrrpState::Fault => self.runs[i].master_advert_int = config.advert_int,
+        }
+    }
+
+    fn promote_secondaries(&self, old: &VrrpPart, out: &mut Actions) {
+        let of = |part: &VrrpPart| -> BTreeSet<String> {
+            let wanted = part.instances.iter().filter(|instance| instance.promote_secondaries);
+            wanted.filter_map(|instance| instance.interface.clone()).collect()
+        };
+        let (before, after) = (of(old), of(&self.part));
+        for (from, to, on) in [(&before, &after, false), (&after, &before, true)] {
+            let changed = from.difference(to).cloned();
+            out.extend(changed.map(|interface| Action::PromoteSecondaries { interface, on }));
         }
     }
 

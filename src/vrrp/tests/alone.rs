@@ -462,6 +462,17 @@ fn arps_of_one_interface_keep_their_distance() {
 }
 
 #[test]
+fn an_arp_that_still_waits_is_not_sent_after_the_address_is_given_up() {
+    let mut part = part(&[instance("V", 1, 100)]);
+    part.global.garp_interval = Duration::from_millis(100);
+    let (mut bench, _) = Bench::start(&part);
+    bench.wait(3.7);
+    bench.hear("10.0.0.2", 150);
+    let out = bench.wait(1.0);
+    assert!(!out.iter().any(|action| matches!(action, Action::SendGarp { .. })), "{out:?}");
+}
+
+#[test]
 fn a_second_burst_follows_after_the_delay() {
     let garp = GarpSettings { delay: Duration::from_secs(2), repeat: 3, ..GarpSettings::default() };
     let config = Instance { garp, ..instance("V", 1, 255) };

@@ -156,7 +156,7 @@ fn another_interval_starts_the_timers_anew() {
     let config = instance("V", 1, 150);
     let mut bench = master(&config);
     let slow = Instance { advert_int: Centis(300), ..config.clone() };
-    assert_eq!(adverts(&reload(&mut bench, &part(&[slow.clone()]))), [150]);
+    assert_eq!(adverts(&reload(&mut bench, &part(std::slice::from_ref(&slow)))), [150]);
     assert_eq!(bench.router.deadline(), Some(bench.now + Duration::from_secs(3)));
     let (mut bench, _) = Bench::start(&part(&[config]));
     reload(&mut bench, &part(&[slow]));

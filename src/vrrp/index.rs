@@ -1,0 +1,127 @@
+//! Tables derived from configuration and interfaces, so that no event needs a search, and the sockets they ask for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use super::event::{Action, Actions, Listener, ListenerKind};
+use super::instance::{Fixed, addresses};
+use super::router::Router;
+use crate::config::model::{Family, Instance, Transport};
+
+/// Tables derived from the configuration, so that no event needs a search.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Index {
+    pub(super) fixed: Vec<Fixed>,
+    /// By interface index (0 without interface), family and VRID.
+    pub(super) by_vrid: HashMap<(u32, Family, u8), Vec<usize>>,
+    /// Instances that depend on an interface, by its name.
+    pub(super) watchers: HashMap<String, Vec<usize>>,
+    /// Instances that track a script, by its index.
+    pub(super) trackers: Vec<Vec<usize>>,
+    /// (instance, position in its addresses) by address.
+    pub(super) addresses: HashMap<IpAddr, Vec<(usize, usize)>>,
+    /// Scripts by name.
+    pub(super) scripts: HashMap<String, usize>,
+}
+
+impl Router {
+    /// Computes every table that depends on the configuration.
+    pub(super) fn rebuild_index(&mut self) {
+        let part = &self.part;
+        let mut index = Index {
+            scripts: part.scripts.iter().enumerate().map(|(s, script)| (script.name.clone(), s)).collect(),
+            trackers: vec![Vec::new(); part.scripts.len()],
+            ..Index::default()
+        };
+        let names: HashMap<&str, usize> =
+            part.instances.iter().enumerate().map(|(i, instance)| (instance.name.as_str(), i)).collect();
+        let mut group_of = HashMap::new();
+        for (g, group) in part.sync_groups.iter().enumerate() {
+            let members = group.members.iter().filter_map(|name| names.get(name.as_str()).copied());
+            self.groups[g].members = members.collect();
+            group_of.extend(self.groups[g].members.iter().map(|i| (*i, g)));
+        }
+        for (i, instance) in part.instances.iter().enumerate() {
+            let group = group_of.get(&i).copied();
+            index.fixed.push(Fixed {
+                addresses: instance.vips.iter().map(|vip| vip.address).collect(),
+                group,
+                old_group: matches!(instance.transport, Transport::Unicast { .. })
+                    .then_some(part.global.vrrp_mcast_group4),
+            });
+            let group = group.map(|g| &part.sync_groups[g]);
+            let tracked =
+                instance.track_interfaces.iter().chain(group.iter().flat_map(|g| &g.track_interfaces));
+            let mut watched: Vec<&str> = tracked
+                .map(|tracked| tracked.interface.as_str())
+                .chain(instance.interface.as_deref())
+                .chain(addresses(instance).map(|vip| vip.interface.as_str()))
+                .collect();
+            watched.sort_unstable();
+            watched.dedup();
+            for name in watched {
+                index.watchers.entry(name.to_owned()).or_default().push(i);
+            }
+            for script in instance.track_scripts.iter().chain(group.iter().flat_map(|g| &g.track_scripts)) {
+                if let Some(s) = index.scripts.get(&script.script)
+                    && index.trackers[*s].last() != Some(&i)
+                {
+                    index.trackers[*s].push(i);
+                }
+            }
+            for (position, vip) in addresses(instance).enumerate() {
+                index.addresses.entry(vip.address).or_default().push((i, position));
+            }
+        }
+        self.index = index;
+        self.rebuild_receivers();
+    }
+
+    /// Computes the table that depends on interface indices, too.
+    pub(super) fn rebuild_receivers(&mut self) {
+        self.index.by_vrid.clear();
+        for (i, instance) in self.part.instances.iter().enumerate() {
+            let Some(interface) = self.interface_index(instance) else { continue };
+            let key = (interface, instance.family, instance.vrid.get());
+            self.index.by_vrid.entry(key).or_default().push(i);
+        }
+    }
+
+    /// 0 without interface, `None` if it does not exist.
+    pub(super) fn interface_index(&self, instance: &Instance) -> Option<u32> {
+        match &instance.interface {
+            Some(name) => self.facts.by_name(name).map(|interface| interface.link.index),
+            None => Some(0),
+        }
+    }
+
+    /// Tells the driver which sockets are wanted, if that has changed.
+    pub(super) fn update_listeners(&mut self, out: &mut Actions) {
+        let mut wanted: BTreeMap<(u32, Family, ListenerKind), Listener> = BTreeMap::new();
+        for (instance, run) in self.part.instances.iter().zip(&self.runs) {
+            let Some(index) = self.interface_index(instance) else { continue };
+            let kind = match (&instance.transport, run.source) {
+                (Transport::Multicast { group }, _) => ListenerKind::Multicast { group: *group },
+                (Transport::Unicast { .. }, Some(source)) => ListenerKind::Unicast { source },
+                (Transport::Unicast { .. }, None) => continue,
+            };
+            let listener = wanted.entry((index, instance.family, kind)).or_insert_with(|| Listener {
+                interface: instance.interface.clone(),
+                index,
+                family: instance.family,
+                kind,
+                vrids: Vec::new(),
+            });
+            listener.vrids.push(instance.vrid.get());
+        }
+        let mut listeners: Vec<Listener> = wanted.into_values().collect();
+        for listener in &mut listeners {
+            listener.vrids.sort_unstable();
+            listener.vrids.dedup();
+        }
+        if listeners != self.listeners {
+            self.listeners.clone_from(&listeners);
+            out.push(Action::Listen(listeners));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! How an instance stands: its source address, its priority, its faults, asked afresh from facts and trackers.
+//!
+//! No state changes here; `group` draws the conclusions. spec/vrrp-behaviour.md §1.1, §6.1.
+
+use std::net::IpAddr;
+
+use super::event::{Actions, Detail};
+use super::instance::{Rogue, addresses};
+use super::priority::Assessment;
+use super::router::Router;
+use super::snapshot::VrrpState;
+use crate::config::model::Transport;
+use crate::time::Time;
+
+impl Router {
+    /// Asks all trackers of an instance again and carries out what follows.
+    pub(super) fn reassess(&mut self, i: usize, now: Time, cause: &str, out: &mut Actions) {
+        let had_source = self.runs[i].source;
+        self.assess(i, now, out);
+        if had_source != self.runs[i].source
+            && matches!(self.part.instances[i].transport, Transport::Unicast { .. })
+        {
+            self.update_listeners(out);
+        }
+        self.settle(i, now, cause, out);
+    }
+
+    /// Notes priority, faults and source of an instance; no state changes here.
+    pub(super) fn assess(&mut self, i: usize, now: Time, out: &mut Actions) {
+        let source = self.source(i);
+        let assessment = self.assessment(i, source);
+        let config = &self.part.instances[i];
+        let run = &mut self.runs[i];
+        run.source = source;
+        run.faults = assessment.faults;
+        run.pending = assessment.pending;
+        run.total = assessment.total;
+        let effective = match run.rogue {
+            Rogue::Yielded => u8::MAX - 1,
+            _ => assessment.effective(config.priority),
+        };
+        let before = run.effective;
+        if effective == before {
+            return;
+        }
+        let old_skew = run.skew(config);
+        run.effective = effective;
+        let new_skew = run.skew(config);
+        if let (VrrpState::Backup, Some(timer)) = (run.state, run.timer) {
+            run.timer = Some((timer + new_skew - old_skew).max(now));
+        }
+        let mut machine = self.machine(i, now, out);
+        machine.log(Detail::Normal, format_args!("Changing effective priority from {before} to {effective}"));
+    }
+
+    /// The address that adverts come from (spec/vrrp-behaviour.md §1.1).
+    pub(super) fn source(&self, i: usize) -> Option<IpAddr> {
+        let config = &self.part.instances[i];
+        let interface = config.interface.as_deref().and_then(|name| self.facts.by_name(name));
+        if let Some(source) = config.source {
+            let is_there = !config.track_source || interface.is_some_and(|interface| interface.has(source));
+            return is_there.then_some(source);
+        }
+        interface?.first_address(config.family, |address| self.index.addresses.contains_key(&address))
+    }
+
+    pub(super) fn assessment(&self, i: usize, source: Option<IpAddr>) -> Assessment {
+        let config = &self.part.instances[i];
+        let mut assessment = Assessment::new(config.priority);
+        assessment.faults.config = config.config_fault.is_some();
+        assessment.faults.no_source = source.is_none();
+        if let Some(own) = config.interface.as_deref().filter(|_| !config.dont_track_primary) {
+            assessment.faults.interface_down = !self.facts.is_up(own);
+        }
+        let group = self.group_of(i).map(|g| &self.part.sync_groups[g]);
+        let interfaces = || {
+            let of_group = group.iter().flat_map(|group| &group.track_interfaces);
+            config.track_interfaces.iter().chain(of_group)
+        };
+        for tracked in interfaces() {
+            assessment.interface(tracked, self.facts.is_up(&tracked.interface));
+        }
+        for tracked in config.track_scripts.iter().chain(group.iter().flat_map(|g| &g.track_scripts)) {
+            if let Some(s) = self.index.scripts.get(&tracked.script) {
+                assessment.script(tracked, self.scripts[*s].verdict());
+            }
+        }
+        let mut last = "";
+        for vip in addresses(config).filter(|vip| !vip.no_track) {
+            let name = vip.interface.as_str();
+            let is_own = config.interface.as_deref() == Some(name);
+            if name == last || is_own || interfaces().any(|tracked| tracked.interface == name) {
+                continue;
+            }
+            last = name;
+            assessment.faults.trackers += usize::from(!self.facts.is_up(name));
+        }
+        assessment
+    }
+}
