@@ -1,8 +1,508 @@
-//! The command line: stock's options exactly, plus our subcommands; the exit codes, listed once.
+//! The command line: stock's options exactly; which role or tool this process becomes. The exit codes are
+//! [`Exit`]. spec/daemon-behaviour.md §2.
+//!
+//! Options are read as C's `getopt_long` reads them, because that is what init scripts were written against: clusters
+//! (`-nlf/etc/a`), unambiguous abbreviations (`--log-c`), values attached only where they are optional (`-tFILE`),
+//! options behind other words, the last of a repeated option.
 
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use crate::daemon::COMPATIBLE;
+use crate::daemon::child::{self, Assignment};
+pub use crate::daemon::exit::Exit;
+use crate::daemon::options::{ConfigTest, Facility, Options};
+use crate::daemon::parent;
+use crate::kernel::process;
 
 /// Becomes one role or one tool.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    process::ignore_requests();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let exit = match (Assignment::of_this_process(), read(arguments)) {
+        (None, Ok(Asked::Daemon(command))) => {
+            for remark in &command.remarks {
+                say(remark);
+            }
+            parent::run(command.options)
+        }
+        (Some(Ok(assignment)), Ok(Asked::Daemon(command))) => child::run(&assignment, command.options),
+        (Some(Err(error)), _) => {
+            say(&error.to_string());
+            Exit::Usage
+        }
+        (_, Ok(Asked::Text(text))) => {
+            print(&text);
+            Exit::Success
+        }
+        (_, Ok(Asked::Signal(number))) => {
+            // Nobody can be told that stdout is gone.
+            let _ = writeln!(std::io::stdout(), "{number}");
+            Exit::Success
+        }
+        (_, Err(complaint)) => {
+            say(&complaint);
+            Exit::Usage
+        }
+    };
+    exit.into()
+}
+
+fn say(text: &str) {
+    print(&format!("keepalived-rs: {text}\n"));
+}
+
+fn print(text: &str) {
+    // Nobody can be told that stderr is gone.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// What a command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Asked {
+    /// To be the daemon, or to test its configuration.
+    Daemon(Box<CommandLine>),
+    /// To print this on stderr.
+    Text(String),
+    /// To print this signal number on stdout.
+    Signal(i32),
+}
+
+/// A command line that was understood.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct CommandLine {
+    options: Options,
+    /// What the user should know: surplus words, options without effect here.
+    remarks: Vec<String>,
+}
+
+/// Does an option take a value?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Value {
+    No,
+    /// Attached or the next word.
+    Required,
+    /// Attached only.
+    Optional,
+}
+
+/// One option.
+struct Switch {
+    short: Option<u8>,
+    long: &'static str,
+    value: Value,
+    /// The value's name in the help.
+    name: &'static str,
+    help: &'static str,
+}
+
+const fn switch(
+    short: Option<u8>,
+    long: &'static str,
+    value: Value,
+    name: &'static str,
+    help: &'static str,
+) -> Switch {
+    Switch { short, long, value, name, help }
+}
+
+/// Every option, in the order of the help.
+const SWITCHES: &[Switch] = &[
+    switch(Some(b'f'), "use-file", Value::Required, "FILE", "Read this configuration file"),
+    switch(Some(b'P'), "vrrp", Value::No, "", "Run VRRP only, no health checks"),
+    switch(Some(b'C'), "check", Value::No, "", "Run health checks only, no VRRP"),
+    switch(Some(b'B'), "no_bfd", Value::No, "", "Do not run BFD"),
+    switch(None, "all", Value::No, "", "Run every child, whatever the configuration needs"),
+    switch(Some(b'l'), "log-console", Value::No, "", "With -n: log to stderr too"),
+    switch(Some(b'D'), "log-detail", Value::No, "", "Log in detail; twice: in more detail"),
+    switch(
+        Some(b'S'),
+        "log-facility",
+        Value::Required,
+        "FACILITY",
+        "Log to 0-7, local0-local7, daemon or user",
+    ),
+    switch(Some(b'g'), "log-file", Value::Optional, "FILE", "Not available: log with syslog"),
+    switch(None, "flush-log-file", Value::No, "", "Accepted; there is no log file"),
+    switch(Some(b'G'), "no-syslog", Value::No, "", "Do not log to syslog"),
+    switch(Some(b'u'), "umask", Value::Required, "MASK", "Mask of file modes, 0 to 0777 (default 0177)"),
+    switch(
+        Some(b'X'),
+        "release-vips",
+        Value::No,
+        "",
+        "Remove virtual addresses on leaving, known as set or not",
+    ),
+    switch(Some(b'V'), "dont-release-vrrp", Value::No, "", "Keep addresses and send nothing at stop"),
+    switch(Some(b'I'), "dont-release-ipvs", Value::No, "", "Keep the IPVS table at stop"),
+    switch(Some(b'R'), "dont-respawn", Value::No, "", "End when a child dies"),
+    switch(Some(b'n'), "dont-fork", Value::No, "", "Stay in the foreground"),
+    switch(Some(b'd'), "dump-conf", Value::No, "", "Log the configuration as understood"),
+    switch(Some(b'p'), "pid", Value::Required, "FILE", "Pid file of the parent process"),
+    switch(Some(b'r'), "vrrp_pid", Value::Required, "FILE", "Pid file of the VRRP process"),
+    switch(Some(b'c'), "checkers_pid", Value::Required, "FILE", "Pid file of the checker process"),
+    switch(Some(b'b'), "bfd_pid", Value::Required, "FILE", "Pid file of the BFD process"),
+    switch(Some(b'a'), "address-monitoring", Value::No, "", "Log every change of addresses"),
+    switch(Some(b's'), "namespace", Value::Required, "NAME", "Not built yet: run in a network namespace"),
+    switch(Some(b'i'), "config-id", Value::Required, "ID", "Take lines that begin with @ID, too"),
+    switch(Some(b'e'), "all-config", Value::No, "", "Refuse includes that match no file"),
+    switch(Some(b'x'), "snmp", Value::No, "", "Not built yet: SNMP"),
+    switch(Some(b'A'), "snmp-agent-socket", Value::Required, "SOCKET", "Not built yet: SNMP"),
+    switch(Some(b'm'), "core-dump", Value::No, "", "Allow core dumps"),
+    switch(
+        Some(b'M'),
+        "core-dump-pattern",
+        Value::Optional,
+        "PATTERN",
+        "Allow core dumps; setting a pattern is not built yet",
+    ),
+    switch(
+        Some(b't'),
+        "config-test",
+        Value::Optional,
+        "FILE",
+        "Test the configuration; append findings to FILE",
+    ),
+    switch(
+        None,
+        "signum",
+        Value::Required,
+        "NAME",
+        "Print the number of a signal: STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON",
+    ),
+    switch(None, "ignore-sigint", Value::No, "", "Ignore SIGINT (for debuggers)"),
+    switch(None, "perf", Value::Optional, "WHEN", "Not built yet: record performance"),
+    switch(None, "debug", Value::Optional, "WHAT", "Not built yet: see -D"),
+    switch(None, "no-mem-check", Value::No, "", "Accepted; there is no memory check to switch off"),
+    switch(None, "config-fd", Value::Required, "N", "Not available: stock's own, between its processes"),
+    switch(Some(b'T'), "genhash", Value::No, "", "Not built yet: genhash"),
+    switch(Some(b'v'), "version", Value::No, "", "Print the version"),
+    switch(Some(b'h'), "help", Value::No, "", "Print this"),
+];
+
+/// Reads the arguments behind the program's name. The error is what to tell the user.
+fn read(arguments: Vec<OsString>) -> Result<Asked, String> {
+    let mut command = CommandLine::default();
+    let mut surplus = Vec::new();
+    let mut rest = arguments.into_iter();
+    while let Some(word) = rest.next() {
+        match word.as_bytes() {
+            b"--" => {
+                surplus.extend(rest.by_ref());
+            }
+            [b'-', b'-', long @ ..] => {
+                let (name, attached) = match long.iter().position(|byte| *byte == b'=') {
+                    Some(at) => (&long[..at], Some(long[at + 1..].to_vec())),
+                    None => (long, None),
+                };
+                let found = by_long_name(name)?;
+                let value = match (found.value, attached) {
+                    (Value::No, Some(_)) => return Err(format!("option '--{}' takes no value", found.long)),
+                    (Value::Required, None) => {
+                        Some(rest.next().ok_or_else(|| missing(&format!("--{}", found.long)))?)
+                    }
+                    (_, attached) => attached.map(OsString::from_vec),
+                };
+                if let Some(done) = apply(found, value.as_deref(), &mut command)? {
+                    return Ok(done);
+                }
+            }
+            [b'-', cluster @ ..] if !cluster.is_empty() => {
+                let mut cluster = cluster;
+                while let [letter, behind @ ..] = cluster {
+                    let shown = char::from(*letter).escape_default();
+                    let found = SWITCHES
+                        .iter()
+                        .find(|switch| switch.short == Some(*letter))
+                        .ok_or_else(|| format!("unknown option '-{shown}': -h lists them"))?;
+                    let attached = (!behind.is_empty()).then(|| OsString::from_vec(behind.to_vec()));
+                    let value = match (found.value, attached) {
+                        (Value::No, _) => None,
+                        (Value::Required, None) => {
+                            Some(rest.next().ok_or_else(|| missing(&format!("-{shown}")))?)
+                        }
+                        (_, attached) => attached,
+                    };
+                    cluster = if found.value == Value::No { behind } else { &[] };
+                    if let Some(done) = apply(found, value.as_deref(), &mut command)? {
+                        return Ok(done);
+                    }
+                }
+            }
+            _ => surplus.push(word),
+        }
+    }
+    if !surplus.is_empty() {
+        let words: Vec<_> = surplus.iter().map(|word| word.to_string_lossy()).collect();
+        command.remarks.push(format!("Unexpected argument(s): {}", words.join(" ")));
+    }
+    Ok(Asked::Daemon(Box::new(command)))
+}
+
+fn missing(option: &str) -> String {
+    format!("option '{option}' needs a value: -h tells which")
+}
+
+/// The option of this name, or the only one that begins so.
+fn by_long_name(name: &[u8]) -> Result<&'static Switch, String> {
+    if let Some(exact) = SWITCHES.iter().find(|switch| switch.long.as_bytes() == name) {
+        return Ok(exact);
+    }
+    let shown = String::from_utf8_lossy(name);
+    let begin: Vec<_> = SWITCHES.iter().filter(|switch| switch.long.as_bytes().starts_with(name)).collect();
+    match begin[..] {
+        [only] => Ok(only),
+        [] => {
+            let near = SWITCHES
+                .iter()
+                .map(|switch| (strsim::jaro_winkler(switch.long, &shown), switch.long))
+                .max_by(|a, b| a.0.total_cmp(&b.0))
+                .filter(|(likeness, _)| *likeness > 0.85);
+            Err(match near {
+                Some((_, near)) => format!("unknown option '--{shown}': did you mean '--{near}'?"),
+                None => format!("unknown option '--{shown}': -h lists them"),
+            })
+        }
+        _ => {
+            let all: Vec<_> = begin.iter().map(|switch| format!("--{}", switch.long)).collect();
+            Err(format!("option '--{shown}' can be {}", all.join(" or ")))
+        }
+    }
+}
+
+/// Takes one option over. `Some` ends the reading, as stock's loop does at `-v`.
+fn apply(found: &Switch, value: Option<&OsStr>, command: &mut CommandLine) -> Result<Option<Asked>, String> {
+    let options = &mut command.options;
+    let mut remark = |text: &str| command.remarks.push(text.to_owned());
+    let path = || value.map(PathBuf::from);
+    let text = || value.map(OsStr::to_string_lossy).unwrap_or_default();
+    match found.long {
+        "use-file" => options.config = path(),
+        "vrrp" => options.subsystems.no_checkers = true,
+        "check" => options.subsystems.no_vrrp = true,
+        "no_bfd" => options.subsystems.no_bfd = true,
+        "all" => options.subsystems.all = true,
+        "log-console" => options.log.console = true,
+        "log-detail" => options.log.detail = options.log.detail.saturating_add(1),
+        "log-facility" => {
+            options.log.facility = Facility::parse(&text()).ok_or_else(|| {
+                format!("log facility '{}' is none of 0-7, local0-local7, daemon, user", text())
+            })?;
+        }
+        "log-file" => return Err("-g: logging to a file is not available, see -S and -l".into()),
+        "flush-log-file" => remark("--flush-log-file has no effect: there is no log file"),
+        "no-syslog" => options.log.no_syslog = true,
+        "umask" => {
+            options.umask = Some(mask(&text()).ok_or_else(|| {
+                format!("umask '{}' is no number from 0 to 0777 (0x…, 0…, or decimal)", text())
+            })?);
+        }
+        "release-vips" => options.release_vips = true,
+        "dont-release-vrrp" => options.keep_vrrp = true,
+        "dont-release-ipvs" => options.keep_ipvs = true,
+        "dont-respawn" => options.dont_respawn = true,
+        "dont-fork" => options.dont_fork = true,
+        "dump-conf" => options.dump_config = true,
+        "pid" => options.pid_files.parent = path(),
+        "vrrp_pid" => options.pid_files.vrrp = path(),
+        "checkers_pid" => options.pid_files.checkers = path(),
+        "bfd_pid" => options.pid_files.bfd = path(),
+        "address-monitoring" => options.address_monitoring = true,
+        // Going on would mean to run in the wrong namespace.
+        "namespace" => {
+            return Err("-s: running in a network namespace is not built yet: use `ip netns exec`".into());
+        }
+        "config-id" => options.config_id = Some(text().into_owned()),
+        "all-config" => options.include_check = true,
+        "snmp" | "snmp-agent-socket" => remark("SNMP is not built yet: going on without"),
+        "core-dump" => options.core_dump = true,
+        "core-dump-pattern" => {
+            options.core_dump = true;
+            remark("-M: setting the pattern of core dumps is not built yet: the system's is used");
+        }
+        "config-test" => {
+            options.config_test = Some(path().map_or(ConfigTest::Stderr, ConfigTest::File));
+            options.dont_fork = true;
+            options.dont_respawn = true;
+            options.log.no_syslog = true;
+        }
+        "signum" => {
+            return signal_number(&text())
+                .map(|number| Some(Asked::Signal(number)))
+                .ok_or_else(|| format!("Unknown sigfunc {}", text()));
+        }
+        "ignore-sigint" => options.ignore_sigint = true,
+        "perf" => remark("--perf is not built yet: going on without"),
+        "debug" => remark("--debug is not built yet: -D -D shows more"),
+        "no-mem-check" => {}
+        "config-fd" => {
+            return Err("--config-fd is what stock's processes say to each other: not available".into());
+        }
+        "genhash" => return Err("-T: genhash is not built yet".into()),
+        "version" => return Ok(Some(Asked::Text(version()))),
+        "help" => return Ok(Some(Asked::Text(help()))),
+        other => return Err(format!("a bug: option '--{other}' is listed and does nothing")),
+    }
+    Ok(None)
+}
+
+/// A number in C's notation, at most 0777.
+fn mask(text: &str) -> Option<u32> {
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None if text.starts_with('0') => u32::from_str_radix(text, 8),
+        None => text.parse(),
+    };
+    number.ok().filter(|mask| *mask <= 0o777)
+}
+
+fn signal_number(name: &str) -> Option<i32> {
+    Some(match name {
+        "STOP" => libc::SIGTERM,
+        "RELOAD" => libc::SIGHUP,
+        "DATA" => libc::SIGUSR1,
+        "STATS" => libc::SIGUSR2,
+        "STATS_CLEAR" => process::stats_clear_signal(),
+        "JSON" => process::json_signal(),
+        _ => return None,
+    })
+}
+
+/// Parsers take the second word of the first line for the version, and look for `--enable-json`.
+fn version() -> String {
+    format!(
+        "Keepalived {COMPATIBLE}\n\n\
+         keepalived-rs {}, does what this release of keepalived does; MIT or Apache-2.0\n\n\
+         configure options: --enable-json\n\n\
+         Config options:  NFTABLES-NO LVS VRRP VRRP_AUTH JSON\n\n\
+         System options:  IPV4 IPV6 IPVS_NETLINK SYSTEMD_NOTIFY\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn help() -> String {
+    let mut text = String::from("Usage: keepalived-rs [OPTION]...\n\n");
+    for Switch { short, long, value, name, help } in SWITCHES {
+        let short = short.map_or_else(|| "    ".to_owned(), |letter| format!("-{}, ", char::from(letter)));
+        let value = match value {
+            Value::No => String::new(),
+            Value::Required => format!("={name}"),
+            Value::Optional => format!("[={name}]"),
+        };
+        let option = format!("{short}--{long}{value}");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {option:<38} {help}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(words: &[&str]) -> Result<Asked, String> {
+        read(words.iter().map(OsString::from).collect())
+    }
+
+    fn options(words: &[&str]) -> Options {
+        match reading(words) {
+            Ok(Asked::Daemon(command)) if command.remarks.is_empty() => command.options,
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+
+    fn complaint(words: &[&str]) -> String {
+        reading(words).expect_err(&format!("{words:?} is understood"))
+    }
+
+    #[test]
+    fn clusters_and_attached_values_are_read_as_getopt_does() {
+        let read = options(&["-nlDDf/etc/a", "-p", "/run/x", "--vrrp_pid=/run/y"]);
+        assert!(read.dont_fork && read.log.console);
+        assert_eq!(read.log.detail, 2);
+        assert_eq!(read.config, Some("/etc/a".into()));
+        assert_eq!(read.pid_files.parent, Some("/run/x".into()));
+        assert_eq!(read.pid_files.vrrp, Some("/run/y".into()));
+    }
+
+    #[test]
+    fn abbreviations_work_while_they_are_unambiguous() {
+        assert!(options(&["--log-c"]).log.console);
+        assert_eq!(options(&["--use", "x"]).config, Some("x".into()));
+        assert!(complaint(&["--log"]).contains("--log-console or --log-detail"));
+        // `check` is whole, though `checkers_pid` begins with it.
+        assert!(options(&["--check"]).subsystems.no_vrrp);
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_option_counts() {
+        assert_eq!(options(&["-f", "a", "-f", "b"]).config, Some("b".into()));
+    }
+
+    #[test]
+    fn an_optional_value_is_only_taken_when_attached() {
+        let file = Some(ConfigTest::File("x".into()));
+        assert_eq!(options(&["-tx"]).config_test, file);
+        assert_eq!(options(&["--config-test=x"]).config_test, file);
+        let read = reading(&["-t", "x"]);
+        let Ok(Asked::Daemon(command)) = read else { panic!("{read:?}") };
+        assert_eq!(command.options.config_test, Some(ConfigTest::Stderr));
+        assert_eq!(command.remarks, ["Unexpected argument(s): x"]);
+    }
+
+    #[test]
+    fn a_test_stays_in_the_foreground_and_away_from_syslog() {
+        let read = options(&["-t"]);
+        assert!(read.dont_fork && read.dont_respawn && read.log.no_syslog);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_refused_by_name() {
+        assert!(complaint(&["-z"]).contains("'-z'"));
+        assert!(complaint(&["--us-file"]).contains("did you mean '--use-file'?"));
+        assert!(complaint(&["-f"]).contains("'-f' needs a value"));
+        assert!(complaint(&["--pid"]).contains("'--pid' needs a value"));
+        assert!(complaint(&["--vrrp=1"]).contains("takes no value"));
+        assert!(complaint(&["-S", "9"]).contains("'9'"));
+        assert!(complaint(&["-s", "ns"]).contains("ip netns exec"));
+        assert!(complaint(&["-g"]).contains("-g"));
+    }
+
+    #[test]
+    fn a_mask_is_read_in_any_base() {
+        for (text, value) in [("0", Some(0)), ("022", Some(0o22)), ("18", Some(18)), ("0x3f", Some(63))] {
+            assert_eq!(mask(text), value, "{text}");
+        }
+        for wrong in ["01000", "512", "", "-1", "089", "0x", "x"] {
+            assert_eq!(mask(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn signals_have_stocks_numbers() {
+        for (name, number) in
+            [("STOP", 15), ("RELOAD", 1), ("DATA", 10), ("STATS", 12), ("STATS_CLEAR", 63), ("JSON", 36)]
+        {
+            assert_eq!(reading(&["--signum", name]), Ok(Asked::Signal(number)));
+        }
+        assert_eq!(complaint(&["--signum=NOPE"]), "Unknown sigfunc NOPE");
+    }
+
+    #[test]
+    fn every_listed_option_is_carried_out() {
+        for switch in SWITCHES {
+            let value = (switch.value != Value::No).then_some(OsStr::new("1"));
+            let outcome = apply(switch, value, &mut CommandLine::default());
+            assert!(!matches!(&outcome, Err(text) if text.contains("a bug")), "--{}", switch.long);
+        }
+    }
+
+    #[test]
+    fn the_second_word_of_the_version_is_a_version() {
+        assert_eq!(version().split_whitespace().nth(1), Some("v2.4.3"));
+    }
 }

@@ -6,12 +6,16 @@
 pub mod authority; // which commands run for the children
 pub mod channel; // how messages between the processes travel
 pub mod child; // what every child has in common
+pub mod config_test; // `-t`
+pub mod configuration; // reading the configuration for the parent
 pub mod dump; // dump files, written whole
 pub mod exit; // the exit codes, listed once
 pub mod ipc; // what is said between the processes
 pub mod log; // stock's log lines
 pub mod options; // what the command line asked for
+pub mod parent; // the parent process: before and after its event loop
 pub mod places; // where the pid files are
+pub mod reign; // the parent's event loop
 pub mod respawn; // how long until a lost child is started again
 pub mod roles; // which function plays which role
 pub mod scripts; // all scripts run here, in the parent
@@ -19,3 +23,6 @@ pub mod signals; // signals as requests
 mod slot; // the place of one child process in its supervisor
 pub mod supervise; // the children: started, asked, agreed with, respawned, stopped
 pub mod systemd; // what the service manager is told
+
+/// The release of stock keepalived whose behaviour this is; version parsers read it from `-v`.
+pub const COMPATIBLE: &str = "v2.4.3 (08/13,2026)";

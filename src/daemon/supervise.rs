@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
 use super::child::{Assignment, Role};
+use super::exit::Exit;
 use super::ipc::{Dump, FromChild, ToChild};
 use super::slot::{CLOSED_LIMIT, Prober, ProberEvent, Slot, SlotEvent, start, until};
 use crate::config::model::{CheckersPart, Config, ScriptEnd, VrrpPart};
@@ -91,6 +92,8 @@ pub struct Supervisor {
     happenings: Vec<Happening>,
     /// Set by `stop`: when patience ends.
     stopping: Option<Instant>,
+    /// A configuration has become the running one.
+    started: bool,
 }
 
 /// A configuration on its way to become the running one.
@@ -125,6 +128,7 @@ impl Supervisor {
             transaction: None,
             happenings: Vec::new(),
             stopping: None,
+            started: false,
         }
     }
 
@@ -347,6 +351,7 @@ impl Supervisor {
             self.start_prober();
         }
         if let Some(transaction) = self.transaction.take_if(|t| t.pending.is_empty()) {
+            self.started = true;
             self.happenings.push(Happening::Committed { plan: transaction.plan });
         }
     }
@@ -398,6 +403,13 @@ impl Supervisor {
             self.advance();
         }
         self.happenings.push(Happening::Died { role, pid, status });
+        let permanent = status.and_then(|status| u8::try_from(status).ok()).and_then(Exit::permanent);
+        if let Some(exit) = permanent.filter(|_| !self.started) {
+            // Its owner ends the daemon: a successor would end in the same way.
+            let name = role.speaker().ident(None);
+            tracing::info!("{name} exited with permanent error {}. Terminating", exit.word());
+            return;
+        }
         if !self.options.respawn {
             tracing::error!("{} child process({pid}) died: Exiting", role.title());
             return;

@@ -1,0 +1,42 @@
+//! `-t`: reads the configuration, says what there is to say, ends. spec/config-language.md §10.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use super::configuration::{Source, style_of_stderr};
+use super::exit::Exit;
+use super::options::{ConfigTest, Options};
+use crate::config::render::Style;
+use crate::config::value::Mode;
+use crate::kernel::error::Error;
+
+/// Tests the configuration.
+pub fn run(options: &Options, to: &ConfigTest) -> Exit {
+    let read = match Source::new(options).and_then(|mut source| source.read(Mode::ConfigTest)) {
+        Ok(read) => read,
+        Err(error) => return failed(&error),
+    };
+    let said = match to {
+        ConfigTest::Stderr => std::io::stderr().write_all(read.rendered(style_of_stderr()).as_bytes()),
+        ConfigTest::File(path) => OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            .open(path)
+            .and_then(|mut file| file.write_all(read.rendered(Style::Plain).as_bytes())),
+    };
+    if let (Err(error), ConfigTest::File(path)) = (said, to) {
+        // Findings nobody can read: the code still tells.
+        let text =
+            format!("keepalived-rs: Unable to open config-test log file {}: {error}\n", path.display());
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+    read.test_exit()
+}
+
+fn failed(error: &Error) -> Exit {
+    // Nobody can be told that stderr is gone.
+    let _ = writeln!(std::io::stderr(), "keepalived-rs: {error}");
+    Exit::Internal
+}

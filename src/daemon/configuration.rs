@@ -1,0 +1,124 @@
+//! Reading the configuration for the parent: from this host's files to the model, and what there is to say about it.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use super::exit::Exit;
+use super::options::Options;
+use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::config::model::Config;
+use crate::config::preprocess::{IncludeChecks, ReadOptions};
+use crate::config::render::{self, Style};
+use crate::config::source::decode;
+use crate::config::value::Mode;
+use crate::config::{self, Loaded};
+use crate::kernel::error::Error;
+use crate::kernel::files::HostFiles;
+use crate::kernel::host::{self, HostUsers};
+
+/// Where the configuration is without `-f`.
+pub const DEFAULT: &str = "/etc/keepalived/keepalived.conf";
+
+/// Reports of damage to the structure of a file: what stands behind it is not what its author meant.
+const DAMAGE: [&str; 3] = ["block-not-closed", "surplus-brace", "unexpected-brace"];
+
+/// Files were not found where an include names them.
+const INCLUDE: &str = "include";
+
+/// Reads configurations, the first and those of later reloads, always from the same place.
+pub struct Source {
+    options: ReadOptions,
+}
+
+/// A configuration that was read.
+pub struct Read {
+    loaded: Loaded,
+}
+
+impl Source {
+    /// Remembers where to read.
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        let node_name = host::facts()?.node_name;
+        let short_name = node_name.split('.').next().unwrap_or_default();
+        let main = options.config.as_deref().unwrap_or(Path::new(DEFAULT));
+        let include_checks = if options.include_check {
+            IncludeChecks { read: true, plain: true, wildcard: true, brace: true }
+        } else {
+            IncludeChecks::default()
+        };
+        Ok(Self {
+            options: ReadOptions {
+                main: decode(std::os::unix::ffi::OsStrExt::as_bytes(main.as_os_str()).to_vec()),
+                config_id: options.config_id.clone().unwrap_or_else(|| short_name.to_owned()),
+                include_checks,
+                random_seed: 0,
+            },
+        })
+    }
+
+    /// The main file as the user named it.
+    pub fn main(&self) -> &str {
+        &self.options.main
+    }
+
+    /// Reads everything once.
+    pub fn read(&mut self, mode: Mode) -> Result<Read, Error> {
+        let facts = host::facts()?;
+        // Each reading draws anew, as `${_RANDOM}` promises.
+        self.options.random_seed = crate::kernel::timer::now().as_nanos();
+        Ok(Read { loaded: config::load(&HostFiles, &self.options, mode, &facts, &HostUsers) })
+    }
+}
+
+impl Read {
+    /// The configuration, or how a daemon that starts with it ends.
+    pub fn config(&self) -> Result<&Config, Exit> {
+        match (&self.loaded.config, self.loaded.refusal) {
+            (Some(config), None) => Ok(config),
+            (_, Some(2)) => Err(Exit::Config),
+            _ => Err(Exit::NoConfig),
+        }
+    }
+
+    /// What `-t` ends with.
+    pub fn test_exit(&self) -> Exit {
+        match self.loaded.diagnostics.exit_code() {
+            0 => Exit::Success,
+            code => Exit::Test(code),
+        }
+    }
+
+    /// Everything there is to say, as text for people, with marks under the lines.
+    pub fn rendered(&self, style: Style) -> String {
+        render::render(&self.loaded.diagnostics, &self.loaded.sources, style)
+    }
+
+    /// Everything there is to say, a line each, for the log.
+    pub fn lines(&self) -> Vec<String> {
+        render::log_lines(&self.loaded.diagnostics, &self.loaded.sources)
+    }
+
+    /// Why a running daemon should rather keep what it has (docs/design.md): damage and missing files that `running` did
+    /// not have. What is refused at start is told by [`Self::config`].
+    pub fn damage(&self, running: &Self) -> Vec<String> {
+        let damaged =
+            |read: &Self, id: &str| read.loaded.diagnostics.iter().filter(|report| report.id == id).count();
+        self.loaded
+            .diagnostics
+            .iter()
+            .filter(|report| DAMAGE.contains(&report.id) || is_missing_include(report))
+            .filter(|report| damaged(self, report.id) > damaged(running, report.id))
+            .map(|report| render::log_line(report, &self.loaded.sources))
+            .collect()
+    }
+}
+
+fn is_missing_include(report: &Diagnostic) -> bool {
+    report.id.starts_with(INCLUDE) && report.severity > Severity::Note
+}
+
+/// How reports look on stderr: in colour on a terminal.
+pub fn style_of_stderr() -> Style {
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    if coloured { Style::Coloured } else { Style::Plain }
+}

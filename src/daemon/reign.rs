@@ -1,0 +1,338 @@
+//! The parent's event loop: signals, children, scripts; start, reload and stop.
+//!
+//! It connects [`Supervisor`], [`Scripts`] and [`Requests`], and decides only what happens when: that a reload waits for the
+//! one before it, that a refused one changes nothing, when the daemon ends and with which code.
+
+use std::time::Duration;
+
+use tracing::{debug, info};
+
+use super::authority::Authority;
+use super::child::Role;
+use super::configuration::{Read, Source};
+use super::dump::{self, Readers};
+use super::exit::Exit;
+use super::ipc::{Dump, FromChild};
+use super::options::Options;
+use super::places::Places;
+use super::scripts::{Ended, Scripts};
+use super::signals::{Request, Requests};
+use super::supervise::{self, Happening, Supervisor};
+use super::systemd::Systemd;
+use crate::config::model::{Command, Config, ScriptEnd};
+use crate::config::value::Mode;
+use crate::kernel::error::Error;
+use crate::kernel::{process, timer};
+use crate::report::global::{Writer, global};
+
+/// How long notify scripts may go on after the children have ended; stock gives them its last second.
+const SCRIPTS_LIMIT: Duration = Duration::from_secs(1);
+
+/// What the daemon is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The first configuration is on its way.
+    Starting,
+    /// Nothing is under way.
+    Running,
+    /// Another configuration is on its way.
+    Reloading,
+    /// Children are releasing what they hold.
+    Stopping(Exit),
+}
+
+/// The parent process while it has an event loop.
+pub struct Reign {
+    options: Options,
+    source: Source,
+    /// The reading that the running configuration came from.
+    running: Read,
+    /// The reading that is under way.
+    proposed: Option<Read>,
+    supervisor: Supervisor,
+    scripts: Scripts<Role>,
+    /// Of the running configuration, and of the one under way or just replaced: scripts of what was removed still run.
+    authorities: [Authority; 2],
+    requests: Requests,
+    systemd: Systemd,
+    phase: Phase,
+    /// One more reload was asked for.
+    reload_again: bool,
+    /// `Startup complete` was logged: as with stock, the first load that gives a child something to do is the start.
+    started: bool,
+}
+
+impl Reign {
+    /// Needs a tokio runtime. Signals are heard from here on.
+    pub fn new(options: Options, places: &Places, source: Source, read: Read) -> Result<Self, Error> {
+        let instance = read.config().ok().and_then(|config| config.global.instance.clone());
+        let supervisor = Supervisor::new(supervise::Options {
+            vrrp: !options.subsystems.no_vrrp,
+            checkers: !options.subsystems.no_checkers,
+            respawn: !options.dont_respawn,
+            all: options.subsystems.all,
+            instance,
+            vrrp_pid: places.vrrp.clone(),
+            checkers_pid: places.checkers.clone(),
+        });
+        Ok(Self {
+            requests: Requests::listen(options.ignore_sigint)?,
+            options,
+            source,
+            running: read,
+            proposed: None,
+            supervisor,
+            scripts: Scripts::new(),
+            authorities: [Authority::default(), Authority::default()],
+            systemd: Systemd::from_environment(),
+            phase: Phase::Starting,
+            reload_again: false,
+            started: false,
+        })
+    }
+
+    /// Starts with `config` and lives until the daemon ends.
+    pub async fn live(mut self, config: Config) -> Exit {
+        if self.options.dump_config {
+            for line in dump_of(&config).lines() {
+                info!("{line}");
+            }
+        }
+        self.propose(config);
+        loop {
+            tokio::select! {
+                biased;
+                // First: children that got the terminal's SIGINT too must not look like lost ones.
+                request = self.requests.next() => self.request(request),
+                happening = self.supervisor.next() => {
+                    if matches!(happening, Happening::Stopped)
+                        && let Phase::Stopping(exit) = self.phase
+                    {
+                        self.scripts.drain(SCRIPTS_LIMIT).await;
+                        return exit;
+                    }
+                    self.happened(happening);
+                }
+                Ended { asker, id, end } = self.scripts.ended() => self.supervisor.script_ended(asker, id, end),
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Stop => self.stop(Exit::Success),
+            Request::Reload => match self.phase {
+                Phase::Running => self.reload(),
+                Phase::Starting | Phase::Reloading => {
+                    info!("Reload already in progress, request queued");
+                    self.reload_again = true;
+                }
+                Phase::Stopping(_) => {}
+            },
+            Request::Dump(dump) => {
+                if dump == Dump::Data {
+                    dump::write(
+                        "keepalived_parent.data",
+                        &dump_of(self.supervisor.running()),
+                        Readers::Umask,
+                    );
+                }
+                self.supervisor.dump(dump);
+            }
+        }
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Started { role, pid } => {
+                debug!("{} process has pid {pid}", role.title());
+            }
+            Happening::Committed { plan } => self.committed(&plan),
+            Happening::Refused { reasons } => self.refused(&reasons),
+            Happening::Asked { role, message } => self.asked(role, message),
+            Happening::Died { role, status, .. } => {
+                self.scripts.kill_all(role);
+                let permanent = status.and_then(|status| u8::try_from(status).ok()).and_then(Exit::permanent);
+                match (self.phase, permanent) {
+                    // The refusal came a moment before; the status says more exactly what it is.
+                    (Phase::Starting | Phase::Stopping(Exit::Config), Some(exit)) => {
+                        self.systemd.failed(if exit == Exit::Config { libc::EINVAL } else { libc::EPERM });
+                        self.phase = Phase::Starting;
+                        self.stop(exit);
+                    }
+                    _ if self.options.dont_respawn && role != Role::Prober => self.stop(Exit::Success),
+                    _ => {}
+                }
+            }
+            // Only an answer to `stop`, and then seen by `live`.
+            Happening::Stopped => {}
+        }
+    }
+
+    /// Gives a configuration to the children.
+    fn propose(&mut self, config: Config) {
+        self.authorities[1] = Authority::of(&config);
+        self.supervisor.propose(config);
+    }
+
+    /// The proposed configuration runs.
+    fn committed(&mut self, plan: &[String]) {
+        for line in plan {
+            info!("{line}");
+        }
+        // What was replaced may still be notifying that it is gone.
+        self.authorities.swap(0, 1);
+        if let Some(read) = self.proposed.take() {
+            self.running = read;
+        }
+        let config = self.supervisor.running();
+        process::set_umask(self.options.umask.unwrap_or(config.global.umask));
+        let status = format!(
+            "{} VRRP instances, {} virtual servers",
+            config.instances.len(),
+            config.virtual_servers.len()
+        );
+        if !self.started && !self.supervisor.has_children() {
+            info!("Warning - keepalived has no configuration to run");
+        } else {
+            info!("{}", if self.started { "Reload complete" } else { "Startup complete" });
+            self.started = true;
+        }
+        self.systemd.ready(&status);
+        self.settled(Phase::Running);
+    }
+
+    /// The proposed configuration does not run.
+    fn refused(&mut self, reasons: &[(Role, String)]) {
+        for (role, reason) in reasons {
+            info!("{} process refuses the configuration: {reason}", role.title());
+        }
+        match self.phase {
+            Phase::Starting => {
+                if let Some((role, _)) = reasons.first() {
+                    let name = role.speaker().ident(None);
+                    info!("{name} exited with permanent error {}. Terminating", Exit::Config.word());
+                }
+                self.systemd.failed(libc::EINVAL);
+                self.stop(Exit::Config);
+            }
+            Phase::Reloading => self.keep(),
+            Phase::Running | Phase::Stopping(_) => {}
+        }
+    }
+
+    fn asked(&mut self, role: Role, message: FromChild) {
+        let allowed = |command: &Command| self.authorities.iter().any(|authority| authority.allows(command));
+        match message {
+            FromChild::RunScript { id, command, timeout } => {
+                if allowed(&command) {
+                    self.scripts.run(role, id, &command, timeout);
+                } else {
+                    info!(
+                        "{} process asks for a script that is not configured: {}",
+                        role.title(),
+                        command.path
+                    );
+                    self.supervisor.script_ended(role, id, ScriptEnd::NotStarted { errno: libc::EPERM });
+                }
+            }
+            FromChild::KillScript { id } => self.scripts.kill(role, id),
+            FromChild::Notify { receiver, commands } => {
+                let (commands, refused): (Vec<_>, Vec<_>) = commands.into_iter().partition(allowed);
+                for command in refused {
+                    info!(
+                        "{} process asks for a script that is not configured: {}",
+                        role.title(),
+                        command.path
+                    );
+                }
+                self.scripts.notify(&receiver, commands);
+            }
+            // The supervisor's.
+            FromChild::Prepared { .. }
+            | FromChild::Refused { .. }
+            | FromChild::Committed { .. }
+            | FromChild::State(_)
+            | FromChild::Stopped => {}
+        }
+    }
+
+    /// Reads the files again and proposes what they say, or keeps what runs.
+    fn reload(&mut self) {
+        info!("Reloading ...");
+        self.phase = Phase::Reloading;
+        self.systemd.reloading(timer::now());
+        let read = match self.source.read(Mode::Run) {
+            Ok(read) => read,
+            Err(error) => {
+                info!("{error}");
+                return self.keep();
+            }
+        };
+        for line in read.lines() {
+            info!("{line}");
+        }
+        let config = match read.config() {
+            Ok(config) => config.clone(),
+            Err(exit) => {
+                info!("A daemon that starts with this configuration exits with status {}", exit.code());
+                return self.keep();
+            }
+        };
+        let mut obstacles = unchangeable(self.supervisor.running(), &config);
+        obstacles.extend(read.damage(&self.running));
+        if !obstacles.is_empty() {
+            for obstacle in &obstacles {
+                info!("Not reloaded: {obstacle}");
+            }
+            return self.keep();
+        }
+        self.proposed = Some(read);
+        self.propose(config);
+    }
+
+    /// The reload is over and nothing has changed.
+    fn keep(&mut self) {
+        info!("Reload refused: the configuration that was running before goes on running");
+        self.proposed = None;
+        self.authorities[1] = Authority::default();
+        self.systemd.ready("Reload refused, the previous configuration is running: see the log");
+        self.settled(Phase::Running);
+    }
+
+    fn settled(&mut self, phase: Phase) {
+        self.phase = phase;
+        if std::mem::take(&mut self.reload_again) {
+            self.reload();
+        }
+    }
+
+    fn stop(&mut self, exit: Exit) {
+        if matches!(self.phase, Phase::Stopping(_)) {
+            return;
+        }
+        info!("Stopping");
+        self.phase = Phase::Stopping(exit);
+        self.systemd.stopping();
+        self.supervisor.stop(self.supervisor.running().global.child_wait_time);
+    }
+}
+
+/// What a running daemon cannot take over.
+fn unchangeable(running: &Config, wanted: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut fixed = |what: &str, changed: bool| {
+        if changed {
+            found.push(format!("Cannot change {what} at a reload - please restart keepalived"));
+        }
+    };
+    fixed("instance name", running.global.instance != wanted.global.instance);
+    fixed("use_pid_dir", running.global.use_pid_dir != wanted.global.use_pid_dir);
+    found
+}
+
+fn dump_of(config: &Config) -> String {
+    let mut text = String::new();
+    global(&mut text, &config.global, Writer::Parent);
+    text
+}

@@ -1,0 +1,48 @@
+//! What validation must know of this host: its name, its interfaces, its users.
+
+use std::net::{IpAddr, ToSocketAddrs};
+
+use neli::consts::socket::NlFamily;
+use nix::unistd::{Group, User, getegid, geteuid};
+
+use super::error::{Doing, Error};
+use super::link;
+use super::netlink::Connection;
+use crate::config::model::{HostFacts, Identity, Users};
+
+/// The facts of this moment; interfaces come and go.
+pub fn facts() -> Result<HostFacts, Error> {
+    let name = nix::sys::utsname::uname().doing(|| "asking for the name of the host")?;
+    let mut connection = Connection::open(NlFamily::Route)?;
+    Ok(HostFacts {
+        node_name: name.nodename().to_string_lossy().into_owned(),
+        interfaces: link::facts(link::interfaces(&mut connection)?),
+        cpus: online_cpus(),
+        own_identity: Identity { uid: geteuid().as_raw(), gid: getegid().as_raw() },
+    })
+}
+
+/// CPUs that are online, whichever of them this process may use.
+fn online_cpus() -> Option<u32> {
+    let count = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN).ok()??;
+    u32::try_from(count).ok()
+}
+
+/// The users of this host.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HostUsers;
+
+impl Users for HostUsers {
+    fn user(&self, name: &str) -> Option<Identity> {
+        let user = User::from_name(name).ok()??;
+        Some(Identity { uid: user.uid.as_raw(), gid: user.gid.as_raw() })
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        Some(Group::from_name(name).ok()??.gid.as_raw())
+    }
+
+    fn host(&self, name: &str) -> Option<IpAddr> {
+        Some((name, 0).to_socket_addrs().ok()?.next()?.ip())
+    }
+}
