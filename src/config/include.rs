@@ -154,7 +154,8 @@ impl Include<'_> {
     fn nothing(&self, alternatives: &[String], checks: IncludeChecks, diagnostics: &mut Diagnostics) {
         let wildcard = alternatives.iter().any(|pattern| pattern.contains(['*', '?', '[']));
         let failed = if wildcard { checks.wildcard } else { checks.plain };
-        if wildcard && !failed {
+        // Missing parts of braces are reported one by one already.
+        if (wildcard || alternatives.len() > 1) && !failed {
             return;
         }
         let (id, message) = if wildcard {

@@ -43,6 +43,8 @@ pub(super) struct Variables<'a> {
     files: &'a dyn Files,
     config_id: &'a str,
     random: u64,
+    /// Names that may still be compared for did-you-mean: keeps a file of undefined names linear.
+    comparisons: usize,
 }
 
 /// What a substitution found at the end of its line: the lines of a multi-line definition.
@@ -84,7 +86,7 @@ enum Answer {
 
 impl<'a> Variables<'a> {
     pub(super) fn new(files: &'a dyn Files, config_id: &'a str, seed: u64) -> Self {
-        Self { names: HashMap::new(), next: 0, files, config_id, random: seed }
+        Self { names: HashMap::new(), next: 0, files, config_id, random: seed, comparisons: 200_000 }
     }
 
     pub(super) fn define(&mut self, name: &str, value: Value) {
@@ -263,7 +265,7 @@ impl<'a> Variables<'a> {
     }
 
     fn report_undefined(
-        &self,
+        &mut self,
         draft: &Draft,
         range: std::ops::Range<usize>,
         at: Span,
@@ -272,7 +274,10 @@ impl<'a> Variables<'a> {
         let written = &draft.text()[range.clone()];
         let braced = written.starts_with("${");
         let name = written.trim_start_matches(['$', '{']).trim_end_matches('}');
-        let names = self.names.keys().map(String::as_str).chain(PREDEFINED.iter().copied());
+        let affordable = self.comparisons.checked_sub(self.names.len() + PREDEFINED.len());
+        self.comparisons = affordable.unwrap_or(0);
+        let known = self.names.keys().take(affordable.map_or(0, |_| usize::MAX));
+        let names = known.map(String::as_str).chain(PREDEFINED.iter().copied());
         let mut names: Vec<&str> = names.collect();
         names.sort_unstable();
         let trimmed = name.trim_matches(is_space);
