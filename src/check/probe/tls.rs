@@ -193,3 +193,7 @@ impl Write for Patient {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tests;
