@@ -1,7 +1,7 @@
 //! SSL checks against OpenSSL servers with odd settings and bad manners, in this process on threads of their own.
 
 use std::net::{Shutdown, SocketAddr};
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use openssl::asn1::Asn1Time;
@@ -21,8 +21,9 @@ const ANSWER: &[u8] = b"HTTP/1.0 200 OK\r\n\r\nhello";
 
 /// A self-signed certificate with a key of this many bits, valid from and to these Unix times.
 fn certificate(bits: u32, from: i64, to: i64) -> (PKey<Private>, X509) {
-    static KEYS: OnceLock<Mutex<Vec<(u32, PKey<Private>)>>> = OnceLock::new();
-    let mut keys = KEYS.get_or_init(Mutex::default).lock().unwrap();
+    /// Large keys take long to make.
+    static KEYS: Mutex<Vec<(u32, PKey<Private>)>> = Mutex::new(Vec::new());
+    let mut keys = KEYS.lock().unwrap();
     let known = keys.iter().find(|(known, _)| *known == bits).map(|(_, key)| key.clone());
     let key = known.unwrap_or_else(|| {
         let key = PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap();
@@ -189,7 +190,7 @@ fn a_stream_that_ends_badly_passes_when_the_header_came() {
         ("closed", drop),
         ("garbage", |stream| stream.get_ref().write_all(b"garbage and more garbage").unwrap()),
         ("bad record", |stream| {
-            stream.get_ref().write_all(b"\x17\x03\x03\x00\x20xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx").unwrap()
+            stream.get_ref().write_all(b"\x17\x03\x03\x00\x20xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx").unwrap();
         }),
     ];
     for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
