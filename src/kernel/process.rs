@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{daemon, getpid, getppid};
@@ -83,6 +83,14 @@ pub fn daemonize() -> Result<(), Error> {
 /// Sets the mask of the modes of new files, 0..=0o777.
 pub fn set_umask(mask: u32) {
     umask(Mode::from_bits_truncate(mask));
+}
+
+/// Raises the limit of open descriptors as far as it goes without rights. Returns the limit that holds then.
+pub fn raise_open_files() -> Result<usize, Error> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).doing(|| "reading the limit of open files")?;
+    let limit =
+        if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    Ok(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Allows core dumps of any size.

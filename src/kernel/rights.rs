@@ -1,6 +1,11 @@
 //! Giving up what a process does not need.
 
 use caps::{CapSet, Capability, CapsHashSet};
+use nix::sys::prctl;
+use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
+
+/// Who has nothing, where no user is made for it: `nobody` on Linux.
+const NOBODY: u32 = 65534;
 
 /// Keeps these capabilities and gives up all others for good. The message says which step was impossible (some
 /// containers refuse); what could be given up is given up.
@@ -27,9 +32,65 @@ pub fn keep(wanted: &[Capability]) -> Result<(), String> {
     if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
 }
 
+/// Becomes the first of these users that exists, else nobody, gives up every capability, and for good: no program
+/// executed later gains any. Returns what was impossible, as in some containers; the rest is done.
+pub fn keep_none(users: &[&str]) -> Vec<String> {
+    let mut failed = Vec::new();
+    let mut attempt = |what: &str, result: Result<(), String>| {
+        if let Err(error) = result {
+            failed.push(format!("{what}: {error}"));
+        }
+    };
+    let changing = [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_SETPCAP];
+    attempt("giving up capabilities", keep(&changing));
+    if geteuid().is_root() {
+        let user = users.iter().find_map(|name| User::from_name(name).ok().flatten());
+        let (uid, gid) =
+            user.map_or((Uid::from_raw(NOBODY), Gid::from_raw(NOBODY)), |user| (user.uid, user.gid));
+        let text = |errno: nix::errno::Errno| errno.to_string();
+        attempt("leaving all groups", setgroups(&[]).map_err(text));
+        attempt("changing the group", setresgid(gid, gid, gid).map_err(text));
+        attempt("changing the user", setresuid(uid, uid, uid).map_err(text));
+    }
+    attempt("giving up the last capabilities", keep(&[]));
+    attempt("forbidding new rights", prctl::set_no_new_privs().map_err(|errno| errno.to_string()));
+    attempt("forbidding to be traced", prctl::set_dumpable(false).map_err(|errno| errno.to_string()));
+    failed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_keeps_nothing_is_nobody_for_good() {
+        // Users belong to the whole process, so this runs in another one: this test, called again.
+        const INNER: &str = "KEEPALIVED_RS_TEST_KEEP_NONE";
+        if std::env::var_os(INNER).is_some() {
+            assert_eq!(keep_none(&["no-such-user"]), Vec::<String>::new());
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            for line in
+                ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Groups:\t "]
+            {
+                assert!(status.contains(line), "{line} in {status}");
+            }
+            assert!(status.contains("Uid:\t65534\t65534\t65534\t65534"), "{status}");
+            assert!(nix::unistd::setuid(Uid::from_raw(0)).is_err());
+            return;
+        }
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: not root, so there is nothing to give up");
+            return;
+        }
+        let this = "kernel::rights::tests::a_process_that_keeps_nothing_is_nobody_for_good";
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", this])
+            .env(INNER, "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    }
 
     #[test]
     fn what_is_not_kept_is_gone_and_cannot_be_had_back() {
