@@ -15,6 +15,7 @@ pub mod log; // stock's log lines
 pub mod options; // what the command line asked for
 pub mod parent; // the parent process: before and after its event loop
 pub mod places; // where the pid files are
+pub mod prober; // probes foreign servers, without rights
 pub mod reign; // the parent's event loop
 pub mod respawn; // how long until a lost child is started again
 pub mod roles; // which function plays which role

@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::child::{Parent, Role};
 use super::exit::Exit;
-use super::ipc::{Channel, FromChild, FromProber, ToChild, ToProber};
+use super::ipc::{FromChild, ToChild};
 use super::options::Options;
+use super::prober;
 use crate::config::model::{CheckersPart, VrrpPart};
 use crate::kernel::error::Error;
 
@@ -17,7 +18,7 @@ pub async fn play(role: Role, options: Options, channel: OwnedFd) -> Result<Exit
     match role {
         Role::Vrrp => Ok(idle(Parent::<VrrpPart>::new(channel, &options)?).await),
         Role::Checkers => Ok(idle(Parent::<CheckersPart>::new(channel, &options)?).await),
-        Role::Prober => Ok(deaf(Channel::new(channel)?).await),
+        Role::Prober => prober::play(channel).await,
     }
 }
 
@@ -37,10 +38,4 @@ async fn idle<P: Serialize + DeserializeOwned>(mut parent: Parent<P>) -> Exit {
             ToChild::Abort { .. } | ToChild::ScriptEnded { .. } | ToChild::Prober | ToChild::Dump(_) => {}
         }
     }
-}
-
-/// Probes nothing; ends when nobody asks any more.
-async fn deaf(mut checkers: Channel<FromProber, ToProber>) -> Exit {
-    while checkers.next().await.is_some() {}
-    Exit::Success
 }

@@ -1,0 +1,179 @@
+//! The prober: the process that parses what foreign servers send, and has no rights.
+//!
+//! It is told what to probe by the checkers process and answers, both in batches; it decides nothing, keeps nothing,
+//! and ends with its channel. What needs rights (a firewall mark, an interface, a low port) was done by the checkers
+//! before, to a socket that comes with the request. docs/design.md "Processes".
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tracing::{debug, info};
+
+use super::channel::{Channel, ChannelError, Received};
+use super::exit::Exit;
+use super::ipc::{FromProber, ToProber};
+use crate::check::probe::Probes;
+use crate::check::{Outcome, ProbeReport, ProbeRequest};
+use crate::kernel::error::Error;
+use crate::kernel::{process, rights};
+
+/// Who the process becomes; else it is nobody.
+const USERS: [&str; 1] = ["keepalived-rs"];
+
+/// Descriptors that are not sockets of probes: the channel, the log, the event loop, messages being received.
+const RESERVED: usize = 64;
+
+/// Probes whose socket came with them start at once; so many may go beyond the slots before no more is heard.
+const SURPLUS: usize = RESERVED / 2;
+
+/// Reports that leave together at most.
+const BATCH: usize = 256;
+
+/// Plays the role until the channel closes.
+pub async fn play(channel: OwnedFd) -> Result<Exit, Error> {
+    let slots = process::raise_open_files()?.saturating_sub(RESERVED).max(1);
+    let impossible = rights::keep_none(&USERS);
+    if !impossible.is_empty() {
+        info!("The prober keeps rights it should not have: {}", impossible.join(", "));
+    }
+    Ok(serve(Channel::new(channel)?, slots).await)
+}
+
+/// Says reports, hears requests.
+type Checkers = Channel<FromProber, ToProber>;
+
+/// Probes with at most `slots` sockets at a time until the channel closes.
+async fn serve(mut checkers: Checkers, slots: usize) -> Exit {
+    let mut prober = Prober {
+        probes: Arc::new(Probes::new()),
+        running: JoinSet::new(),
+        handles: HashMap::new(),
+        queue: VecDeque::new(),
+        slots,
+    };
+    loop {
+        let reports = tokio::select! {
+            // Each message may bring a socket.
+            received = checkers.next(), if prober.running.len() < slots + SURPLUS => match received {
+                Some(Ok(received)) => prober.hear(received),
+                Some(Err(error)) if checkers.is_closed() => return lost(&error),
+                Some(Err(error)) => {
+                    info!("The prober was told something odd: {error}");
+                    Vec::new()
+                }
+                None => return Exit::Success,
+            },
+            Some(ended) = prober.running.join_next() => prober.collect(ended),
+        };
+        prober.start_queued();
+        if !reports.is_empty()
+            && let Err(error) = checkers.send(&FromProber::Done(reports))
+        {
+            return lost(&error);
+        }
+    }
+}
+
+/// Nobody hears the reports any more: the successor of this process starts afresh.
+fn lost(error: &ChannelError) -> Exit {
+    if matches!(error, ChannelError::Closed) {
+        debug!("the checkers process is gone");
+        return Exit::Success;
+    }
+    info!("The prober ends: {error}");
+    Exit::Fatal
+}
+
+/// What is being probed.
+struct Prober {
+    probes: Arc<Probes>,
+    running: JoinSet<ProbeReport>,
+    handles: HashMap<u64, AbortHandle>,
+    /// Without a slot yet, oldest first.
+    queue: VecDeque<ProbeRequest>,
+    slots: usize,
+}
+
+impl Prober {
+    /// Does what is asked. Returns what can be answered at once.
+    fn hear(&mut self, Received { message, descriptor }: Received<ToProber>) -> Vec<ProbeReport> {
+        match (message, descriptor) {
+            (ToProber::Probe(requests), _) => self.queue.extend(requests),
+            (ToProber::ProbeOn(request), Some(socket)) => self.start(*request, Some(socket)),
+            (ToProber::ProbeOn(request), None) => {
+                let what = "taking over the socket, which did not come".to_owned();
+                return vec![report(request.id, Outcome::NotTried { errno: None, what }, Instant::now())];
+            }
+            (ToProber::Cancel(ids), _) => {
+                for id in ids {
+                    self.cancel(id);
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    fn cancel(&mut self, id: u64) {
+        if let Some(handle) = self.handles.remove(&id) {
+            handle.abort();
+        } else if let Some(place) = self.queue.iter().position(|request| request.id == id) {
+            self.queue.remove(place);
+        }
+    }
+
+    fn start_queued(&mut self) {
+        while self.running.len() < self.slots {
+            let Some(request) = self.queue.pop_front() else { return };
+            self.start(request, None);
+        }
+    }
+
+    fn start(&mut self, ProbeRequest { id, probe }: ProbeRequest, socket: Option<OwnedFd>) {
+        let probes = Arc::clone(&self.probes);
+        let handle = self.running.spawn(async move {
+            let started = Instant::now();
+            let (outcome, remarks) = probes.run(&probe, socket).await;
+            ProbeReport { remarks, ..report(id, outcome, started) }
+        });
+        self.handles.insert(id, handle);
+    }
+
+    /// The reports of this probe and of all others that have ended.
+    fn collect(&mut self, ended: Result<ProbeReport, JoinError>) -> Vec<ProbeReport> {
+        let mut reports = Vec::new();
+        let mut next = Some(ended);
+        while let Some(ended) = next {
+            match ended {
+                Ok(report) => {
+                    // Cancelled in the moment it ended: no longer wanted.
+                    if self.handles.remove(&report.id).is_some() {
+                        reports.push(report);
+                    }
+                }
+                Err(error) if error.is_cancelled() => {}
+                Err(error) => reports.extend(self.failed(&error)),
+            }
+            next = if reports.len() < BATCH { self.running.try_join_next() } else { None };
+        }
+        reports
+    }
+
+    /// A probe that panicked: only where panics do not end the process, as in tests.
+    fn failed(&mut self, error: &JoinError) -> Option<ProbeReport> {
+        let (&id, _) = self.handles.iter().find(|(_, handle)| handle.id() == error.id())?;
+        self.handles.remove(&id);
+        let what = format!("probing: {error}");
+        Some(report(id, Outcome::NotTried { errno: None, what }, Instant::now()))
+    }
+}
+
+fn report(id: u64, outcome: Outcome, started: Instant) -> ProbeReport {
+    ProbeReport { id, outcome, took: started.elapsed(), remarks: Vec::new() }
+}
+
+#[cfg(test)]
+#[path = "prober_tests.rs"]
+mod tests;
