@@ -13,15 +13,33 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::case::{Judgement, play};
+use crate::kit::daemon::Program;
 use crate::kit::guest::{self, Guest};
 use crate::kit::place::{self, write};
 use crate::kit::wait::Outcome;
 use crate::runner::matchups;
+use crate::systemd;
 
 /// Cases at a time in one guest: it has one processor, and a slow one.
 const SIDE_BY_SIDE: usize = 6;
 /// Seconds a guest may live.
 const LIMIT: u32 = 420;
+
+/// A guest to boot and the names of its cases.
+pub(crate) enum Boot {
+    /// This machine's file tree under a kernel with IPVS.
+    Ipvs(Vec<String>),
+    /// A Debian tree of its own, for this subject.
+    Systemd(Program, Vec<String>),
+}
+
+impl Boot {
+    pub(crate) fn names(&mut self) -> &mut Vec<String> {
+        match self {
+            Self::Ipvs(names) | Self::Systemd(_, names) => names,
+        }
+    }
+}
 
 /// Results of the guests of this run.
 #[derive(Default)]
@@ -39,37 +57,30 @@ struct Results {
 
 impl Guests {
     /// Boots a guest for these cases and gathers its results; returns when it has ended.
-    pub(crate) fn conduct(&self, number: usize, names: &[String]) {
+    pub(crate) fn conduct(&self, number: usize, boot: &Boot) {
         let reason =
-            self.boot(number, names).err().unwrap_or_else(|| "the guest ended without a result".to_owned());
+            self.boot(number, boot).err().unwrap_or_else(|| "the guest ended without a result".to_owned());
         self.results.lock().unwrap_or_else(PoisonError::into_inner).over.insert(number, reason);
         self.changed.notify_all();
     }
 
-    fn boot(&self, number: usize, names: &[String]) -> Outcome {
+    fn boot(&self, number: usize, boot: &Boot) -> Outcome {
         if let Some(obstacle) = guest::obstacle() {
             return Err(obstacle);
         }
         let directory = place::case_directory(&format!("guest-{number}"))?;
-        let (list, results) = (directory.join("cases"), directory.join("results"));
-        write(&list, names.join("\n"))?;
-        write(&results, "")?;
-        let program = env::current_exe().map_err(|e| e.to_string())?;
-        let mut script = String::from("export LAB_IN_GUEST=1\n");
-        for name in ["LAB_SUBJECT", "LAB_PEER"] {
-            if let Ok(value) = env::var(name) {
-                script += &["export ", name, "='", &value, "'\n"].concat();
+        let (results, said, mut guest, names) = match boot {
+            Boot::Ipvs(names) => {
+                let (results, said) = (directory.join("results"), directory.join("inner.log"));
+                let script = order(&directory, &results, &said, names)?;
+                (results, said, Guest::boot(&directory, &script, LIMIT)?, names)
             }
-        }
-        let _ = write!(
-            script,
-            "export LAB_CASES='{}' LAB_RESULTS='{}'\n'{}' >'{}' 2>&1\n",
-            list.display(),
-            results.display(),
-            program.display(),
-            directory.join("inner.log").display()
-        );
-        let mut guest = Guest::boot(&directory, &script, LIMIT)?;
+            Boot::Systemd(subject, names) => {
+                let tree = place::systemd_tree();
+                let results = systemd::furnish(&tree, subject, names)?;
+                (results, tree.join("lab/inner.log"), Guest::boot_tree(&directory, &tree, LIMIT)?, names)
+            }
+        };
         loop {
             let ended = guest.ended();
             self.gather(&results);
@@ -86,7 +97,7 @@ impl Guests {
             let _ = std::fs::remove_dir_all(&directory);
             return Ok(());
         }
-        let said = std::fs::read_to_string(directory.join("inner.log")).unwrap_or_default();
+        let said = std::fs::read_to_string(said).unwrap_or_default();
         Err(format!("the guest ended without a result\n{said}\nits console:\n{}", guest.console()))
     }
 
@@ -122,6 +133,29 @@ impl Guests {
     }
 }
 
+/// Writes the list of cases and gives the script that plays them in the guest.
+fn order(directory: &Path, results: &Path, said: &Path, names: &[String]) -> Outcome<String> {
+    let list = directory.join("cases");
+    write(&list, names.join("\n"))?;
+    write(results, "")?;
+    let program = env::current_exe().map_err(|e| e.to_string())?;
+    let mut script = String::from("export LAB_IN_GUEST=1\n");
+    for name in ["LAB_SUBJECT", "LAB_PEER"] {
+        if let Ok(value) = env::var(name) {
+            script += &["export ", name, "='", &value, "'\n"].concat();
+        }
+    }
+    let _ = writeln!(
+        script,
+        "export LAB_CASES='{}' LAB_RESULTS='{}'\n'{}' >'{}' 2>&1",
+        list.display(),
+        results.display(),
+        program.display(),
+        said.display()
+    );
+    Ok(script)
+}
+
 /// The program inside the guest, when it is there to play a list of cases.
 pub(crate) fn main() -> Option<ExitCode> {
     let list = env::var_os("LAB_CASES").map(PathBuf::from)?;
@@ -132,7 +166,9 @@ pub(crate) fn main() -> Option<ExitCode> {
     let queue = Mutex::new(wanted.into_iter());
     let file = Mutex::new(OpenOptions::new().append(true).open(results).ok()?);
     std::thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
+        // With systemd the cases follow each other.
+        let threads = if env::var_os("LAB_SYSTEMD").is_some() { 1 } else { SIDE_BY_SIDE };
+        for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();

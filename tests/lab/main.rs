@@ -13,6 +13,7 @@ mod lvs_checks;
 mod lvs_table;
 mod pair;
 mod runner;
+mod systemd;
 mod vrrp_addresses;
 mod vrrp_basic;
 mod vrrp_daemon;
@@ -36,6 +37,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_stock::CASES,
         lvs_table::CASES,
         lvs_checks::CASES,
+        systemd::CASES,
     ]
     .into_iter()
     .flatten()

@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::case::{Case, Judgement, Players, Where, play};
 use crate::cases;
-use crate::inner::Guests;
+use crate::inner::{Boot, Guests};
 use crate::kit::daemon::Program;
 use crate::kit::place;
 
@@ -36,24 +36,35 @@ pub(crate) fn main() -> ExitCode {
     }
     let gate = Arc::new(Gate::new());
     let guests = Arc::new(Guests::default());
-    let mut boots: Vec<Vec<String>> = vec![Vec::new(); GUESTS];
+    let subject = players().remove(0).0;
+    // The first ones share the cases that need IPVS, the last one is systemd's.
+    let mut boots: Vec<_> = (0..GUESTS).map(|_| Boot::Ipvs(Vec::new())).collect();
+    boots.push(Boot::Systemd(subject, Vec::new()));
     let mut trials = Vec::new();
     for matchup in matchups() {
         let (name, trial) = (matchup.name(), matchup);
+        let boot = if trial.case.place == Where::Systemd { GUESTS } else { trials.len() % GUESTS };
+        if trial.case.place == Where::Systemd && !place::systemd_tree().join(".complete").exists() {
+            trials.push(Trial::ignorable_test(name, || {
+                Ok(Completion::ignored_with(
+                    "SKIPPED: no tree with systemd (tests/lab/fetch systemd builds it)",
+                ))
+            }));
+            continue;
+        }
         let wanted = arguments.list || !filtered(&arguments, &name);
         if wanted {
             gate.expect(trial.case.place);
         }
-        let boot = trials.len() % GUESTS;
-        if wanted && trial.case.place == Where::Guest {
-            boots[boot].push(name.clone());
+        if wanted && matches!(trial.case.place, Where::Guest | Where::Systemd) {
+            boots[boot].names().push(name.clone());
         }
         let (gate, guests) = (Arc::clone(&gate), Arc::clone(&guests));
         trials.push(Trial::ignorable_test(name.clone(), move || {
             let place = trial.case.place;
             gate.enter(place);
             let judgement = match place {
-                Where::Guest => guests.wait(boot, &name),
+                Where::Guest | Where::Systemd => guests.wait(boot, &name),
                 _ => play(trial.case, &name, &trial.subject, &trial.peer),
             };
             gate.leave(place);
@@ -65,9 +76,11 @@ pub(crate) fn main() -> ExitCode {
         }));
     }
     if !arguments.list {
-        for (number, names) in boots.into_iter().enumerate().filter(|(_, names)| !names.is_empty()) {
+        for (number, mut boot) in boots.into_iter().enumerate() {
             let guests = Arc::clone(&guests);
-            std::thread::spawn(move || guests.conduct(number, &names));
+            if !boot.names().is_empty() {
+                std::thread::spawn(move || guests.conduct(number, &boot));
+            }
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()

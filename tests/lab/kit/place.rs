@@ -35,6 +35,11 @@ pub(crate) fn nginx() -> PathBuf {
     store().join("nginx/usr/sbin/nginx")
 }
 
+/// The Debian tree with systemd that `tests/lab/fetch systemd` builds.
+pub(crate) fn systemd_tree() -> PathBuf {
+    store().join("systemd")
+}
+
 /// A tool of the system; looked for also where a plain user's path does not lead.
 pub(crate) fn tool(name: &str) -> Command {
     let found = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
