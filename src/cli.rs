@@ -378,7 +378,7 @@ fn version() -> String {
         "Keepalived {COMPATIBLE}\n\n\
          keepalived-rs {}, does what this release of keepalived does; MIT or Apache-2.0\n\n\
          configure options: --enable-json\n\n\
-         Config options:  NFTABLES-NO LVS VRRP VRRP_AUTH JSON\n\n\
+         Config options:  LVS VRRP VRRP_AUTH JSON\n\n\
          System options:  IPV4 IPV6 IPVS_NETLINK SYSTEMD_NOTIFY\n",
         env!("CARGO_PKG_VERSION")
     )
