@@ -1,3 +1,9 @@
 //! Renderings of one snapshot of the state: the dump and statistics files. Pure. spec/dump-format.md.
 
+pub mod clock; // a moment of the cores as the dumps print it
 pub mod global; // the section that every data dump begins with
+pub mod json; // keepalived.json
+#[cfg(test)]
+mod tests;
+mod text;
+pub mod vrrp; // what the vrrp process writes: data and statistics

@@ -36,7 +36,7 @@ pub mod sim;
 mod snapshot;
 mod standing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timers;
 mod transition;
 #[cfg(test)]

@@ -4,4 +4,4 @@ mod alone;
 mod contract;
 mod pairs;
 mod reloads;
-mod samples;
+pub(crate) mod samples;

@@ -16,19 +16,19 @@ use crate::vrrp::{
     Router, VrrpState,
 };
 
-pub(super) fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-pub(super) fn secs(seconds: f64) -> Duration {
+pub(crate) fn secs(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-pub(super) fn at(seconds: f64) -> Time {
+pub(crate) fn at(seconds: f64) -> Time {
     Time::ZERO + secs(seconds)
 }
 
-pub(super) fn vip(address: &str, interface: &str) -> VirtualAddress {
+pub(crate) fn vip(address: &str, interface: &str) -> VirtualAddress {
     VirtualAddress {
         address: ip(address),
         prefix: 32,
@@ -44,7 +44,7 @@ pub(super) fn vip(address: &str, interface: &str) -> VirtualAddress {
 }
 
 /// VRID and priority on eth0, version 2, one second; the VIP is 10.0.0.`100 + vrid`.
-pub(super) fn instance(name: &str, vrid: u8, priority: u8) -> Instance {
+pub(crate) fn instance(name: &str, vrid: u8, priority: u8) -> Instance {
     Instance {
         name: name.into(),
         family: Family::V4,
@@ -83,11 +83,11 @@ pub(super) fn instance(name: &str, vrid: u8, priority: u8) -> Instance {
     }
 }
 
-pub(super) fn part(instances: &[Instance]) -> VrrpPart {
+pub(crate) fn part(instances: &[Instance]) -> VrrpPart {
     VrrpPart { instances: instances.to_vec(), ..VrrpPart::default() }
 }
 
-pub(super) fn group(name: &str, members: &[&str]) -> SyncGroup {
+pub(crate) fn group(name: &str, members: &[&str]) -> SyncGroup {
     SyncGroup {
         name: name.into(),
         members: members.iter().map(|member| (*member).to_owned()).collect(),
@@ -99,11 +99,11 @@ pub(super) fn group(name: &str, members: &[&str]) -> SyncGroup {
     }
 }
 
-pub(super) fn command(path: &str) -> Command {
+pub(crate) fn command(path: &str) -> Command {
     Command { argv: vec![path.into()], path: path.into(), identity: Identity::default() }
 }
 
-pub(super) fn script(name: &str) -> VrrpScript {
+pub(crate) fn script(name: &str) -> VrrpScript {
     VrrpScript {
         name: name.into(),
         command: command(&format!("/{name}")),
@@ -117,21 +117,21 @@ pub(super) fn script(name: &str) -> VrrpScript {
     }
 }
 
-pub(super) fn track_script(name: &str, weight: i32) -> TrackedScript {
+pub(crate) fn track_script(name: &str, weight: i32) -> TrackedScript {
     TrackedScript { script: name.into(), weight, reverse: false }
 }
 
-pub(super) fn track_interface(name: &str, weight: i32) -> TrackedInterface {
+pub(crate) fn track_interface(name: &str, weight: i32) -> TrackedInterface {
     TrackedInterface { interface: name.into(), weight, reverse: false }
 }
 
-pub(super) fn link(index: u32, name: &str, is_up: bool) -> Link {
+pub(crate) fn link(index: u32, name: &str, is_up: bool) -> Link {
     let flags = if is_up { IFF_UP | IFF_RUNNING } else { IFF_UP };
     Link { index, name: name.into(), flags, ..Link::default() }
 }
 
 /// eth0 and eth1 (indices 1 and 2), up, with 10.0.0.`host` and 10.0.1.`host`.
-pub(super) fn interfaces(host: u8) -> Vec<Interface> {
+pub(crate) fn interfaces(host: u8) -> Vec<Interface> {
     [(1, "eth0"), (2, "eth1")]
         .map(|(index, name)| Interface {
             link: link(index, name, true),
@@ -141,7 +141,7 @@ pub(super) fn interfaces(host: u8) -> Vec<Interface> {
 }
 
 /// The log lines that are written without `-D`.
-pub(super) fn logs(out: &[Action]) -> Vec<&str> {
+pub(crate) fn logs(out: &[Action]) -> Vec<&str> {
     out.iter()
         .filter_map(|action| match action {
             Action::Log { detail: Detail::Normal, text } => Some(text.as_str()),
@@ -151,7 +151,7 @@ pub(super) fn logs(out: &[Action]) -> Vec<&str> {
 }
 
 /// The arguments that notify scripts get, in order.
-pub(super) fn notified(out: &[Action]) -> Vec<String> {
+pub(crate) fn notified(out: &[Action]) -> Vec<String> {
     out.iter()
         .filter_map(|action| match action {
             Action::Notify { commands, .. } => Some(commands),
@@ -163,7 +163,7 @@ pub(super) fn notified(out: &[Action]) -> Vec<String> {
 }
 
 /// The priorities of the adverts sent.
-pub(super) fn adverts(out: &[Action]) -> Vec<u8> {
+pub(crate) fn adverts(out: &[Action]) -> Vec<u8> {
     out.iter()
         .filter_map(|action| match action {
             Action::SendAdvert { packet, .. } => Some(packet[22]),
@@ -173,20 +173,20 @@ pub(super) fn adverts(out: &[Action]) -> Vec<u8> {
 }
 
 /// One router with a clock: events in, actions out.
-pub(super) struct Bench {
-    pub(super) router: Router,
-    pub(super) now: Time,
+pub(crate) struct Bench {
+    pub(crate) router: Router,
+    pub(crate) now: Time,
 }
 
 impl Bench {
     /// Starts at 10 s with [`interfaces`] of host 1.
-    pub(super) fn start(part: &VrrpPart) -> (Self, Actions) {
+    pub(crate) fn start(part: &VrrpPart) -> (Self, Actions) {
         let mut bench = Self { router: Router::new(part), now: at(10.0) };
         let out = bench.event(Event::Interfaces(interfaces(1)));
         (bench, out)
     }
 
-    pub(super) fn event(&mut self, event: Event) -> Actions {
+    pub(crate) fn event(&mut self, event: Event) -> Actions {
         let mut out = Vec::new();
         self.router.handle(self.now, event, &mut out);
         self.echo(&out);
@@ -194,7 +194,7 @@ impl Bench {
     }
 
     /// Lets the timers of the next `duration` fire.
-    pub(super) fn wait(&mut self, duration: f64) -> Actions {
+    pub(crate) fn wait(&mut self, duration: f64) -> Actions {
         let (end, mut out) = (self.now + secs(duration), Vec::new());
         while let Some(due) = self.router.deadline().filter(|due| *due <= end) {
             self.now = self.now.max(due);
@@ -205,21 +205,21 @@ impl Bench {
     }
 
     /// An advert of the given sender and priority, with the VIPs of the first instance.
-    pub(super) fn hear(&mut self, from: &str, priority: u8) -> Actions {
+    pub(crate) fn hear(&mut self, from: &str, priority: u8) -> Actions {
         let config = self.router.part.instances[0].clone();
         self.hear_as(&config, from, priority)
     }
 
-    pub(super) fn hear_as(&mut self, config: &Instance, from: &str, priority: u8) -> Actions {
+    pub(crate) fn hear_as(&mut self, config: &Instance, from: &str, priority: u8) -> Actions {
         let packet = advert_of(config, from, priority);
         self.event(Event::Advert { index: 1, envelope: Envelope::V4, packet })
     }
 
-    pub(super) fn state(&self, i: usize) -> VrrpState {
+    pub(crate) fn state(&self, i: usize) -> VrrpState {
         self.router.snapshot(self.now).instances[i].state
     }
 
-    pub(super) fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.router.snapshot(self.now).instances[0].counters
     }
 
@@ -248,7 +248,7 @@ impl Bench {
 }
 
 /// The packet that a router of this configuration would send.
-pub(super) fn advert_of(config: &Instance, from: &str, priority: u8) -> Vec<u8> {
+pub(crate) fn advert_of(config: &Instance, from: &str, priority: u8) -> Vec<u8> {
     let (IpAddr::V4(source), Transport::Multicast { group: IpAddr::V4(group) }) =
         (ip(from), &config.transport)
     else {

@@ -1,0 +1,213 @@
+//! `keepalived.json`, version 1: an array with one object an instance, on one line. spec/dump-format.md §7.
+//!
+//! Written by hand: the order of the keys, the escaped slash and the mixture of booleans and 0/1 are stock's.
+
+use std::fmt::Write as _;
+
+use super::clock::Clock;
+use super::text::{self, Installed, shortest};
+use crate::config::model::{Auth, Command, Instance, VirtualAddress, VrrpPart, VrrpVersion};
+use crate::vrrp::{Counters, InstanceSnapshot, Snapshot, VrrpState};
+
+/// The whole file. Stock writes none when there is no instance.
+pub fn json(part: &VrrpPart, snapshot: &Snapshot, clock: Clock) -> Option<String> {
+    if part.instances.is_empty() {
+        return None;
+    }
+    let entries: Vec<_> = part
+        .instances
+        .iter()
+        .zip(&snapshot.instances)
+        .map(|(config, now)| {
+            let data = data(part, config, now, clock);
+            format!("{{\"data\":{},\"stats\":{}}}", data.finish(), stats(now.counters).finish())
+        })
+        .collect();
+    Some(format!("[{}]\n", entries.join(",")))
+}
+
+fn data(part: &VrrpPart, config: &Instance, now: &InstanceSnapshot, clock: Clock) -> Object {
+    let mut o = Object::default();
+    o.string("iname", &config.name);
+    o.number("dont_track_primary", u8::from(config.dont_track_primary));
+    o.number("skip_check_adv_addr", u8::from(config.skip_check_adv_addr));
+    o.number("strict_mode", u8::from(config.strict));
+    o.string("vmac_ifname", "");
+    if let Some(interface) = &config.interface {
+        o.string("ifp_ifname", interface);
+    }
+    o.number("master_priority", now.master.map_or(0, |(_, priority)| priority));
+    o.number("last_transition", clock.epoch_of(now.last_transition));
+    let garp = &config.garp;
+    o.number("garp_delay", shortest(garp.delay));
+    o.number("garp_refresh", garp.refresh.as_secs());
+    o.number("garp_rep", garp.repeat);
+    o.number("garp_refresh_rep", garp.refresh_repeat);
+    o.number("garp_lower_prio_delay", garp.lower_prio_delay.as_secs());
+    o.number("garp_lower_prio_rep", garp.lower_prio_repeat);
+    o.number("lower_prio_no_advert", u8::from(config.lower_prio_no_advert));
+    o.number("higher_prio_send_advert", u8::from(config.higher_prio_send_advert));
+    o.number("vrid", config.vrid);
+    o.number("base_priority", config.priority);
+    o.number("effective_priority", now.effective_priority);
+    o.number("vipset", now.state == VrrpState::Master);
+    o.number("promote_secondaries", config.promote_secondaries);
+    o.number("adver_int", shortest(config.advert_int.duration()));
+    o.number("master_adver_int", shortest(now.master_advert_int.duration()));
+    o.number("accept", u8::from(config.accept));
+    o.number("nopreempt", !config.preempt);
+    o.number("preempt_delay", config.preempt_delay.as_secs());
+    o.number("state", now.state.code());
+    o.number("wantstate", now.wanted.code());
+    o.number(
+        "version",
+        match config.version {
+            VrrpVersion::V2 => 2,
+            VrrpVersion::V3 => 3,
+        },
+    );
+    o.number("smtp_alert", config.smtp_alert);
+    o.number("notify_deleted", config.notify_deleted);
+    let notify = &config.notify;
+    for (key, command) in [
+        ("script_backup", &notify.backup),
+        ("script_master", &notify.master),
+        ("script_fault", &notify.fault),
+        ("script_stop", &notify.stop),
+        ("script_deleted", &notify.deleted),
+        ("script", &notify.generic),
+        ("script_master_rx_lower_pri", &notify.rx_lower_pri),
+    ] {
+        if let Some(command) = command {
+            o.string(key, &text::words(command));
+        }
+    }
+    o.strings("vips", lines(&config.vips, &now.vips_set));
+    o.strings("evips", lines(&config.excluded, &now.excluded_set));
+    o.strings("track_ifp", config.track_interfaces.iter().map(|tracked| tracked.interface.clone()));
+    let command = |name: &str| -> Option<&Command> {
+        part.scripts.iter().find(|script| script.name == name).map(|script| &script.command)
+    };
+    let commands = config.track_scripts.iter().filter_map(|tracked| command(&tracked.script));
+    o.strings("track_script", commands.map(text::words));
+    match config.auth {
+        Auth::None => o.number("auth_type", 0),
+        Auth::Pass(_) => {
+            o.number("auth_type", 1);
+            o.string("auth_data", "********");
+        }
+    }
+    o
+}
+
+fn lines<'a>(addresses: &'a [VirtualAddress], set: &'a [bool]) -> impl Iterator<Item = String> + 'a {
+    let set = set.iter().chain(std::iter::repeat(&false));
+    addresses
+        .iter()
+        .zip(set)
+        .map(|(address, set)| text::address(address, if *set { Installed::Yes } else { Installed::No }))
+}
+
+fn stats(counters: Counters) -> Object {
+    let mut o = Object::default();
+    for (key, value) in [
+        ("advert_rcvd", counters.advert_rcvd),
+        ("advert_sent", counters.advert_sent),
+        ("become_master", counters.become_master),
+        ("release_master", counters.release_master),
+        ("packet_len_err", counters.packet_len_err),
+        ("advert_interval_err", counters.advert_interval_err),
+        ("ip_ttl_err", counters.ip_ttl_err),
+        ("invalid_type_rcvd", counters.invalid_type_rcvd),
+        ("addr_list_err", counters.addr_list_err),
+        ("invalid_authtype", counters.invalid_authtype),
+        ("authtype_mismatch", counters.authtype_mismatch),
+        ("auth_failure", counters.auth_failure),
+        ("auth_ext_missing", 0),
+        ("auth_ext_malformed", 0),
+        ("auth_ext_unknown_key", 0),
+        ("auth_ext_invalid_hmac", 0),
+        ("auth_ext_stale", 0),
+        ("auth_ext_replay", 0),
+        ("pri_zero_rcvd", counters.pri_zero_rcvd),
+        ("pri_zero_sent", counters.pri_zero_sent),
+    ] {
+        o.number(key, value);
+    }
+    o
+}
+
+/// A JSON object under construction; keys stay in the order in which they come.
+#[derive(Default)]
+struct Object(String);
+
+impl Object {
+    fn key(&mut self, key: &str) {
+        let comma = if self.0.is_empty() { "" } else { "," };
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "{comma}\"{key}\":");
+    }
+
+    /// A number or a boolean: whatever displays as one.
+    fn number(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.key(key);
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn string(&mut self, key: &str, value: &str) {
+        self.key(key);
+        self.0.push_str(&quoted(value));
+    }
+
+    /// Absent when empty.
+    fn strings(&mut self, key: &str, values: impl Iterator<Item = String>) {
+        let values: Vec<_> = values.map(|value| quoted(&value)).collect();
+        if !values.is_empty() {
+            self.number(key, format_args!("[{}]", values.join(",")));
+        }
+    }
+
+    fn finish(self) -> String {
+        format!("{{{}}}", self.0)
+    }
+}
+
+/// A JSON string; `/` is escaped, too.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' | '/' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_escaped_as_stock_and_json_want_it() {
+        assert_eq!(quoted("'/a' \"b\"\n\u{1}"), "\"'\\/a' \\\"b\\\"\\n\\u0001\"");
+        let read: String = serde_json::from_str(&quoted("a/b\\c\"\u{7f}é")).unwrap();
+        assert_eq!(read, "a/b\\c\"\u{7f}é");
+    }
+
+    #[test]
+    fn empty_lists_are_absent() {
+        let mut o = Object::default();
+        o.number("a", 1);
+        o.strings("b", std::iter::empty());
+        o.strings("c", ["x/y".to_owned()].into_iter());
+        assert_eq!(o.finish(), r#"{"a":1,"c":["x\/y"]}"#);
+    }
+}

@@ -1,0 +1,100 @@
+//! The vrrp process' reports of one small cluster member, whole: a change of layout shows up as a difference.
+
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::json::json;
+use super::vrrp::{Socket, View, data, stats};
+use crate::config::model::{
+    Auth, Centis, Instance, NotifyScripts, Transport, UnicastPeer, VrrpPart, VrrpVersion,
+};
+use crate::vrrp::tests::samples::*;
+use crate::vrrp::{Action, Listener};
+
+/// A master in a group with a script, and a unicast backup of version 3.
+fn part() -> VrrpPart {
+    let notify = NotifyScripts { master: Some(command("/etc/n.sh")), ..NotifyScripts::default() };
+    let first = Instance {
+        auth: Auth::Pass(*b"secret\0\0"),
+        excluded: vec![vip("10.0.1.9", "eth1")],
+        track_scripts: vec![track_script("s", 20)],
+        notify,
+        ..instance("V1", 51, 150)
+    };
+    let peers = vec![UnicastPeer { address: ip("10.0.0.2"), min_ttl: None, max_ttl: Some(64) }];
+    let second = Instance {
+        version: VrrpVersion::V3,
+        advert_int: Centis(50),
+        transport: Transport::Unicast { peers, ttl: None },
+        preempt: false,
+        preempt_delay: Duration::from_millis(2500),
+        track_interfaces: vec![track_interface("eth1", -10)],
+        ..instance("V2", 52, 100)
+    };
+    let mut part = crate::vrrp::tests::samples::part(&[first, second]);
+    part.scripts = vec![script("s")];
+    part.sync_groups = vec![group("G", &["V1"])];
+    part
+}
+
+struct Told {
+    part: VrrpPart,
+    bench: Bench,
+    sockets: Vec<Socket>,
+    clock: Clock,
+}
+
+fn tell() -> Told {
+    let part = part();
+    let (mut bench, out) = Bench::start(&part);
+    let listeners: Vec<Listener> = out
+        .iter()
+        .find_map(|action| match action {
+            Action::Listen(listeners) => Some(listeners.clone()),
+            _ => None,
+        })
+        .unwrap();
+    let sockets = listeners
+        .into_iter()
+        .zip(10..)
+        .map(|(listener, fd)| Socket { listener, fd_in: fd, fd_out: fd + 10, receive_buffer: 4096 })
+        .collect();
+    bench.wait(4.0);
+    let heard = part.instances[1].clone();
+    let as_multicast = Instance { transport: Transport::Multicast { group: ip("10.0.0.1") }, ..heard };
+    let mut packet = advert_of(&as_multicast, "10.0.0.2", 120);
+    packet[8] = 64;
+    bench.event(crate::vrrp::Event::Advert { index: 1, envelope: crate::vrrp::Envelope::V4, packet });
+    let clock = Clock { now: bench.now, epoch: Duration::from_secs(1_795_242_531), utc_offset: 0 };
+    Told { part, bench, sockets, clock }
+}
+
+#[test]
+fn the_data_dump_is_laid_out_as_stocks() {
+    let told = tell();
+    let snapshot = told.bench.router.snapshot(told.bench.now);
+    let text =
+        data(View { part: &told.part, snapshot: &snapshot, clock: told.clock, sockets: &told.sockets });
+    let topology = text.find("------< VRRP Topology").unwrap();
+    insta::assert_snapshot!(&text[topology..]);
+}
+
+#[test]
+fn the_statistics_are_laid_out_as_stocks() {
+    let told = tell();
+    insta::assert_snapshot!(stats(&told.part, &told.bench.router.snapshot(told.bench.now)));
+}
+
+#[test]
+fn the_json_dump_is_one_line_that_a_parser_reads() {
+    let told = tell();
+    let snapshot = told.bench.router.snapshot(told.bench.now);
+    let text = json(&told.part, &snapshot, told.clock).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value[0]["data"]["state"], 2);
+    assert_eq!(value[1]["data"]["master_priority"], 120);
+    assert_eq!(value[1]["stats"]["advert_rcvd"], 1);
+    insta::assert_snapshot!(text);
+    assert_eq!(json(&VrrpPart::default(), &snapshot, told.clock), None);
+}

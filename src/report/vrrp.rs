@@ -1,0 +1,640 @@
+//! What the vrrp process writes: `keepalived.data` and `keepalived.stats`. spec/dump-format.md §3, §6.
+//!
+//! Lines of features that this daemon does not have show what stock shows while they are off, where stock shows
+//! anything at all. Labels, spelling and blanks are stock's: programs read them.
+
+use std::fmt::Arguments;
+
+use super::clock::Clock;
+use super::global::{Writer, global};
+use super::text::{self, Installed, enabled, shortest, yes};
+use crate::config::model::{
+    Auth, Family, Instance, NotifyScripts, SyncGroup, TrackedInterface, TrackedScript, Transport,
+    VirtualAddress, VrrpPart, VrrpScript, VrrpVersion,
+};
+use crate::vrrp::{
+    Faults, GroupSnapshot, InstanceSnapshot, Interface, Listener, ListenerKind, ScriptSnapshot, Snapshot,
+    Verdict, VrrpState,
+};
+
+/// Everything a report is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The configuration.
+    pub part: &'a VrrpPart,
+    /// What the core says.
+    pub snapshot: &'a Snapshot,
+    /// Both clocks.
+    pub clock: Clock,
+    /// The sockets that are open.
+    pub sockets: &'a [Socket],
+}
+
+/// One pair of sockets, as the driver opened it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Socket {
+    /// What the core asked for.
+    pub listener: Listener,
+    /// Descriptor of the receive socket, -1 while closed.
+    pub fd_in: i32,
+    /// Descriptor of the send socket, -1 while closed.
+    pub fd_out: i32,
+    /// Receive buffer in bytes.
+    pub receive_buffer: usize,
+}
+
+/// `keepalived.data`.
+pub fn data(view: View<'_>) -> String {
+    let mut out = String::new();
+    global(&mut out, &view.part.global, Writer::Vrrp);
+    let mut page = Page { out };
+    let part = view.part;
+    if !part.instances.is_empty() {
+        page.header("VRRP Topology");
+    }
+    for (instance, now) in part.instances.iter().zip(&view.snapshot.instances) {
+        page.instance(view, instance, now);
+    }
+    page.sockets(view);
+    if !part.sync_groups.is_empty() {
+        page.header("VRRP Sync groups");
+    }
+    for (group, now) in part.sync_groups.iter().zip(&view.snapshot.groups) {
+        page.group(group, *now);
+    }
+    if !part.scripts.is_empty() {
+        page.header("VRRP Scripts");
+    }
+    for (script, now) in part.scripts.iter().zip(&view.snapshot.scripts) {
+        page.script(part, script, *now);
+    }
+    if !view.snapshot.interfaces.is_empty() {
+        page.header("Interfaces");
+    }
+    for interface in &view.snapshot.interfaces {
+        page.interface(part, interface);
+    }
+    page.out
+}
+
+/// `keepalived.stats`; empty without instances.
+pub fn stats(part: &VrrpPart, snapshot: &Snapshot) -> String {
+    let mut page = Page { out: String::new() };
+    for (instance, now) in part.instances.iter().zip(&snapshot.instances) {
+        let counters = now.counters;
+        page.put(format_args!("VRRP Instance: {}", instance.name));
+        page.put(format_args!("  Advertisements:"));
+        page.put(format_args!("    Received: {}", counters.advert_rcvd));
+        page.put(format_args!("    Sent: {}", counters.advert_sent));
+        page.put(format_args!("  Became master: {}", counters.become_master));
+        page.put(format_args!("  Released master: {}", counters.release_master));
+        for (title, rows) in [
+            (
+                "Packet Errors",
+                &[
+                    ("Length", counters.packet_len_err),
+                    ("TTL", counters.ip_ttl_err),
+                    ("Invalid Type", counters.invalid_type_rcvd),
+                    ("Advertisement Interval", counters.advert_interval_err),
+                    ("Address List", counters.addr_list_err),
+                ][..],
+            ),
+            (
+                "Authentication Errors",
+                &[
+                    ("Invalid Type", counters.invalid_authtype),
+                    ("Type Mismatch", counters.authtype_mismatch),
+                    ("Failure", counters.auth_failure),
+                ],
+            ),
+            (
+                "Authentication Extension Errors",
+                &[
+                    ("Missing", 0),
+                    ("Malformed", 0),
+                    ("Unknown Key", 0),
+                    ("Invalid HMAC", 0),
+                    ("Stale", 0),
+                    ("Replay", 0),
+                ],
+            ),
+            ("Priority Zero", &[("Received", counters.pri_zero_rcvd), ("Sent", counters.pri_zero_sent)]),
+        ] {
+            page.put(format_args!("  {title}:"));
+            for (label, value) in rows {
+                page.put(format_args!("    {label}: {value}"));
+            }
+        }
+    }
+    page.out
+}
+
+/// A text that grows line by line.
+struct Page {
+    out: String,
+}
+
+impl Page {
+    fn put(&mut self, text: Arguments<'_>) {
+        use std::fmt::Write as _;
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.out, "{text}");
+    }
+
+    fn header(&mut self, name: &str) {
+        self.put(format_args!("------< {name} >------"));
+    }
+
+    /// A property: three blanks.
+    fn line(&mut self, text: Arguments<'_>) {
+        self.put(format_args!("   {text}"));
+    }
+
+    /// An entry of a list: five blanks.
+    fn entry(&mut self, text: Arguments<'_>) {
+        self.put(format_args!("     {text}"));
+    }
+
+    fn instance(&mut self, view: View<'_>, config: &Instance, now: &InstanceSnapshot) {
+        self.put(format_args!(" VRRP Instance = {}", config.name));
+        let version = match config.version {
+            VrrpVersion::V2 => 2,
+            VrrpVersion::V3 => 3,
+        };
+        self.line(format_args!("VRRP Version = {version}"));
+        let group = view.part.sync_groups.iter().find(|group| group.members.contains(&config.name));
+        if let Some(group) = group {
+            self.line(format_args!("Sync group = {}", group.name));
+        }
+        if config.family == Family::V6 {
+            self.line(format_args!("Using Native IPv6"));
+        }
+        self.state(view, config, now);
+        match &config.interface {
+            Some(name) => self.line(format_args!("Interface = {name}")),
+            None => self.line(format_args!("Interface = not configured")),
+        }
+        for (applies, text) in [
+            (config.dont_track_primary, "VRRP interface tracking disabled"),
+            (config.skip_check_adv_addr, "Skip checking advert IP addresses"),
+            (config.strict, "Enforcing strict VRRP compliance"),
+        ] {
+            if applies {
+                self.line(format_args!("{text}"));
+            }
+        }
+        match (now.source, config.source) {
+            (Some(source), Some(_)) => {
+                self.line(format_args!("Using src_ip = {source} (from configuration)"));
+            }
+            (Some(source), None) => self.line(format_args!("Using src_ip = {source}")),
+            (None, _) => self.line(format_args!("Using src_ip = (none)")),
+        }
+        if let Transport::Multicast { group } = &config.transport {
+            let interface = view.snapshot.interfaces.iter();
+            let index = interface
+                .filter(|interface| Some(&interface.link.name) == config.interface.as_ref())
+                .map(|interface| interface.link.index)
+                .next();
+            match (config.family, index) {
+                (Family::V6, Some(index)) => {
+                    self.line(format_args!("Multicast address {group}, ifindex {index}"));
+                }
+                _ => self.line(format_args!("Multicast address {group}")),
+            }
+        }
+        self.settings(view, config, now);
+        self.addresses(config, now);
+        self.unicast(view, config, now);
+        self.trackers(&config.track_interfaces, &config.track_scripts);
+        self.line(format_args!("Using smtp notification = {}", yes(config.smtp_alert)));
+        let deleted = if config.notify_deleted { "Deleted" } else { "Fault" };
+        self.line(format_args!("Notify deleted = {deleted}"));
+        self.notify(&config.notify);
+        self.line(format_args!("Notify priority changes = false"));
+    }
+
+    /// From `State` to `Master down timer`: what is true now.
+    fn state(&mut self, view: View<'_>, config: &Instance, now: &InstanceSnapshot) {
+        self.line(format_args!("State = {}", now.state.name()));
+        if now.state == VrrpState::Backup {
+            if let Some((master, priority)) = now.master {
+                self.line(format_args!("Master router = {master}"));
+                self.line(format_args!("Master priority = {priority}"));
+            } else {
+                self.line(format_args!("Master router = (none)"));
+                self.line(format_args!("Master priority = 0"));
+            }
+            if config.version == VrrpVersion::V3 {
+                let millis = u32::from(now.master_advert_int.0) * 10;
+                self.line(format_args!("Master advert interval = {millis} milli-sec"));
+            }
+        }
+        if now.state == VrrpState::Master && config.priority.is_owner() {
+            self.line(format_args!("Rogue master counter = 0"));
+            self.line(format_args!("Roger timer thread = (nil)"));
+        }
+        let is_unicast = matches!(config.transport, Transport::Unicast { .. });
+        if is_unicast || config.promote_secondaries {
+            self.line(format_args!("Flags:"));
+            if is_unicast {
+                self.entry(format_args!("Using unicast"));
+            }
+        } else {
+            self.line(format_args!("Flags: none"));
+        }
+        if now.logged != 0 {
+            self.line(format_args!("Rate-limit flags = 0x{:x}", now.logged));
+        }
+        self.line(format_args!("Wantstate = {}", now.wanted.name()));
+        self.line(format_args!("Number of config faults = {}", u8::from(now.faults.config)));
+        self.line(format_args!("Number of tracker faults = {}", now.faults.trackers));
+        self.faults(now.faults);
+        self.line(format_args!("Number of track scripts init = {}", now.scripts_pending));
+        let transition = view.clock.epoch_of(now.last_transition);
+        self.line(format_args!("Last transition = {transition} ({})", transition.long()));
+        match now.timer {
+            Some(_) => {
+                let timer = view.clock.epoch_of(now.timer);
+                self.line(format_args!("Read timeout = {timer} ({})", timer.long()));
+            }
+            None => self.line(format_args!("Read timeout = DISABLED")),
+        }
+        self.line(format_args!("Master down timer = {} usecs", now.master_down.as_micros()));
+    }
+
+    fn faults(&mut self, faults: Faults) {
+        let flags = [
+            (faults.interface_down, "i/f down"),
+            (faults.no_source, "no source IP address"),
+            (faults.config, "config error"),
+        ];
+        if flags.iter().all(|(is_set, _)| !is_set) {
+            self.line(format_args!("Flags of interface faults - (none)"));
+            return;
+        }
+        self.line(format_args!("Flags of interface faults:"));
+        for (_, name) in flags.iter().filter(|(is_set, _)| *is_set) {
+            self.entry(format_args!("{name}"));
+        }
+    }
+
+    /// From the ARP schedule to the version 3 checksum: what is configured.
+    fn settings(&mut self, view: View<'_>, config: &Instance, now: &InstanceSnapshot) {
+        let garp = &config.garp;
+        self.line(format_args!("Gratuitous ARP delay = {}", garp.delay.as_secs()));
+        self.line(format_args!("Gratuitous ARP repeat = {}", garp.repeat));
+        self.line(format_args!("Gratuitous ARP refresh = {}", garp.refresh.as_secs()));
+        self.line(format_args!("Gratuitous ARP refresh repeat = {}", garp.refresh_repeat));
+        self.line(format_args!("Gratuitous ARP lower priority delay = {}", garp.lower_prio_delay.as_secs()));
+        self.line(format_args!("Gratuitous ARP lower priority repeat = {}", garp.lower_prio_repeat));
+        self.line(format_args!("Down timer adverts = {}", config.down_timer_adverts));
+        let (lower, higher) = (!config.lower_prio_no_advert, config.higher_prio_send_advert);
+        self.line(format_args!("Send advert after receive lower priority advert = {lower}"));
+        self.line(format_args!("Send advert after receive higher priority advert = {higher}"));
+        if config.priority.is_owner() {
+            let ignores = config.owner_ignore_adverts;
+            self.line(format_args!("Address owner ignores received adverts = {ignores}"));
+        }
+        self.line(format_args!("Virtual Router ID = {}", config.vrid));
+        self.line(format_args!("Priority = {}", config.priority));
+        self.line(format_args!("Effective priority = {}", now.effective_priority));
+        self.line(format_args!("Total priority = {}", now.total_priority));
+        if !config.preempt {
+            self.line(format_args!("Highest other priority = {}", now.highest_other));
+        }
+        let interval = config.advert_int.0;
+        match config.version {
+            VrrpVersion::V2 => self.line(format_args!("Advert interval = {} sec", interval / 100)),
+            VrrpVersion::V3 => {
+                self.line(format_args!("Advert interval = {} milli-sec", u32::from(interval) * 10));
+            }
+        }
+        self.line(format_args!("Last advert sent = {}", view.clock.epoch_of(now.last_advert)));
+        self.line(format_args!("Accept = {}", enabled(config.accept)));
+        self.line(format_args!("Preempt = {}", enabled(config.preempt)));
+        if !config.preempt_delay.is_zero() {
+            self.line(format_args!("Preempt delay = {} secs", shortest(config.preempt_delay)));
+        }
+        self.line(format_args!("Promote_secondaries = {}", enabled(config.promote_secondaries)));
+        match (&config.auth, config.version) {
+            (Auth::Pass(_), _) => {
+                self.line(format_args!("Authentication type = SIMPLE_PASSWORD"));
+                self.line(format_args!("Password = ********"));
+            }
+            (Auth::None, VrrpVersion::V2) => self.line(format_args!("Authentication type = none")),
+            (Auth::None, VrrpVersion::V3) => {}
+        }
+        if config.version == VrrpVersion::V3 && config.family == Family::V4 {
+            let as_v2 = enabled(config.v3_checksum_as_v2);
+            self.line(format_args!("VRRPv3 uses VRRPv2 checksum = {as_v2}"));
+        }
+    }
+
+    fn addresses(&mut self, config: &Instance, now: &InstanceSnapshot) {
+        self.line(format_args!("Virtual IP ({}):", config.vips.len()));
+        self.list(&config.vips, &now.vips_set);
+        if !config.excluded.is_empty() {
+            self.line(format_args!("Virtual IP Excluded :"));
+            self.list(&config.excluded, &now.excluded_set);
+        }
+    }
+
+    fn list(&mut self, addresses: &[VirtualAddress], set: &[bool]) {
+        for (address, set) in addresses.iter().zip(set.iter().chain(std::iter::repeat(&false))) {
+            let installed = if *set { Installed::Yes } else { Installed::No };
+            self.entry(format_args!("{}", text::address(address, installed)));
+        }
+    }
+
+    /// The unicast lines and the descriptors.
+    fn unicast(&mut self, view: View<'_>, config: &Instance, now: &InstanceSnapshot) {
+        if let Transport::Unicast { peers, ttl } = &config.transport {
+            let ttl = ttl.or((config.family == Family::V4).then_some(255));
+            if let Some(ttl) = ttl {
+                self.line(format_args!("Unicast TTL = {ttl}"));
+            }
+            self.line(format_args!("Check unicast src : {}", yes(config.check_unicast_src)));
+            self.line(format_args!("Unicast Peer :"));
+            for peer in peers {
+                let (min, max) = (peer.min_ttl.unwrap_or(0), peer.max_ttl.unwrap_or(255));
+                self.entry(format_args!("{} min_ttl {min} max_ttl {max}", peer.address));
+            }
+            let compatibility = if now.old_checksum { "auto" } else { "no" };
+            self.line(format_args!("Unicast checksum compatibility = {compatibility}"));
+        }
+        let is_ours = |socket: &&Socket| {
+            let listener = &socket.listener;
+            let kind = match (&config.transport, now.source) {
+                (Transport::Multicast { group }, _) => Some(ListenerKind::Multicast { group: *group }),
+                (Transport::Unicast { .. }, Some(source)) => Some(ListenerKind::Unicast { source }),
+                (Transport::Unicast { .. }, None) => None,
+            };
+            listener.interface == config.interface
+                && Some(listener.kind) == kind
+                && listener.vrids.contains(&config.vrid.get())
+        };
+        match view.sockets.iter().find(is_ours) {
+            Some(socket) => {
+                self.line(format_args!("fd_in {}, fd_out {}", socket.fd_in, socket.fd_out));
+            }
+            None => self.line(format_args!("No sockets allocated")),
+        }
+    }
+
+    fn trackers(&mut self, interfaces: &[TrackedInterface], scripts: &[TrackedScript]) {
+        if !interfaces.is_empty() {
+            self.line(format_args!("Tracked interfaces :"));
+        }
+        for tracked in interfaces {
+            let weight = weight(tracked.weight, tracked.reverse);
+            self.entry(format_args!("{} {weight}", tracked.interface));
+        }
+        if !scripts.is_empty() {
+            self.line(format_args!("Tracked scripts :"));
+        }
+        for tracked in scripts {
+            self.entry(format_args!("{} {}", tracked.script, weight(tracked.weight, tracked.reverse)));
+        }
+    }
+
+    fn notify(&mut self, notify: &NotifyScripts) {
+        for (label, command) in [
+            ("Backup", &notify.backup),
+            ("Master", &notify.master),
+            ("Fault", &notify.fault),
+            ("Stop", &notify.stop),
+            ("Deleted", &notify.deleted),
+            ("Generic", &notify.generic),
+            ("Master rx lower pri", &notify.rx_lower_pri),
+        ] {
+            if let Some(command) = command {
+                self.line(format_args!("{label} state transition script = {}", text::script(command)));
+            }
+        }
+    }
+
+    fn sockets(&mut self, view: View<'_>) {
+        if !view.sockets.is_empty() {
+            self.header("VRRP Sockpool");
+        }
+        for socket in view.sockets {
+            let listener = &socket.listener;
+            self.put(format_args!(" fd_in {} fd_out = {}", socket.fd_in, socket.fd_out));
+            self.line(format_args!(
+                "Interface = {}",
+                listener.interface.as_deref().unwrap_or("not configured")
+            ));
+            let family = match listener.family {
+                Family::V4 => "IPv4",
+                Family::V6 => "IPv6",
+            };
+            self.line(format_args!("Family = {family}"));
+            self.line(format_args!("Protocol = VRRP"));
+            match listener.kind {
+                ListenerKind::Multicast { .. } => self.line(format_args!("Type = Multicast")),
+                ListenerKind::Unicast { source } => {
+                    self.line(format_args!("Type = Unicast"));
+                    self.line(format_args!("Address = {source}"));
+                }
+            }
+            self.line(format_args!("Rx buf size = {}", socket.receive_buffer));
+            self.line(format_args!("VRRP instances"));
+            for vrid in &listener.vrids {
+                let on = view.part.instances.iter().find(|instance| {
+                    instance.vrid.get() == *vrid
+                        && instance.family == listener.family
+                        && instance.interface == listener.interface
+                        && matches!(
+                            (&instance.transport, listener.kind),
+                            (Transport::Multicast { .. }, ListenerKind::Multicast { .. })
+                                | (Transport::Unicast { .. }, ListenerKind::Unicast { .. })
+                        )
+                });
+                if let Some(instance) = on {
+                    self.entry(format_args!("{} vrid {vrid}", instance.name));
+                }
+            }
+        }
+    }
+
+    fn group(&mut self, group: &SyncGroup, now: GroupSnapshot) {
+        self.put(format_args!(" VRRP Sync Group = {}, {}", group.name, now.state.name()));
+        self.line(format_args!("Num member fault {}, num member init {}", now.faulty, now.pending));
+        self.line(format_args!("VRRP member instances :"));
+        for member in &group.members {
+            self.entry(format_args!("{member}"));
+        }
+        if group.tracking_weight {
+            self.line(format_args!("sync group tracking weight set"));
+        }
+        self.line(format_args!("Using smtp notification = {}", yes(group.smtp_alert)));
+        self.trackers(&group.track_interfaces, &group.track_scripts);
+        self.notify(&group.notify);
+    }
+
+    fn script(&mut self, part: &VrrpPart, script: &VrrpScript, now: ScriptSnapshot) {
+        self.put(format_args!(" VRRP Script = {}", script.name));
+        self.line(format_args!("Command = {}", text::words(&script.command)));
+        if script.command.argv.first() != Some(&script.command.path) {
+            self.line(format_args!("Path = {}", script.command.path));
+        }
+        if script.interval.subsec_millis() == 0 {
+            self.line(format_args!("Interval = {} sec", script.interval.as_secs()));
+        } else {
+            self.line(format_args!("Interval = {:.3} sec", script.interval.as_secs_f64()));
+        }
+        let timeout = script.timeout.unwrap_or_default();
+        self.line(format_args!("Timeout = {} sec", shortest(timeout)));
+        self.line(format_args!("{}", capitalised(&weight(script.weight, script.reverse))));
+        self.line(format_args!("Rise = {}", script.rise));
+        self.line(format_args!("Fall = {}", script.fall));
+        self.line(format_args!("Result = {}", now.result));
+        self.line(format_args!("Insecure = no"));
+        let init = match now.verdict {
+            Verdict::Unknown => "INIT",
+            Verdict::AssumedFailed => "INIT/FAILED",
+            Verdict::Good | Verdict::Bad => "unknown",
+        };
+        self.line(format_args!("Init state = {init}"));
+        let status = if now.verdict == Verdict::Good { "GOOD" } else { "BAD" };
+        self.line(format_args!("Status = {status}"));
+        let identity = script.command.identity;
+        self.line(format_args!("Script uid:gid = {}:{}", identity.uid, identity.gid));
+        self.line(format_args!("VRRP instances :"));
+        let trackers: Vec<_> = part
+            .instances
+            .iter()
+            .flat_map(|instance| {
+                let group = part.sync_groups.iter().find(|group| group.members.contains(&instance.name));
+                let of_group = group.into_iter().flat_map(|group| &group.track_scripts);
+                let tracked = instance.track_scripts.iter().chain(of_group);
+                tracked
+                    .filter(|tracked| tracked.script == script.name)
+                    .map(move |tracked| (instance, tracked))
+            })
+            .collect();
+        if !trackers.is_empty() {
+            self.line(format_args!("Tracking instances :"));
+        }
+        for (instance, tracked) in trackers {
+            self.entry(format_args!("{}, {}", instance.name, weight(tracked.weight, tracked.reverse)));
+        }
+        self.line(format_args!("State = {}", if now.running { "running" } else { "idle" }));
+    }
+
+    fn interface(&mut self, part: &VrrpPart, interface: &Interface) {
+        let link = &interface.link;
+        self.put(format_args!(" Name = {}", link.name));
+        self.line(format_args!("index = {}", link.index));
+        for (family, label) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
+            let is_vip = |address| {
+                part.instances
+                    .iter()
+                    .flat_map(|instance| instance.vips.iter().chain(&instance.excluded))
+                    .any(|vip| vip.address == address && vip.interface == link.name)
+            };
+            match interface.first_address(family, is_vip) {
+                Some(first) => {
+                    self.line(format_args!("{label} address = {first}"));
+                    let others = interface.addresses.iter().map(|(address, _)| *address).filter(|address| {
+                        Family::of(*address) == family && *address != first && !is_vip(*address)
+                    });
+                    for (i, other) in others.enumerate() {
+                        if i == 0 {
+                            self.line(format_args!("Additional {label} addresses :"));
+                        }
+                        self.entry(format_args!("{other}"));
+                    }
+                }
+                None => self.line(format_args!("{label} address = (none)")),
+            }
+        }
+        self.link(interface);
+        let tracking = tracking(part, &link.name);
+        if !tracking.is_empty() {
+            self.line(format_args!("Tracking VRRP instances :"));
+        }
+        for (name, weight) in tracking {
+            self.entry(format_args!("{name}, {weight}"));
+        }
+    }
+
+    fn link(&mut self, interface: &Interface) {
+        /// `ARPHRD_*` (`linux/if_arp.h`).
+        const ETHERNET: u16 = 1;
+        const LOOPBACK: u16 = 772;
+        let link = &interface.link;
+        if link.hardware != LOOPBACK && !link.mac.is_empty() {
+            self.line(format_args!("MAC = {}", mac(&link.mac)));
+            self.line(format_args!("MAC broadcast = {}", mac(&link.mac_broadcast)));
+        }
+        let flag = |flag: u32| link.flags & flag != 0;
+        let mut state = format!(
+            "{}UP, {}RUNNING",
+            if flag(crate::vrrp::IFF_UP) { "" } else { "not " },
+            if flag(crate::vrrp::IFF_RUNNING) { "" } else { "not " }
+        );
+        // linux/if.h: broadcast 0x2, loopback 0x8, point to point 0x10, no arp 0x80, multicast 0x1000.
+        for (is_shown, word) in [
+            (!flag(0x2), ", no broadcast"),
+            (flag(0x8), ", loopback"),
+            (flag(0x10), ", point to point"),
+            (flag(0x80), ", no arp"),
+            (!flag(0x1000), ", no multicast"),
+        ] {
+            if is_shown {
+                state.push_str(word);
+            }
+        }
+        self.line(format_args!("State = {state}"));
+        self.line(format_args!("Seen up = {}", u8::from(link.is_up())));
+        self.line(format_args!("Delayed state change running = false"));
+        self.line(format_args!("Up debounce timer = 0us"));
+        self.line(format_args!("Down debounce timer = 0us"));
+        self.line(format_args!("Group = {}", link.group));
+        self.line(format_args!("MTU = {}", link.mtu));
+        match link.hardware {
+            ETHERNET => self.line(format_args!("HW Type = ETHERNET")),
+            LOOPBACK => self.line(format_args!("HW Type = LOOPBACK")),
+            other => self.line(format_args!("HW Type = UNKNOWN ({other})")),
+        }
+        self.line(format_args!("NIC netlink status update"));
+        self.line(format_args!("Reset ARP config counter 0"));
+        self.line(format_args!("Original arp_ignore 0"));
+        self.line(format_args!("Original arp_filter 0"));
+        self.line(format_args!("Original promote_secondaries 0"));
+        self.line(format_args!("Reset promote_secondaries counter 0"));
+    }
+}
+
+/// Who depends on an interface, and how.
+fn tracking<'a>(part: &'a VrrpPart, name: &str) -> Vec<(&'a str, String)> {
+    let mut found = Vec::new();
+    for instance in &part.instances {
+        let own = instance.interface.as_deref() == Some(name);
+        let explicit = instance.track_interfaces.iter().find(|tracked| tracked.interface == name);
+        let by_address = instance.vips.iter().chain(&instance.excluded);
+        let by_address = by_address.filter(|vip| !vip.no_track).any(|vip| vip.interface == name);
+        if let Some(tracked) = explicit {
+            found.push((instance.name.as_str(), weight(tracked.weight, tracked.reverse)));
+        } else if own && !instance.dont_track_primary || !own && by_address {
+            found.push((instance.name.as_str(), weight(0, false)));
+        }
+    }
+    found
+}
+
+/// `weight -20 reverse`
+fn weight(weight: i32, reverse: bool) -> String {
+    format!("weight {weight}{}", if reverse { " reverse" } else { "" })
+}
+
+/// `weight 5` in the form of a property: `Weight = 5`.
+fn capitalised(weight: &str) -> String {
+    weight.replacen("weight ", "Weight = ", 1)
+}
+
+fn mac(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
