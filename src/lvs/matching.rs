@@ -6,7 +6,9 @@
 
 use std::mem::discriminant;
 
-use crate::config::model::{CheckKind, Checker, VirtualServer};
+use serde::{Deserialize, Serialize};
+
+use crate::config::model::{CheckKind, Checker, Family, Protocol, Service, VirtualServer};
 
 /// Where a real server of the new configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +19,25 @@ pub struct Origin {
     pub checkers: Vec<Option<usize>>,
 }
 
-/// Is it one virtual server before and after: by family, protocol, address and port, by family and mark, or by group
-/// name and ordinal?
-pub fn same_virtual_server(old: &VirtualServer, new: &VirtualServer) -> bool {
-    use crate::config::model::Service;
-    old.service == new.service
-        && match old.service {
-            Service::Address { .. } => old.protocol == new.protocol,
-            Service::Fwmark(_) => old.family == new.family,
-            Service::Group { .. } => true,
+/// What makes a virtual server the same one before and after a reload: family, protocol, address and port; family and
+/// mark; or group name and ordinal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    service: Service,
+    protocol: Option<Protocol>,
+    family: Option<Family>,
+}
+
+impl Identity {
+    /// The identity of a virtual server.
+    pub fn of(vs: &VirtualServer) -> Self {
+        let service = vs.service.clone();
+        match service {
+            Service::Address { .. } => Self { service, protocol: vs.protocol, family: None },
+            Service::Fwmark(_) => Self { service, protocol: None, family: vs.family },
+            Service::Group { .. } => Self { service, protocol: None, family: None },
         }
+    }
 }
 
 /// One entry per real server of `new`.
