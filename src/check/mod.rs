@@ -38,6 +38,15 @@ pub enum Probe {
     },
 }
 
+impl Probe {
+    /// Where it connects to.
+    pub fn connection(&self) -> &Connection {
+        match self {
+            Self::Tcp(connection) | Self::Http { connection, .. } => connection,
+        }
+    }
+}
+
 /// The answer to a [`ProbeRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeReport {

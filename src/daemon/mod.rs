@@ -5,9 +5,11 @@
 
 pub mod authority; // which commands run for the children
 pub mod channel; // how messages between the processes travel
+pub mod checkers; // the process of health checks and IPVS
 pub mod child; // what every child has in common
 pub mod config_test; // `-t`
 pub mod configuration; // reading the configuration for the parent
+pub mod director; // all virtual servers and their checks, without sockets and clock
 pub mod dump; // dump files, written whole
 pub mod exit; // the exit codes, listed once
 pub mod ipc; // what is said between the processes

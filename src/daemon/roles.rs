@@ -9,15 +9,15 @@ use super::child::{Parent, Role};
 use super::exit::Exit;
 use super::ipc::{FromChild, ToChild};
 use super::options::Options;
-use super::prober;
-use crate::config::model::{CheckersPart, VrrpPart};
+use super::{checkers, prober};
+use crate::config::model::VrrpPart;
 use crate::kernel::error::Error;
 
 /// Plays `role` until it is over.
 pub async fn play(role: Role, options: Options, channel: OwnedFd) -> Result<Exit, Error> {
     match role {
         Role::Vrrp => Ok(idle(Parent::<VrrpPart>::new(channel, &options)?).await),
-        Role::Checkers => Ok(idle(Parent::<CheckersPart>::new(channel, &options)?).await),
+        Role::Checkers => checkers::run(options, channel).await,
         Role::Prober => prober::play(channel).await,
     }
 }

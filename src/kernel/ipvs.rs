@@ -263,12 +263,14 @@ fn remedy(command: &Command, errno: Errno) -> Remedy {
             let (service, of, destination, settings) = (*service, of.clone(), *destination, *settings);
             Remedy::Instead(Command::AddDestination { service, of, destination, settings })
         }
-        (Command::DeleteDestination { .. } | Command::DeleteService { .. }, Errno::ENOENT | Errno::ESRCH) => {
-            Remedy::Nothing
-        }
+        (Command::DeleteDestination { .. } | Command::DeleteService { .. }, Errno::ENOENT)
+        | (Command::DeleteService { .. }, Errno::ESRCH) => Remedy::Nothing,
         (Command::AddService { .. }, Errno::EEXIST)
         | (
-            Command::EditService { .. } | Command::AddDestination { .. } | Command::EditDestination { .. },
+            Command::EditService { .. }
+            | Command::AddDestination { .. }
+            | Command::EditDestination { .. }
+            | Command::DeleteDestination { .. },
             Errno::ESRCH,
         ) => Remedy::LookAgain,
         _ => Remedy::None,

@@ -1,5 +1,6 @@
 //! Renderings of one snapshot of the state: the dump and statistics files. Pure. spec/dump-format.md.
 
+pub mod check_data; // keepalived_check.data
 pub mod clock; // a moment of the cores as the dumps print it
 pub mod global; // the section that every data dump begins with
 pub mod json; // keepalived.json

@@ -1,0 +1,472 @@
+//! The checkers process: schedules, health arithmetic, IPVS. What it decides is in [`super::director`]; here are its
+//! sockets, its clock, its start and its end. spec/ipvs-behaviour.md §3, §5, §6.
+//!
+//! It reads no file and no foreign bytes: probes are the prober's, scripts the parent's.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use caps::Capability;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use super::child::Parent;
+use super::director::{Director, Kernel, Orders, Release, Settings, State};
+use super::dump::{self, Readers};
+use super::exit::Exit;
+use super::ipc::{Channel, Dump, FromChild, FromProber, Received, ToChild, ToProber};
+use super::options::Options;
+use crate::check::probe::connect;
+use crate::check::schedule::Schedule;
+use crate::check::{ProbeReport, ProbeRequest};
+use crate::config::model::{CheckersPart, FlushOnStop, Global, LvsTimeouts, VirtualServerGroup};
+use crate::kernel::error::Error;
+use crate::kernel::ipvs::{Ipvs, Report};
+use crate::kernel::timer::{Timer, now};
+use crate::kernel::{process, rights, schedule};
+use crate::lvs::arrangement::{Arranged, Arrangement, arrange, plan};
+use crate::lvs::difference::Command;
+use crate::lvs::table::{ServiceKey, Table};
+use crate::report::check_data::{CheckData, CheckState, VirtualServerData, check_data};
+use crate::time::Time;
+
+/// Requests in one message to the prober.
+const PROBES_AT_ONCE: usize = 1000;
+
+/// What IPVS and the probes' sockets need: the table, marks and interfaces of sockets, low local ports.
+const RIGHTS: [Capability; 3] =
+    [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW, Capability::CAP_NET_BIND_SERVICE];
+
+/// Plays the role until it is over.
+pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
+    schedule::keep_open()?;
+    let mut checkers = Checkers {
+        parent: Parent::new(channel, &options)?,
+        prober: None,
+        timer: Timer::new()?,
+        director: Director::default(),
+        table: IpvsTable(None),
+        options,
+        prepared: None,
+        running: None,
+        original_timeouts: None,
+        random: Random::seeded(),
+        state_due: None,
+    };
+    loop {
+        let deadline = [checkers.director.deadline(), checkers.state_due].into_iter().flatten().min();
+        checkers.timer.set(deadline)?;
+        let mut orders = Orders::default();
+        tokio::select! {
+            biased;
+            received = checkers.parent.next() => {
+                if checkers.heard(received, &mut orders).await == Step::End {
+                    return Ok(Exit::Success);
+                }
+            }
+            ring = checkers.timer.ring() => {
+                ring?;
+                checkers.director.due(now(), &mut checkers.table, &mut orders);
+            }
+            answer = answer(&mut checkers.prober) => checkers.probed(answer, &mut orders),
+        }
+        checkers.carry_out(orders);
+    }
+}
+
+/// A configuration that could be carried out.
+struct Prepared {
+    generation: u64,
+    global: Global,
+    groups: Vec<VirtualServerGroup>,
+    arrangement: Arrangement,
+    saved: Option<Saved>,
+}
+
+/// What runs.
+struct Running {
+    global: Global,
+    groups: Vec<VirtualServerGroup>,
+    virtual_servers: Vec<Arranged>,
+}
+
+/// What the parent keeps for a successor (version 1).
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    version: u8,
+    original_timeouts: Option<LvsTimeouts>,
+    director: State,
+}
+
+/// Does the process go on?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    GoOn,
+    End,
+}
+
+struct Checkers {
+    parent: Parent<CheckersPart>,
+    prober: Option<Channel<ToProber, FromProber>>,
+    timer: Timer,
+    director: Director,
+    table: IpvsTable,
+    options: Options,
+    prepared: Option<Prepared>,
+    running: Option<Running>,
+    /// The kernel's timeouts before we changed them.
+    original_timeouts: Option<LvsTimeouts>,
+    random: Random,
+    /// When the parent is told the state.
+    state_due: Option<Time>,
+}
+
+impl Checkers {
+    async fn heard(&mut self, received: Received<ToChild<CheckersPart>>, orders: &mut Orders) -> Step {
+        match received.message {
+            ToChild::Prepare { generation, part, state } => self.prepare(generation, part, state),
+            ToChild::Commit { generation } => {
+                if let Some(prepared) = self.prepared.take_if(|it| it.generation == generation) {
+                    self.commit(prepared, orders);
+                    self.parent.tell(&FromChild::Committed { generation });
+                }
+            }
+            ToChild::Abort { generation } => {
+                self.prepared.take_if(|it| it.generation == generation);
+            }
+            ToChild::Prober => self.meet_prober(received.descriptor, orders),
+            ToChild::Dump(Dump::Data) => self.dump(),
+            ToChild::Dump(_) | ToChild::ScriptEnded { .. } => {}
+            ToChild::Stop => {
+                self.stop(orders);
+                self.carry_out(std::mem::take(orders));
+                self.parent.tell(&FromChild::Stopped);
+                self.parent.flush().await;
+                return Step::End;
+            }
+        }
+        Step::GoOn
+    }
+
+    fn prepare(&mut self, generation: u64, part: CheckersPart, state: Option<Vec<u8>>) {
+        let CheckersPart { global, groups, virtual_servers } = part;
+        let arrangement = arrange(&virtual_servers, &groups).and_then(|arrangement| {
+            if arrangement.virtual_servers.is_empty() {
+                return Ok(arrangement);
+            }
+            self.table.open().map_err(|reason| vec![reason])?;
+            Ok(arrangement)
+        });
+        let answer = match arrangement {
+            Err(reasons) => FromChild::Refused { generation, reasons },
+            Ok(arrangement) => {
+                let before = self.running.as_ref().map_or(&[][..], |running| &running.virtual_servers);
+                let plan = plan(before, &arrangement.virtual_servers);
+                let saved = state.and_then(|bytes| Saved::read(&bytes));
+                self.prepared = Some(Prepared { generation, global, groups, arrangement, saved });
+                FromChild::Prepared { generation, plan }
+            }
+        };
+        self.parent.tell(&answer);
+    }
+
+    fn commit(&mut self, prepared: Prepared, orders: &mut Orders) {
+        let Prepared { global, groups, arrangement, saved, .. } = prepared;
+        let before = self.running.as_ref().map(|running| running.global.clone());
+        Self::take_on(&global, before.as_ref());
+        orders.log.extend(arrangement.remarks);
+        let first = before.is_none();
+        let adopting = saved.is_some();
+        let state = saved.map(|saved| {
+            self.original_timeouts = saved.original_timeouts;
+            saved.director
+        });
+        self.set_timeouts(global.lvs_timeouts, before.map(|global| global.lvs_timeouts));
+        if first
+            && global.lvs_flush
+            && !adopting
+            && let Some(Err(error)) = self.table.0.as_mut().map(Ipvs::flush)
+        {
+            info!("{error}");
+        }
+        let settings = Settings {
+            virtual_servers: arrangement.virtual_servers.clone(),
+            groups: groups.clone(),
+            init_notifies: global.rs_init_notifies,
+            log_all_failures: global.checker_log_all_failures,
+        };
+        let random = &mut self.random;
+        self.director.run(settings, state, now(), &mut || random.next(), &mut self.table, orders);
+        self.running = Some(Running { global, groups, virtual_servers: arrangement.virtual_servers });
+        if first && let Err(problem) = rights::keep(&RIGHTS) {
+            info!("Health checkers: keeping more rights than needed: {problem}");
+        }
+    }
+
+    /// Name, priority and the like.
+    fn take_on(global: &Global, before: Option<&Global>) {
+        if before.is_none_or(|before| before.process_names != global.process_names)
+            && let Err(error) = process::set_name(&global.process_names.checkers)
+        {
+            info!("{error}");
+        }
+        let default = crate::config::model::Scheduling::default();
+        let before = before.map_or(&default, |before| &before.checker_scheduling);
+        for error in schedule::apply(&global.checker_scheduling, before) {
+            info!("{error}");
+        }
+    }
+
+    /// Stock sets the originals back for a moment at every reload; here only what changes is set.
+    fn set_timeouts(&mut self, wanted: LvsTimeouts, before: Option<LvsTimeouts>) {
+        let Some(ipvs) = &mut self.table.0 else { return };
+        let unset = LvsTimeouts::default();
+        if before == Some(wanted) || (before.is_none() && wanted == unset && self.original_timeouts.is_none())
+        {
+            return;
+        }
+        let result = (|| {
+            let original = match self.original_timeouts {
+                Some(original) => original,
+                None => ipvs.timeouts()?,
+            };
+            let or = |wanted, original| if wanted == 0 { original } else { wanted };
+            ipvs.set_timeouts(LvsTimeouts {
+                tcp: or(wanted.tcp, original.tcp),
+                tcp_fin: or(wanted.tcp_fin, original.tcp_fin),
+                udp: or(wanted.udp, original.udp),
+            })?;
+            self.original_timeouts = (wanted != unset).then_some(original);
+            Ok::<(), Error>(())
+        })();
+        if let Err(error) = result {
+            info!("{error}");
+        }
+    }
+
+    fn stop(&mut self, orders: &mut Orders) {
+        let Some(Running { global, .. }) = self.running.take() else { return };
+        let (release, flush) = match global.lvs_flush_on_stop {
+            _ if self.options.keep_ipvs => (Release::Nothing, false),
+            FlushOnStop::No => (Release::OneByOne, false),
+            FlushOnStop::OwnServices => (Release::Services, false),
+            FlushOnStop::WholeTable => (Release::Nothing, true),
+        };
+        self.director.stop(release, &mut self.table, orders);
+        let Some(ipvs) = &mut self.table.0 else { return };
+        if flush && let Err(error) = ipvs.flush() {
+            orders.log.push(error.to_string());
+        }
+        if let Some(original) = self.original_timeouts.take()
+            && let Err(error) = ipvs.set_timeouts(original)
+        {
+            orders.log.push(error.to_string());
+        }
+    }
+
+    fn meet_prober(&mut self, descriptor: Option<OwnedFd>, orders: &mut Orders) {
+        let Some(descriptor) = descriptor else { return };
+        match Channel::new(descriptor) {
+            Ok(channel) => {
+                self.prober = Some(channel);
+                self.director.prober_lost(now(), orders);
+            }
+            Err(error) => info!("Health checkers: the channel to the prober: {error}"),
+        }
+    }
+
+    fn probed(&mut self, answer: Option<FromProber>, orders: &mut Orders) {
+        match answer {
+            Some(FromProber::Done(reports)) => {
+                self.director.probed(reports, now(), &mut self.table, orders);
+            }
+            // The parent brings another one; what is under way is asked again then.
+            None => self.prober = None,
+        }
+    }
+
+    fn carry_out(&mut self, orders: Orders) {
+        for line in orders.log {
+            info!("{line}");
+        }
+        for (receiver, command) in orders.notify {
+            self.parent.tell(&FromChild::Notify { receiver, commands: vec![command] });
+        }
+        if !orders.cancel.is_empty() {
+            self.ask(&ToProber::Cancel(orders.cancel));
+        }
+        self.start_probes(orders.probe);
+        if orders.state_changed && self.state_due.is_none() {
+            self.state_due = Some(now() + self.state_pause());
+        }
+        if self.state_due.is_some_and(|due| due <= now()) {
+            self.tell_state();
+        }
+    }
+
+    fn start_probes(&mut self, requests: Vec<ProbeRequest>) {
+        let Some(prober) = &mut self.prober else { return };
+        let (special, plain): (Vec<_>, Vec<_>) =
+            requests.into_iter().partition(|request| connect::needs_rights(request.probe.connection()));
+        let mut sent = Ok(());
+        let mut plain = plain.into_iter();
+        loop {
+            let some: Vec<_> = plain.by_ref().take(PROBES_AT_ONCE).collect();
+            if some.is_empty() {
+                break;
+            }
+            sent = sent.and(prober.send(&ToProber::Probe(some)));
+        }
+        let mut reports = Vec::new();
+        for request in special {
+            match connect::open(request.probe.connection()) {
+                Ok(socket) => {
+                    sent = sent.and(prober.send_with(&ToProber::ProbeOn(Box::new(request)), socket));
+                }
+                Err(outcome) => {
+                    let (id, took, remarks) = (request.id, Duration::ZERO, Vec::new());
+                    reports.push(ProbeReport { id, outcome, took, remarks });
+                }
+            }
+        }
+        if let Err(error) = sent {
+            info!("Health checkers: asking the prober: {error}");
+        }
+        if !reports.is_empty() {
+            // What could not be tried waits for its next turn; it asks for no new probe.
+            let mut orders = Orders::default();
+            self.director.probed(reports, now(), &mut self.table, &mut orders);
+            for line in orders.log {
+                info!("{line}");
+            }
+        }
+    }
+
+    fn ask(&mut self, message: &ToProber) {
+        if let Some(prober) = &mut self.prober
+            && let Err(error) = prober.send(message)
+        {
+            info!("Health checkers: asking the prober: {error}");
+        }
+    }
+
+    /// Changes come in crowds when a rack fails; a large state is told less often.
+    fn state_pause(&self) -> Duration {
+        let servers = u64::try_from(self.director.real_servers()).unwrap_or(u64::MAX);
+        Duration::from_millis(20 + (servers / 20).min(2000))
+    }
+
+    fn tell_state(&mut self) {
+        self.state_due = None;
+        let saved = Saved {
+            version: SAVED_VERSION,
+            original_timeouts: self.original_timeouts,
+            director: self.director.state(),
+        };
+        match postcard::to_stdvec(&saved) {
+            Ok(bytes) => self.parent.tell(&FromChild::State(bytes)),
+            Err(error) => info!("Health checkers: writing the state down: {error}"),
+        }
+    }
+
+    fn dump(&self) {
+        let Some(Running { global, groups, .. }) = &self.running else { return };
+        info!("Printing checker data for process({}) on signal", std::process::id());
+        let virtual_servers = self.director.reports().map(|report| VirtualServerData {
+            config: report.health.config(),
+            health: report.health.snapshot(),
+            checks: report
+                .checks
+                .iter()
+                .map(|checks| checks.iter().map(|it| check_state(it)).collect())
+                .collect(),
+        });
+        let data = CheckData { global, groups, virtual_servers: virtual_servers.collect() };
+        dump::write("keepalived_check.data", &check_data(&data), Readers::Umask);
+    }
+}
+
+fn check_state(schedule: &Schedule) -> CheckState {
+    CheckState {
+        up: schedule.is_up(),
+        has_run: schedule.has_run(),
+        failures: schedule.failures(),
+        failed_url: schedule.failed_url(),
+    }
+}
+
+const SAVED_VERSION: u8 = 1;
+
+impl Saved {
+    /// `None`, and a line in the log, for what another version wrote.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let saved: Option<Self> = postcard::from_bytes(bytes).ok();
+        let saved = saved.filter(|saved| saved.version == SAVED_VERSION);
+        if saved.is_none() {
+            info!("Health checkers: the predecessor's state cannot be read, beginning afresh");
+        }
+        saved
+    }
+}
+
+/// The next answer of the prober; `None` when it is gone. Never returns while there is none. Safe to cancel.
+async fn answer(prober: &mut Option<Channel<ToProber, FromProber>>) -> Option<FromProber> {
+    let Some(channel) = prober else { return std::future::pending().await };
+    loop {
+        match channel.next().await? {
+            Ok(received) => return Some(received.message),
+            Err(error) if channel.is_closed() => {
+                info!("Health checkers: the prober: {error}");
+                return None;
+            }
+            Err(error) => info!("Health checkers: the prober: {error}"),
+        }
+    }
+}
+
+/// IPVS, once a virtual server needs it.
+struct IpvsTable(Option<Ipvs>);
+
+impl IpvsTable {
+    fn open(&mut self) -> Result<(), String> {
+        if self.0.is_none() {
+            info!("Initializing ipvs");
+            self.0 = Some(Ipvs::open().map_err(|error| error.to_string())?);
+        }
+        Ok(())
+    }
+}
+
+/// Without IPVS there are no virtual servers, so there is nothing to do and nothing to find.
+impl Kernel for IpvsTable {
+    fn apply(&mut self, table: &mut Table, commands: &[Command]) -> Result<Report, Error> {
+        self.0.as_mut().map_or_else(|| Ok(Report::default()), |ipvs| ipvs.apply(table, commands))
+    }
+
+    fn read(&mut self, table: &mut Table, services: &[ServiceKey]) -> Result<(), Error> {
+        self.0.as_mut().map_or(Ok(()), |ipvs| ipvs.read_into(table, services))
+    }
+
+    fn services(&mut self) -> Result<Vec<ServiceKey>, Error> {
+        self.0.as_mut().map_or_else(|| Ok(Vec::new()), Kernel::services)
+    }
+}
+
+/// The random part of first delays (splitmix64): spreads checks, keeps no secret.
+struct Random(u64);
+
+impl Random {
+    fn seeded() -> Self {
+        Self(RandomState::new().build_hasher().finish())
+    }
+
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or(0)
+    }
+}

@@ -1,0 +1,443 @@
+//! All virtual servers and all their checks: what the checkers process does, apart from its sockets and its clock.
+//!
+//! It carries results from the schedules (`check::schedule`) to the virtual servers (`lvs::virtual_server`), turns
+//! what those want into commands (`lvs::difference`), hands them to a [`Kernel`] in batches, and gives back [`Orders`].
+//! Nothing here waits; `daemon::checkers` is the process around it.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::check::schedule::{self, Schedule, Subject};
+use crate::check::{Probe, ProbeReport, ProbeRequest, Remark};
+use crate::config::model::{CheckKind, Checker, Command as Script, VirtualServerGroup};
+use crate::kernel::error::Error as KernelError;
+use crate::kernel::ipvs::{Ipvs, Report};
+use crate::lvs::difference::{Command, Extent, difference};
+use crate::lvs::table::{ServiceKey, ServiceSettings, Table};
+use crate::lvs::virtual_server::{Action, Event, Scope, VirtualServerHealth};
+use crate::time::Time;
+
+mod reload; // a configuration becomes the running one: first, resumed, or changed
+
+pub use reload::{Settings, State};
+
+/// The kernel's IPVS table, or a stand-in.
+pub trait Kernel {
+    /// Carries commands out and notes in `table` what is there now.
+    fn apply(&mut self, table: &mut Table, commands: &[Command]) -> Result<Report, KernelError>;
+    /// Puts into `table` what is there of these services.
+    fn read(&mut self, table: &mut Table, services: &[ServiceKey]) -> Result<(), KernelError>;
+    /// All services that are there, foreign ones too.
+    fn services(&mut self) -> Result<Vec<ServiceKey>, KernelError>;
+}
+
+impl Kernel for Ipvs {
+    fn apply(&mut self, table: &mut Table, commands: &[Command]) -> Result<Report, KernelError> {
+        Self::apply(self, table, commands)
+    }
+
+    fn read(&mut self, table: &mut Table, services: &[ServiceKey]) -> Result<(), KernelError> {
+        self.read_into(table, services)
+    }
+
+    fn services(&mut self) -> Result<Vec<ServiceKey>, KernelError> {
+        Ok(Self::services(self)?.into_iter().map(|(key, _)| key).collect())
+    }
+}
+
+/// What the process has to do for the director.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// Lines for the log, in order.
+    pub log: Vec<String>,
+    /// Scripts to run, in order: whose queue, and what.
+    pub notify: Vec<(String, Script)>,
+    /// Attempts to make.
+    pub probe: Vec<ProbeRequest>,
+    /// Attempts whose answers are no longer wanted.
+    pub cancel: Vec<u64>,
+    /// Something that [`Director::state`] holds has changed.
+    pub state_changed: bool,
+}
+
+/// How the table is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Everything of ours, destination by destination.
+    OneByOne,
+    /// Our services; the kernel drops their destinations.
+    Services,
+    /// Not at all (`-I`, or the whole table is flushed).
+    Nothing,
+}
+
+/// One virtual server, for reports.
+pub struct ServerReport<'a> {
+    /// Its health and configuration.
+    pub health: &'a VirtualServerHealth,
+    /// Per real server and checker.
+    pub checks: Vec<Vec<&'a Schedule>>,
+}
+
+struct Server {
+    health: VirtualServerHealth,
+    services: Arc<[(ServiceKey, ServiceSettings)]>,
+    /// How logs name its real servers.
+    labels: Vec<Box<str>>,
+    /// Per real server the index of its first check.
+    checks: Vec<usize>,
+    /// A command for it failed: the next time all of it is compared.
+    dirty: bool,
+}
+
+struct Check {
+    server: usize,
+    real_server: usize,
+    checker: usize,
+    schedule: Schedule,
+    /// The attempt that is under way.
+    asked: Option<u64>,
+    /// What was logged about its answers.
+    remarked: Vec<Remark>,
+}
+
+/// Different oddities of one check that are logged; a server that makes up new ones does not fill the memory.
+const REMARKS: usize = 16;
+
+/// Everything the checkers process knows.
+#[derive(Default)]
+pub struct Director {
+    servers: Vec<Server>,
+    checks: Vec<Check>,
+    /// Moments at which a check may be due; entries can be out of date.
+    due: BinaryHeap<Reverse<(Time, usize)>>,
+    asked: HashMap<u64, usize>,
+    last_id: u64,
+    table: Table,
+    /// Whose each service is.
+    owners: HashMap<ServiceKey, usize>,
+    groups: Vec<VirtualServerGroup>,
+    log_all_failures: bool,
+    /// Virtual servers whose pool is to be made true.
+    applies: Vec<(usize, Scope)>,
+    /// The connection to the kernel broke: what is known of the table is worth nothing.
+    distrust: bool,
+    started: bool,
+}
+
+impl Director {
+    /// When [`Self::due`] is to be called next.
+    pub fn deadline(&mut self) -> Option<Time> {
+        while let Some(Reverse((time, index))) = self.due.peek() {
+            if self.checks.get(*index).and_then(|check| check.schedule.deadline()) == Some(*time) {
+                return Some(*time);
+            }
+            self.due.pop();
+        }
+        None
+    }
+
+    /// Starts every attempt that is due.
+    pub fn due(&mut self, now: Time, kernel: &mut dyn Kernel, out: &mut Orders) {
+        while let Some(time) = self.deadline().filter(|time| *time <= now) {
+            let Some(Reverse((_, index))) = self.due.pop() else { break };
+            debug_assert!(time <= now);
+            self.schedule(index, now, schedule::Event::Due, out);
+        }
+        self.settle(kernel, out);
+    }
+
+    /// Takes what the prober found.
+    pub fn probed(
+        &mut self,
+        reports: Vec<ProbeReport>,
+        now: Time,
+        kernel: &mut dyn Kernel,
+        out: &mut Orders,
+    ) {
+        for report in reports {
+            self.answered(report, now, out);
+        }
+        self.settle(kernel, out);
+    }
+
+    /// There is a new prober: what the old one had under way is asked again.
+    pub fn prober_lost(&mut self, now: Time, out: &mut Orders) {
+        self.asked.clear();
+        for index in 0..self.checks.len() {
+            if self.checks[index].asked.take().is_some() {
+                self.schedule(index, now, schedule::Event::ProberLost, out);
+            }
+        }
+    }
+
+    /// The daemon stops: says so, and releases the table.
+    pub fn stop(&mut self, release: Release, kernel: &mut dyn Kernel, out: &mut Orders) {
+        // From now on nothing that is missing is put back.
+        self.owners.clear();
+        let mut commands = Vec::new();
+        for index in 0..self.servers.len() {
+            let mut actions = Vec::new();
+            self.servers[index].health.stop(&mut actions);
+            self.carry(index, actions, out);
+            let Server { health, services, .. } = &self.servers[index];
+            let keys: Vec<ServiceKey> = services.iter().map(|(key, _)| *key).collect();
+            match release {
+                Release::Nothing => {}
+                Release::OneByOne => {
+                    let pool = health.pool([].into());
+                    difference(&self.table, &keys, &pool, Extent::Whole, &mut commands);
+                }
+                Release::Services => commands.extend(keys.into_iter().filter_map(|service| {
+                    let settings = self.table.get(&service)?.settings.clone();
+                    Some(Command::DeleteService { service, settings })
+                })),
+            }
+        }
+        self.send(&commands, kernel, out);
+    }
+
+    /// Forgets what is known of the table: it was flushed.
+    pub fn flushed(&mut self) {
+        self.table.clear();
+    }
+
+    /// For reports, in file order.
+    pub fn reports(&self) -> impl Iterator<Item = ServerReport<'_>> {
+        self.servers
+            .iter()
+            .map(|server| ServerReport { health: &server.health, checks: self.checks_of(server) })
+    }
+
+    /// How many real servers there are.
+    pub fn real_servers(&self) -> usize {
+        self.servers.iter().map(|server| server.checks.len()).sum()
+    }
+
+    fn checks_of(&self, server: &Server) -> Vec<Vec<&Schedule>> {
+        let real_servers = &server.health.config().real_servers;
+        (server.checks.iter().zip(real_servers))
+            .map(|(first, rs)| {
+                self.checks[*first..first + rs.checkers.len()].iter().map(|check| &check.schedule).collect()
+            })
+            .collect()
+    }
+
+    fn answered(&mut self, report: ProbeReport, now: Time, out: &mut Orders) {
+        let Some(index) = self.asked.remove(&report.id) else { return };
+        let check = &mut self.checks[index];
+        check.asked = None;
+        for remark in report.remarks {
+            if check.remarked.len() < REMARKS && !check.remarked.contains(&remark) {
+                let rs = &self.servers[check.server].labels[check.real_server];
+                out.log.push(match &remark {
+                    Remark::Length { announced, received } => format!(
+                        "Web server {rs}: Content-Length says {announced} bytes, the body has {received}"
+                    ),
+                    Remark::UncleanEnd { reason } => {
+                        format!("Web server {rs}: the TLS stream ended without close-notify: {reason}")
+                    }
+                });
+                check.remarked.push(remark);
+            }
+        }
+        self.schedule(index, now, schedule::Event::Outcome(report.outcome), out);
+    }
+
+    /// One event for one schedule, and what follows from it.
+    fn schedule(&mut self, index: usize, now: Time, event: schedule::Event, out: &mut Orders) {
+        let check = &mut self.checks[index];
+        let server = &mut self.servers[check.server];
+        let config = Arc::clone(server.health.config());
+        let configured = &config.real_servers[check.real_server].checkers[check.checker];
+        let subject = Subject {
+            checker: configured,
+            real_server: &server.labels[check.real_server],
+            log_all_failures: self.log_all_failures,
+        };
+        let mut actions = Vec::new();
+        check.schedule.handle(subject, now, event, &mut actions);
+        if let Some(time) = check.schedule.deadline() {
+            self.due.push(Reverse((time, index)));
+        }
+        let (place, real_server, checker) = (check.server, check.real_server, check.checker);
+        for action in actions {
+            let event = match action {
+                schedule::Action::Log(line) => {
+                    out.log.push(line);
+                    continue;
+                }
+                schedule::Action::Probe { url } => {
+                    self.last_id += 1;
+                    let id = self.last_id;
+                    self.checks[index].asked = Some(id);
+                    self.asked.insert(id, index);
+                    out.probe.push(ProbeRequest { id, probe: probe(configured, url) });
+                    continue;
+                }
+                schedule::Action::Up => Event::CheckerUp { real_server, checker },
+                schedule::Action::Down => Event::CheckerDown { real_server, checker },
+                schedule::Action::StillDown => Event::StillDown { real_server },
+            };
+            let mut actions = Vec::new();
+            self.servers[place].health.handle(event, &mut actions);
+            self.carry(place, actions, out);
+        }
+    }
+
+    /// Carries out what a virtual server wants; changes of the table wait for [`Self::settle`].
+    fn carry(&mut self, server: usize, actions: Vec<Action>, out: &mut Orders) {
+        for action in actions {
+            match action {
+                Action::Log(line) => out.log.push(line),
+                Action::Apply(scope) => self.applies.push((server, scope)),
+                Action::Notify { receiver, command } => out.notify.push((receiver, command)),
+                Action::StateChanged => out.state_changed = true,
+                Action::Undo { real_server, checker } => {
+                    let index = self.servers[server].checks[real_server] + checker;
+                    // Time does not matter: nothing is scheduled by it.
+                    self.schedule(index, Time::ZERO, schedule::Event::Undo, out);
+                }
+            }
+        }
+    }
+
+    /// Makes the table what the virtual servers want, all in one batch, until none wants anything more.
+    fn settle(&mut self, kernel: &mut dyn Kernel, out: &mut Orders) {
+        while !self.applies.is_empty() {
+            let wanted = std::mem::take(&mut self.applies);
+            let mut commands = Vec::new();
+            if std::mem::take(&mut self.distrust) {
+                let mut servers: Vec<usize> = wanted.iter().map(|(server, _)| *server).collect();
+                servers.dedup();
+                let keys = servers
+                    .iter()
+                    .flat_map(|server| self.servers[*server].services.iter().map(|(key, _)| *key));
+                self.look(&keys.collect::<Vec<_>>(), kernel, out);
+            }
+            for (server, scope) in &wanted {
+                self.compare(*server, *scope, &mut commands);
+            }
+            let failed = self.send(&commands, kernel, out);
+            for (place, scope) in wanted {
+                let server = &mut self.servers[place];
+                let refused = match scope {
+                    Scope::Whole => false,
+                    Scope::RealServer(index) => concerns(&failed, server, index),
+                };
+                let event = if refused { Event::Refused } else { Event::Applied };
+                let mut actions = Vec::new();
+                server.health.handle(event, &mut actions);
+                self.carry(place, actions, out);
+            }
+        }
+    }
+
+    /// What is missing for what a virtual server wants.
+    fn compare(&self, server: usize, scope: Scope, commands: &mut Vec<Command>) {
+        let Server { health, services, dirty, .. } = &self.servers[server];
+        let services = Arc::clone(services);
+        match scope {
+            Scope::RealServer(index) if !dirty => {
+                let pool = health.pool_of(index, services);
+                difference(&self.table, &[], &pool, Extent::Named, commands);
+            }
+            _ => difference(&self.table, &[], &health.pool(services), Extent::Whole, commands),
+        }
+    }
+
+    /// Sends commands; returns those that failed. Services that were not as they were believed to be are looked at
+    /// and compared once more.
+    fn send(&mut self, commands: &[Command], kernel: &mut dyn Kernel, out: &mut Orders) -> Vec<Command> {
+        if commands.is_empty() {
+            return Vec::new();
+        }
+        let mut failed = self.apply(commands, kernel, out);
+        let surprising = std::mem::take(&mut failed.look_again);
+        if !surprising.is_empty() && self.look(&surprising, kernel, out) {
+            failed.commands.retain(|command| !surprising.contains(command.service()));
+            let mut again = Vec::new();
+            let owners: HashSet<usize> =
+                surprising.iter().filter_map(|key| self.owners.get(key).copied()).collect();
+            for server in owners.into_iter().filter(|server| *server < self.servers.len()) {
+                self.compare(server, Scope::Whole, &mut again);
+            }
+            failed.commands.extend(self.apply(&again, kernel, out).commands);
+        }
+        let touched: HashSet<usize> =
+            commands.iter().filter_map(|command| self.owners.get(command.service()).copied()).collect();
+        let dirty: HashSet<usize> = failed
+            .commands
+            .iter()
+            .filter_map(|command| self.owners.get(command.service()).copied())
+            .collect();
+        for index in touched.into_iter().chain(dirty.iter().copied()) {
+            if let Some(server) = self.servers.get_mut(index) {
+                server.dirty = dirty.contains(&index);
+            }
+        }
+        failed.commands
+    }
+
+    fn apply(&mut self, commands: &[Command], kernel: &mut dyn Kernel, out: &mut Orders) -> Failed {
+        match kernel.apply(&mut self.table, commands) {
+            Ok(report) => {
+                out.log.extend(report.lines);
+                Failed { commands: report.failed, look_again: report.look_again }
+            }
+            Err(error) => {
+                out.log.push(format!("IPVS: {error}"));
+                self.distrust = true;
+                Failed { commands: commands.to_vec(), look_again: Vec::new() }
+            }
+        }
+    }
+
+    /// Reads services again; false if that failed.
+    fn look(&mut self, services: &[ServiceKey], kernel: &mut dyn Kernel, out: &mut Orders) -> bool {
+        match kernel.read(&mut self.table, services) {
+            Ok(()) => true,
+            Err(error) => {
+                out.log.push(format!("IPVS: {error}"));
+                self.distrust = true;
+                false
+            }
+        }
+    }
+}
+
+struct Failed {
+    commands: Vec<Command>,
+    look_again: Vec<ServiceKey>,
+}
+
+/// Is one of the commands about this real server?
+fn concerns(failed: &[Command], server: &Server, index: usize) -> bool {
+    if failed.is_empty() {
+        return false;
+    }
+    let pool = server.health.pool_of(index, Arc::clone(&server.services));
+    failed.iter().any(|command| {
+        pool.services.iter().any(|(key, _)| {
+            key == command.service()
+                && pool.real_servers.iter().any(|entry| command.destination() == Some(&entry.key(key)))
+        })
+    })
+}
+
+/// What is to be attempted.
+fn probe(checker: &Checker, url: usize) -> Probe {
+    match &checker.kind {
+        CheckKind::Tcp(connection) => Probe::Tcp(connection.clone()),
+        CheckKind::Http(http) => Probe::Http {
+            connection: http.connection.clone(),
+            tls: http.tls,
+            protocol: http.protocol,
+            url: http.urls[url].clone(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! A configuration becomes the running one: the first, that of a predecessor that died, or a changed one.
+//!
+//! What is the same before and after feels nothing: not its entries, not its checks, not even an attempt under way.
+//! spec/ipvs-behaviour.md §3, §6, §7.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Check, Director, Kernel, Orders, Server};
+use crate::check::schedule::{Beginning, Schedule, first_delay};
+use crate::config::model::{VirtualServer, VirtualServerGroup};
+use crate::lvs::arrangement::Arranged;
+use crate::lvs::difference::{Extent, difference};
+use crate::lvs::matching::{Identity, Origin};
+use crate::lvs::service::group_changes;
+use crate::lvs::table::ServiceKey;
+use crate::lvs::virtual_server::{self as core, Scope, VirtualServerHealth};
+use crate::time::Time;
+
+/// A configuration to run.
+pub struct Settings {
+    /// The virtual servers, each with its services.
+    pub virtual_servers: Vec<Arranged>,
+    /// Groups, to say what changed in them.
+    pub groups: Vec<VirtualServerGroup>,
+    /// `rs_init_notifies`.
+    pub init_notifies: bool,
+    /// `checker_log_all_failures`.
+    pub log_all_failures: bool,
+}
+
+/// What a successor of this process needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct State {
+    servers: Vec<ServerState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ServerState {
+    identity: Identity,
+    /// Address and port of each real server: the order may be another one when this is read.
+    real_servers: Vec<(IpAddr, u16)>,
+    health: core::State,
+    /// Per real server and checker.
+    has_run: Vec<Vec<bool>>,
+}
+
+/// What was before a reload; parts that stay are taken out.
+struct Before {
+    servers: Vec<Option<Server>>,
+    checks: Vec<Option<Check>>,
+    places: HashMap<Identity, usize>,
+}
+
+/// Where the checks of a virtual server come from.
+enum Source {
+    /// It is new: all begin so.
+    New(Beginning),
+    /// From a predecessor: which have run.
+    Resumed(Vec<Vec<bool>>),
+    /// It was there before.
+    Kept { config: Arc<VirtualServer>, checks: Vec<usize>, origins: Vec<Origin> },
+}
+
+impl Director {
+    /// Makes a configuration the running one: the first, a predecessor's (with its state), or another one (reload).
+    /// `random` gives the random part of first delays.
+    pub fn run(
+        &mut self,
+        settings: Settings,
+        state: Option<State>,
+        now: Time,
+        random: &mut dyn FnMut() -> u32,
+        kernel: &mut dyn Kernel,
+        out: &mut Orders,
+    ) {
+        let owners: HashMap<ServiceKey, usize> = settings
+            .virtual_servers
+            .iter()
+            .enumerate()
+            .flat_map(|(index, arranged)| arranged.services.iter().map(move |(key, _)| (*key, index)))
+            .collect();
+        if !self.started {
+            self.find(&owners, kernel, out);
+        }
+        let mut before = Before {
+            places: (self.servers.iter().enumerate())
+                .map(|(index, server)| (Identity::of(server.health.config()), index))
+                .collect(),
+            servers: self.servers.drain(..).map(Some).collect(),
+            checks: self.checks.drain(..).map(Some).collect(),
+        };
+        self.leave(&mut before, &owners, &settings, kernel, out);
+
+        let mut states: HashMap<Identity, ServerState> = state
+            .map(|state| state.servers.into_iter().map(|server| (server.identity.clone(), server)).collect())
+            .unwrap_or_default();
+        let beginning = if self.started || !states.is_empty() { Beginning::Reload } else { Beginning::Start };
+        let old_groups = std::mem::replace(&mut self.groups, settings.groups);
+        self.owners = owners;
+        self.log_all_failures = settings.log_all_failures;
+        let mut activations = Vec::new();
+        for Arranged { config, services } in settings.virtual_servers {
+            let identity = Identity::of(&config);
+            let index = self.servers.len();
+            let mut actions = Vec::new();
+            let there = before.places.get(&identity).and_then(|place| before.servers[*place].take());
+            let (health, source) = if let Some(Server { mut health, checks, .. }) = there {
+                out.log.extend(group_changes(&config, &old_groups, &self.groups));
+                let before = Arc::clone(health.config());
+                let origins = health.reconfigure(config, &mut actions);
+                (health, Source::Kept { config: before, checks, origins })
+            } else if let Some(saved) = states.remove(&identity) {
+                let (health, has_run) = resumed(config, saved);
+                // The table is compared, but nobody is told anything.
+                self.applies.push((index, Scope::Whole));
+                (health, Source::Resumed(has_run))
+            } else {
+                let health = VirtualServerHealth::start(config, settings.init_notifies, &mut actions);
+                (health, Source::New(beginning))
+            };
+            let labels = (0..health.config().real_servers.len()).map(|i| health.real_server_label(i).into());
+            let labels = labels.collect();
+            self.servers.push(Server { health, services, labels, checks: Vec::new(), dirty: false });
+            self.take_checks(&source, &mut before.checks, now, random, &mut activations, out);
+            self.carry(index, actions, out);
+        }
+        for id in before.checks.into_iter().flatten().filter_map(|check| check.asked) {
+            out.cancel.push(id);
+        }
+        self.asked = (self.checks.iter().enumerate())
+            .filter_map(|(index, check)| check.asked.map(|id| (id, index)))
+            .collect();
+        self.due = (self.checks.iter().enumerate())
+            .filter_map(|(index, check)| check.schedule.deadline().map(|time| Reverse((time, index))))
+            .collect();
+        self.started = true;
+        out.state_changed = true;
+        self.settle(kernel, out);
+        out.log.append(&mut activations);
+    }
+
+    /// For a successor.
+    pub fn state(&self) -> State {
+        let server = |server: &Server| ServerState {
+            identity: Identity::of(server.health.config()),
+            real_servers: server
+                .health
+                .config()
+                .real_servers
+                .iter()
+                .map(|rs| (rs.address, rs.port))
+                .collect(),
+            health: server.health.state().clone(),
+            has_run: self
+                .checks_of(server)
+                .into_iter()
+                .map(|checks| checks.into_iter().map(Schedule::has_run).collect())
+                .collect(),
+        };
+        State { servers: self.servers.iter().map(server).collect() }
+    }
+
+    /// Reads which of our services a predecessor, or somebody else, left in the kernel.
+    fn find(&mut self, ours: &HashMap<ServiceKey, usize>, kernel: &mut dyn Kernel, out: &mut Orders) {
+        let found = kernel.services().and_then(|there| {
+            let ours: Vec<ServiceKey> = there.into_iter().filter(|key| ours.contains_key(key)).collect();
+            kernel.read(&mut self.table, &ours)
+        });
+        if let Err(error) = found {
+            out.log.push(error.to_string());
+            self.distrust = true;
+        }
+    }
+
+    /// What is gone leaves before anything new comes. A service that only gets another owner stays.
+    fn leave(
+        &mut self,
+        before: &mut Before,
+        owners: &HashMap<ServiceKey, usize>,
+        settings: &Settings,
+        kernel: &mut dyn Kernel,
+        out: &mut Orders,
+    ) {
+        let kept: HashSet<Identity> =
+            settings.virtual_servers.iter().map(|arranged| Identity::of(&arranged.config)).collect();
+        let mut commands = Vec::new();
+        for (index, place) in before.servers.iter_mut().enumerate() {
+            let Some(server) = place else { continue };
+            let mut gone = server.services.iter().map(|(key, _)| *key).collect::<Vec<_>>();
+            gone.retain(|key| !owners.contains_key(key));
+            let pool = server.health.pool([].into());
+            difference(&self.table, &gone, &pool, Extent::Whole, &mut commands);
+            if !kept.contains(&Identity::of(server.health.config())) {
+                let mut actions = Vec::new();
+                server.health.remove(&mut actions);
+                *place = None;
+                self.carry(index, actions, out);
+            }
+        }
+        self.send(&commands, kernel, out);
+    }
+
+    /// Makes the checks of the virtual server that was pushed last.
+    fn take_checks(
+        &mut self,
+        source: &Source,
+        before: &mut [Option<Check>],
+        now: Time,
+        random: &mut dyn FnMut() -> u32,
+        activations: &mut Vec<String>,
+        out: &mut Orders,
+    ) {
+        let server_index = self.servers.len() - 1;
+        let server = &mut self.servers[server_index];
+        let config = Arc::clone(server.health.config());
+        for (rs_index, rs) in config.real_servers.iter().enumerate() {
+            server.checks.push(self.checks.len());
+            for (checker_index, checker) in rs.checkers.iter().enumerate() {
+                let failed = server.health.state().real_servers[rs_index].failed[checker_index];
+                let mut check = Check {
+                    server: server_index,
+                    real_server: rs_index,
+                    checker: checker_index,
+                    schedule: Schedule::new(checker, Beginning::Reload, now),
+                    asked: None,
+                    remarked: Vec::new(),
+                };
+                let mut begin = |beginning| {
+                    activations.push(format!(
+                        "Activating healthchecker for service {} for VS {}",
+                        server.labels[rs_index],
+                        server.health.label()
+                    ));
+                    Schedule::new(checker, beginning, now + first_delay(checker, random()))
+                };
+                match source {
+                    Source::New(beginning) => check.schedule = begin(*beginning),
+                    Source::Resumed(has_run) => {
+                        let has_run = has_run[rs_index].get(checker_index).copied().unwrap_or(failed);
+                        check.schedule = begin(Beginning::Resumed { up: !failed, has_run });
+                    }
+                    Source::Kept { config: old, checks, origins } => {
+                        let origin = &origins[rs_index];
+                        let there = origin.real_server.zip(origin.checkers[checker_index]);
+                        let found = there.and_then(|(rs, checker)| before[checks[rs] + checker].take());
+                        if let (Some((rs, index)), Some(known)) = (there, found) {
+                            check.schedule = known.schedule;
+                            check.asked = known.asked;
+                            if old.real_servers[rs].checkers[index] != *checker {
+                                out.cancel.extend(check.asked.take());
+                                check.schedule.carry_over(checker, now + first_delay(checker, random()));
+                            }
+                        } else {
+                            let has_run = failed && !checker.alpha;
+                            check.schedule = begin(Beginning::Resumed { up: !failed, has_run });
+                        }
+                    }
+                }
+                self.checks.push(check);
+            }
+        }
+    }
+}
+
+/// A virtual server as its predecessor left it, and which of its checks have run. Real servers are found by address and
+/// port. One whose checkers are not as many as they were is down if any of them had failed.
+fn resumed(config: Arc<VirtualServer>, saved: ServerState) -> (VirtualServerHealth, Vec<Vec<bool>>) {
+    let mut known: HashMap<_, _> = saved
+        .real_servers
+        .into_iter()
+        .zip(saved.health.real_servers.into_iter().zip(saved.has_run))
+        .collect();
+    let mut real_servers = Vec::new();
+    let mut has_run = Vec::new();
+    for rs in &config.real_servers {
+        let checkers = rs.checkers.len();
+        let (mut state, mut runs) = known.remove(&(rs.address, rs.port)).unwrap_or_else(|| {
+            let failed = rs.checkers.iter().map(|checker| checker.alpha).collect();
+            let fresh = core::RealServerState { failed, contributions: Vec::new(), told_down: false };
+            (fresh, vec![false; checkers])
+        });
+        if state.failed.len() != checkers {
+            state.failed = vec![state.failed.contains(&true); checkers];
+            runs = vec![true; checkers];
+        }
+        real_servers.push(state);
+        has_run.push(runs);
+    }
+    let state = core::State { quorum_up: saved.health.quorum_up, real_servers };
+    (VirtualServerHealth::resume(config, state), has_run)
+}
