@@ -1,7 +1,7 @@
 //! The whole way: files -> logical lines -> drafts -> model, and whether the daemon may run with it.
 
 use super::blocks::TOP;
-use super::diagnostic::Diagnostics;
+use super::diagnostic::{Class, Diagnostic, Diagnostics};
 use super::files::Files;
 use super::model::{Config, HostFacts, Users};
 use super::preprocess::ReadOptions;
@@ -16,13 +16,15 @@ use super::{preprocess, validate};
 pub struct Loaded {
     /// The configuration; `None` when the daemon must not start with it.
     pub config: Option<Config>,
-    /// Everything there is to say; [`Diagnostics::exit_code`] is that of `-t`.
+    /// Everything there is to say.
     pub diagnostics: Diagnostics,
     /// The texts that the reports point into.
     pub sources: SourceMap,
     /// With which code a daemon that starts with these files ends at once: 6 when nothing could be read or an include
     /// check failed, 2 when the configuration is refused. `None` when it runs.
     pub refusal: Option<u8>,
+    /// The exit code of `-t`.
+    pub test_exit: u8,
 }
 
 /// Reads, checks and resolves a configuration. Touches no file itself: `files`, `facts` and `users` know the host.
@@ -45,16 +47,51 @@ pub fn load(
         config.global.router_id.clone_from(&facts.node_name);
     }
     reader.walk(Readers::CHECKER, &TOP);
+    validate::lvs::validate(&mut reader, &mut config);
     reader.walk(Readers::VRRP, &TOP);
     let vrrp = validate::vrrp::validate(&mut reader, &mut config);
     reader.walk(Readers::BFD, &TOP);
     reader.finish();
+    let namespace = reader.drafts.global.net_namespace;
     let refusal = if !read.configured {
         Some(6)
+    } else if namespace.is_some() {
+        refuse_namespace(&mut reader);
+        Some(2)
     } else if reader.has_stopped() || vrrp.is_err() {
         Some(2)
     } else {
         None
     };
-    Loaded { config: refusal.is_none().then_some(config), diagnostics, sources: read.sources, refusal }
+    // Stock enters the namespace before it reads on, and ends with 0 when it does not exist.
+    let lost = namespace.is_some_and(|name| !namespace_exists(files, name));
+    let test_exit = if lost && read.configured { 0 } else { diagnostics.exit_code() };
+    Loaded {
+        config: refusal.is_none().then_some(config),
+        diagnostics,
+        sources: read.sources,
+        refusal,
+        test_exit,
+    }
+}
+
+fn namespace_exists(files: &dyn Files, name: &str) -> bool {
+    ["/run/netns", "/var/run/netns"].iter().any(|folder| files.status(&format!("{folder}/{name}")).is_some())
+}
+
+/// To run in the wrong network namespace would put virtual addresses where nobody expects them.
+fn refuse_namespace(reader: &mut Reader<'_>) {
+    let Some(name) = reader.drafts.global.net_namespace else { return };
+    let missing = !namespace_exists(reader.world.files, name);
+    let message = if missing {
+        format!("there is no network namespace `{}`", name.as_str())
+    } else {
+        "`net_namespace` is not built yet: the daemon would run in the wrong namespace".to_owned()
+    };
+    reader.push(
+        Diagnostic::error("net-namespace", name.span(), message)
+            .class(Class::None)
+            .help("start the daemon inside the namespace: `ip netns exec NAME …`, without this line")
+            .stock(if missing { "ends with exit 0" } else { "enters the namespace" }),
+    );
 }

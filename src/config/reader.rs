@@ -252,6 +252,9 @@ impl<'a> Reader<'a> {
             self.push(no_effect_yet(keyword, head.span()));
         }
         if line.words.len() < 2 && !self.missing(keyword, head) {
+            if matches!(keyword.shape, Shape::Block(_) | Shape::List(_)) {
+                self.skip(head.span());
+            }
             return Opened::Enter;
         }
         let mut given = Given { keyword, line, value: Value::None };

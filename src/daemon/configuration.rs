@@ -82,7 +82,7 @@ impl Read {
 
     /// What `-t` ends with.
     pub fn test_exit(&self) -> Exit {
-        match self.loaded.diagnostics.exit_code() {
+        match self.loaded.test_exit {
             0 => Exit::Success,
             code => Exit::Test(code),
         }

@@ -28,6 +28,8 @@ pub struct Draft<'a> {
     pub default_user: DefaultUser,
     /// `default_interface`.
     pub default_interface: Option<&'a Word>,
+    /// `net_namespace`.
+    pub net_namespace: Option<&'a Word>,
     /// `use_symlink_paths`.
     pub symlink_paths: bool,
     /// `smtp_alert_vrrp`.
@@ -723,7 +725,7 @@ pub const TOP_LEVEL: &[Keyword] = &[
         .missing(Missing::Warns)
         .repeat(Repeat::FirstWins)
         .later()
-        .apply(first_wins),
+        .apply(net_namespace),
     keyword("net_namespace_ipvs", Shape::Words, "Network namespace of the IPVS table [NAME].")
         .mark(Mark::B)
         .readers(Readers::PARENT)
@@ -856,6 +858,12 @@ fn first(reader: &mut Reader<'_>, given: Given<'_>) -> bool {
 
 fn first_wins<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
     first(reader, given);
+}
+
+fn net_namespace<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    if first(reader, given) {
+        reader.drafts.global.net_namespace = given.argument(0);
+    }
 }
 
 fn table_name<'a>(reader: &mut Reader<'a>, given: Given<'a>) {

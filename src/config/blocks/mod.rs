@@ -3,21 +3,29 @@
 //! A draft holds what the file says, with spans; [`super::validate`] makes the model of it.
 
 pub mod address; // lines of virtual_ipaddress and static_ipaddress
+pub mod check; // what checkers share, and TCP_CHECK
 pub mod global; // global_defs and the top-level words
+pub mod http; // HTTP_GET and SSL_GET
+pub mod other_checks; // checkers that are only parsed
+pub mod real_server;
 pub mod route; // lines of virtual_routes and static_routes
 pub mod rule; // lines of virtual_rules and static_rules
 pub mod scripts; // script strings and the users they run as
+pub mod statics; // what holds without any instance: static addresses, groups, delays
 pub mod top; // the top level
 pub mod tracking; // track_* lists
+pub mod virtual_server;
+pub mod virtual_server_group;
 pub mod vrrp_instance;
 pub mod vrrp_script;
 pub mod vrrp_sync_group;
+pub mod watched; // track_file, vrrp_track_process, bfd_instance
 
 use super::diagnostic::Diagnostic;
 use super::schema::{Given, Item, List, Opened, Table};
 use super::source::Span;
-use super::suggest::did_you_mean;
-use super::syntax::Word;
+use super::suggest::{LookAlike, did_you_mean, look_alikes, plain};
+use super::syntax::{Line, Word};
 
 pub use top::TOP;
 
@@ -38,6 +46,30 @@ pub struct Drafts<'a> {
     pub sync_group: vrrp_sync_group::Draft<'a>,
     /// `vrrp_sync_group` blocks.
     pub sync_groups: Vec<vrrp_sync_group::Draft<'a>>,
+    /// `virtual_server_group` being read.
+    pub group: virtual_server_group::Draft<'a>,
+    /// `virtual_server_group` blocks with entries.
+    pub groups: Vec<virtual_server_group::Draft<'a>>,
+    /// `virtual_server` being read.
+    pub virtual_server: virtual_server::Draft<'a>,
+    /// `virtual_server` blocks.
+    pub virtual_servers: Vec<virtual_server::Draft<'a>>,
+    /// `real_server` being read.
+    pub real_server: real_server::RealServerDraft<'a>,
+    /// Checker block being read.
+    pub checker: check::CheckerDraft<'a>,
+    /// What `MISC_CHECK` adds to it.
+    pub misc: other_checks::MiscDraft,
+    /// Scripts of checks, to be checked after the file is read.
+    pub check_scripts: Vec<scripts::ScriptDraft>,
+    /// `track_file`, `vrrp_track_process` or `bfd_instance` being read.
+    pub watched: watched::Draft<'a>,
+    /// `track_group` or `garp_group` being read.
+    pub statics: statics::Draft<'a>,
+    /// Names of `track_group` blocks.
+    pub track_groups: Vec<&'a Word>,
+    /// The last `SSL` block.
+    pub ssl: Option<Span>,
     /// Names of `track_file` blocks and their weights.
     pub track_files: Vec<(&'a Word, i32)>,
     /// Names of `vrrp_track_process` blocks.
@@ -121,13 +153,24 @@ const RETIRED: &[(&str, &str)] = &[
     ("syn_proxy", "remove the line: it is of another program (DPVS, LVS fullnat)"),
 ];
 
-/// What to write instead of an unknown keyword.
-pub fn remedy(
+/// A keyword that was there all along, behind a character that looks like a plain one.
+fn look_alike(
     table: &'static Table,
-    line: &super::syntax::Line,
+    line: &Line,
     head: &Word,
     report: Diagnostic,
+    first: &LookAlike,
 ) -> Diagnostic {
+    let report = report.help(first.help());
+    let written = plain(head);
+    let mut words = written.split_whitespace().chain(line.words.iter().skip(1).map(Word::as_str));
+    let Some(keyword) = words.next().and_then(|word| table.find(word)) else { return report };
+    let rest: Vec<&str> = words.collect();
+    report.help(format!("that is `{} {}`", keyword.name, rest.join(" ").trim_end()))
+}
+
+/// What to write instead of an unknown keyword.
+pub fn remedy(table: &'static Table, line: &Line, head: &Word, report: Diagnostic) -> Diagnostic {
     let second = line.words.get(1);
     if let Some((_, advice)) = RETIRED.iter().find(|(name, _)| head == *name) {
         return report.help(*advice);
@@ -136,17 +179,8 @@ pub fn remedy(
     if let Some(keyword) = glued.and_then(|glued| table.find(&glued)) {
         return report.help(format!("write it as one word: `{}`", keyword.name));
     }
-    let split = head.split(|c: char| !c.is_ascii()).next().unwrap_or("");
-    if split.len() < head.len() && table.find(split).is_some() {
-        let odd = head[split.len()..].chars().next().unwrap_or(' ');
-        let what = match odd {
-            '\u{a0}' => "a no-break space (U+00A0)".to_owned(),
-            '\u{3000}' => "an ideographic space (U+3000)".to_owned(),
-            odd => format!("the character U+{:04X}", u32::from(odd)),
-        };
-        return report
-            .label(format!("`{split}`, then {what}"))
-            .help(format!("write `{split}`, then an ordinary blank, then the value"));
+    if let Some(first) = look_alikes(head).first() {
+        return look_alike(table, line, head, report, first);
     }
     if let Some(keyword) = table.keywords().find(|keyword| {
         keyword.name.len() > 3

@@ -103,7 +103,6 @@ fn check<'a>(reader: &mut Reader<'a>, words: Item<'a>, fixed: bool) {
         rest = after;
         let name = option.as_str();
         if TYPES.contains(&name) {
-            destination |= matches!(name, "blackhole" | "unreachable" | "prohibit" | "throw");
             continue;
         }
         match name {

@@ -1,12 +1,16 @@
 //! The top level: the blocks, and the words outside any block (spec/vrrp-config.md §1, spec/global-defs.md).
 
-use super::{global, vrrp_instance, vrrp_script, vrrp_sync_group};
+use super::{
+    global, route, rule, statics, virtual_server, virtual_server_group, vrrp_instance, vrrp_script,
+    vrrp_sync_group, watched,
+};
 use crate::config::schema::{Keyword, Mark, Missing, Readers, Shape, Table, keyword};
 
 /// The top level.
 pub static TOP: Table = Table::new("the top level", &[BLOCKS, global::TOP_LEVEL]);
 
 const VRRP: Readers = Readers::VRRP;
+const CHECKER: Readers = Readers::CHECKER;
 
 const BLOCKS: &[Keyword] = &[
     keyword("global_defs", Shape::Block(&global::BLOCK), "Values that hold for every process.")
@@ -29,6 +33,81 @@ const BLOCKS: &[Keyword] = &[
         .since("≤1.1.13")
         .missing(Missing::Stops)
         .readers(VRRP),
+    keyword(
+        "virtual_server_group",
+        Shape::List(&virtual_server_group::GROUP),
+        "Addresses, ranges and marks that are served alike.",
+    )
+    .mark(Mark::B)
+    .missing(Missing::Stops)
+    .readers(CHECKER),
+    keyword(
+        "virtual_server",
+        Shape::Block(&virtual_server::BLOCK),
+        "A balanced service: ADDR PORT, fwmark N or group NAME.",
+    )
+    .mark(Mark::A)
+    .missing(Missing::Stops)
+    .readers(CHECKER),
+    keyword("SSL", Shape::Block(&statics::SSL), "Client certificate of SSL checks.").readers(CHECKER).later(),
+    keyword("track_file", Shape::Block(&watched::FILE), "A file with a number that instances track.")
+        .mark(Mark::B)
+        .since("≤2.0.8")
+        .missing(Missing::Stops)
+        .readers(VRRP.and(CHECKER))
+        .later(),
+    keyword("vrrp_track_file", Shape::Block(&watched::FILE), "Old spelling of track_file.")
+        .missing(Missing::Stops)
+        .readers(VRRP.and(CHECKER))
+        .old_for("track_file")
+        .later(),
+    keyword("vrrp_track_process", Shape::Block(&watched::PROCESS), "Processes that instances track.")
+        .missing(Missing::Stops)
+        .readers(VRRP)
+        .later(),
+    keyword("bfd_instance", Shape::Block(&watched::BFD), "A BFD session.")
+        .missing(Missing::Stops)
+        .readers(VRRP.and(CHECKER).and(Readers::BFD))
+        .later(),
+    keyword("track_group", Shape::Block(&statics::TRACK_GROUP), "Instances that depend on static items.")
+        .readers(VRRP)
+        .later(),
+    keyword("garp_group", Shape::Block(&statics::GARP_GROUP), "Interfaces that share a gratuitous ARP pace.")
+        .readers(VRRP)
+        .later(),
+    keyword(
+        "static_ipaddress",
+        Shape::List(&statics::ADDRESSES),
+        "Addresses that are set at start and kept.",
+    )
+    .mark(Mark::B)
+    .since("≤1.1.0")
+    .readers(VRRP)
+    .later(),
+    keyword("static_routes", Shape::List(&route::STATIC), "Routes that are set at start and kept.")
+        .mark(Mark::B)
+        .since("≤1.0.2")
+        .readers(VRRP)
+        .later(),
+    keyword("static_rules", Shape::List(&rule::STATIC), "Rules that are set at start and kept.")
+        .since("≤1.2.20")
+        .readers(VRRP)
+        .later(),
+    keyword(
+        "linkbeat_interfaces",
+        Shape::List(&statics::LINKBEAT),
+        "Interfaces whose link is polled [MII|ETHTOOL|IOCTL].",
+    )
+    .since("≤2.0.13")
+    .readers(VRRP)
+    .later(),
+    keyword(
+        "interface_up_down_delays",
+        Shape::List(&statics::DELAYS),
+        "IFNAME DOWN [UP]: debounce times, seconds.",
+    )
+    .readers(VRRP)
+    .later(),
 ];
 
 /// The block that knows a word, for people; `None` when none does or several.

@@ -104,10 +104,14 @@ const ROUTER: &[Keyword] = &[
         .since("≤0.4.8")
         .apply(state),
     keyword("interface", Shape::Word, "The VRRP interface.").mark(Mark::A).since("≤0.4.8").apply(|r, g| {
-        if let Some(name) = g.argument(0) {
-            tracking::name_interface(r, name, "vrrp_instance");
-            r.drafts.instance.interface = Some(name);
+        let Some(name) = g.argument(0) else { return };
+        if !value::fits_interface(name) {
+            let report = bad_value(g.keyword, name, "is longer than 15 bytes: no interface has such a name");
+            r.push(report.stock("ignores the line"));
+            return;
         }
+        tracking::name_interface(r, name, "vrrp_instance");
+        r.drafts.instance.interface = Some(name);
     }),
     keyword("vrf", Shape::Word, "VRF of a unicast instance without interface.").later().apply(|r, g| {
         let Some(name) = g.argument(0) else { return };
@@ -605,7 +609,10 @@ fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
 /// The checks at the end brace (spec/vrrp-config.md §4).
 fn close(reader: &mut Reader<'_>) {
     let mut draft = std::mem::take(&mut reader.drafts.instance);
-    if let (Some(unicast), Some(vmac)) = (draft.unicast, draft.use_vmac.or(draft.use_ipvlan)) {
+    let base = draft.interface.is_some() && draft.vmac_xmit_base.is_some();
+    if let (Some(unicast), Some(vmac)) =
+        (draft.unicast, draft.use_vmac.or(draft.use_ipvlan).filter(|_| !base))
+    {
         let report = Diagnostic::warning("contradiction", vmac, "a VMAC together with unicast")
             .related(unicast, "unicast");
         reader.push(if draft.interface.is_none() {

@@ -1,4 +1,5 @@
 //! What only the whole file, or the host, can tell: drafts -> model. spec/vrrp-config.md §4, spec/lvs-config.md §9.
 
+pub mod lvs; // virtual servers
 pub mod scripts; // may this script be run?
 pub mod vrrp; // instances and sync groups

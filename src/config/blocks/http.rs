@@ -1,0 +1,212 @@
+//! `HTTP_GET` and `SSL_GET` with their `url` blocks (spec/checkers.md §7).
+
+use super::check::{self, COMMON, CONNECTION, Kind};
+use super::quoted;
+use crate::config::diagnostic::Diagnostic;
+use crate::config::model::HttpProtocol;
+use crate::config::reader::{Reader, bad_value};
+use crate::config::schema::{
+    Block, Given, Keyword, Mark, Missing, Opened, Repeat, Shape, Table, keyword, lenient,
+};
+use crate::config::source::Span;
+use crate::config::syntax::Word;
+
+/// What only HTTP checks have.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each field is the keyword of its name")]
+pub struct HttpDraft<'a> {
+    pub http_protocol: HttpProtocol,
+    pub enable_sni: bool,
+    pub sni_name: Option<&'a Word>,
+    pub fast_recovery: bool,
+    pub tls_compliant: bool,
+    pub virtualhost: Option<&'a Word>,
+    /// Urls with a path.
+    pub urls: Vec<UrlDraft<'a>>,
+    /// The url being read.
+    pub url: UrlDraft<'a>,
+}
+
+/// A `url` block as read.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each field is the keyword of its name")]
+pub struct UrlDraft<'a> {
+    pub head: Option<Span>,
+    pub path: Option<&'a Word>,
+    pub digest: Option<[u8; 16]>,
+    pub status_codes: Vec<(u16, u16)>,
+    pub virtualhost: Option<&'a Word>,
+    pub tls_compliant: bool,
+}
+
+/// `HTTP_GET`.
+pub static HTTP: Block =
+    Block { table: &HTTP_TABLE, open: |r, g| check::start(r, g, Some(Kind::Http)), close };
+/// `SSL_GET`.
+pub static SSL: Block = Block { table: &SSL_TABLE, open: |r, g| check::start(r, g, Some(Kind::Ssl)), close };
+
+static HTTP_TABLE: Table = Table::new("HTTP_GET", &[COMMON, CONNECTION, HTTP_KEYWORDS, HTTP_URL]);
+static SSL_TABLE: Table = Table::new("SSL_GET", &[COMMON, CONNECTION, HTTP_KEYWORDS, SSL_URL, TLS]);
+
+const HTTP_KEYWORDS: &[Keyword] = &[
+    keyword("virtualhost", Shape::Word, "Host header.")
+        .default("that of the real server")
+        .mark(Mark::A)
+        .missing(Missing::Warns)
+        .apply(|r, g| r.drafts.checker.http.virtualhost = g.argument(0)),
+    keyword("http_protocol", Shape::Word, "1.0, 1.0C (with Connection: close) or 1.1.")
+        .default("1.0")
+        .mark(Mark::B)
+        .missing(Missing::Warns)
+        .apply(|r, g| match g.text() {
+            "1.0" => r.drafts.checker.http.http_protocol = HttpProtocol::V1_0,
+            "1.0C" | "1.0c" => r.drafts.checker.http.http_protocol = HttpProtocol::V1_0Close,
+            "1.1" => r.drafts.checker.http.http_protocol = HttpProtocol::V1_1,
+            _ => {
+                if let Some(word) = g.argument(0) {
+                    let report = bad_value(g.keyword, word, "is none of 1.0, 1.0C, 1.1");
+                    r.push(report.stock("the line is ignored"));
+                }
+            }
+        }),
+    keyword("enable_sni", Shape::Bool, "Send the server name in the TLS handshake.")
+        .default("off")
+        .mark(Mark::B)
+        .apply(|r, g| r.drafts.checker.http.enable_sni = g.bool()),
+    keyword("sni_name", Shape::Words, "The server name to send; turns enable_sni on.").since(">2.2.7").apply(
+        |r, g| {
+            r.drafts.checker.http.enable_sni = true;
+            r.drafts.checker.http.sni_name = g.argument(0);
+        },
+    ),
+    keyword("fast_recovery", Shape::Bool, "No pauses between urls at the first run and while recovering.")
+        .default("off")
+        .apply(|r, g| r.drafts.checker.http.fast_recovery = g.bool()),
+    keyword("nb_get_retry", lenient(0, 4_294_967_295), "Old spelling of retry.")
+        .deprecated_for("retry")
+        .apply(|r, g| r.drafts.checker.own.retry = Some(g.u32())),
+];
+
+const HTTP_URL: &[Keyword] = &[keyword("url", Shape::Block(&HTTP_URL_BLOCK), "A page to get.").mark(Mark::A)];
+const SSL_URL: &[Keyword] = &[keyword("url", Shape::Block(&SSL_URL_BLOCK), "A page to get.").mark(Mark::A)];
+const TLS: &[Keyword] = &[keyword("tls_compliant", Shape::Bool, "Send a close-notify.")
+    .default("off")
+    .since(">2.2.7")
+    .apply(|r, g| r.drafts.checker.http.tls_compliant = g.bool())];
+
+static HTTP_URL_BLOCK: Block = Block { table: &HTTP_URL_TABLE, open: open_url, close: close_url };
+static SSL_URL_BLOCK: Block = Block { table: &SSL_URL_TABLE, open: open_url, close: close_url };
+static HTTP_URL_TABLE: Table = Table::new("url", &[URL]);
+static SSL_URL_TABLE: Table = Table::new("url", &[URL, URL_TLS]);
+
+const URL: &[Keyword] = &[
+    keyword("path", Shape::Word, "What stands behind GET.")
+        .mark(Mark::A)
+        .apply(|r, g| r.drafts.checker.http.url.path = g.argument(0)),
+    keyword("digest", Shape::Word, "MD5 of the body, as genhash prints it.")
+        .mark(Mark::B)
+        .repeat(Repeat::FirstWins)
+        .apply(digest),
+    keyword("status_code", Shape::Words, "Accepted status codes: N or N-M, several.")
+        .default("200-299")
+        .mark(Mark::A)
+        .apply(status_code),
+    keyword("virtualhost", Shape::Word, "Host header.")
+        .default("that of the checker")
+        .mark(Mark::A)
+        .missing(Missing::Warns)
+        .apply(|r, g| r.drafts.checker.http.url.virtualhost = g.argument(0)),
+    keyword("regex", Shape::Words, "A pattern that the body must match.").mark(Mark::B).later(),
+    keyword("regex_no_match", Shape::Flag, "It must not match.").later(),
+    keyword("regex_options", Shape::Words, "Options of the pattern.").later(),
+    keyword("regex_min_offset", Shape::Words, "First byte where a match may start.").later(),
+    keyword("regex_max_offset", Shape::Words, "Last byte where a match may start.").later(),
+    keyword("regex_stack", Shape::Words, "Stack sizes of the matcher.").later(),
+];
+
+const URL_TLS: &[Keyword] = &[keyword("tls_compliant", Shape::Bool, "Send a close-notify for this url.")
+    .default("off")
+    .since(">2.2.7")
+    .apply(|r, g| r.drafts.checker.http.url.tls_compliant = g.bool())];
+
+fn open_url<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
+    reader.drafts.checker.http.url = UrlDraft { head: Some(given.head()), ..UrlDraft::default() };
+    Opened::Enter
+}
+
+fn close_url(reader: &mut Reader<'_>) {
+    let url = std::mem::take(&mut reader.drafts.checker.http.url);
+    if url.path.is_none()
+        && let Some(head) = url.head
+    {
+        reader.push(
+            Diagnostic::error("no-path", head, "`url` has no `path`")
+                .help("add `path /`")
+                .stock("ignores the url"),
+        );
+        return;
+    }
+    reader.drafts.checker.http.urls.push(url);
+}
+
+fn close(reader: &mut Reader<'_>) {
+    if reader.drafts.checker.http.urls.is_empty() {
+        let checker = std::mem::take(&mut reader.drafts.checker);
+        if let Some(head) = checker.head {
+            reader.push(
+                Diagnostic::error("no-url", head, "the check has no `url`")
+                    .help("add `url { path / }`")
+                    .stock("drops the check"),
+            );
+        }
+        return;
+    }
+    check::finish(reader);
+}
+
+fn digest<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let Some(word) = given.argument(0) else { return };
+    if reader.drafts.checker.http.url.digest.is_some() {
+        let report = bad_value(given.keyword, word, "is a second digest");
+        reader.push(report.stock("keeps the first"));
+        return;
+    }
+    let mut bytes = [0; 16];
+    let pairs = word.as_bytes().chunks(2).map(|pair| {
+        let text = std::str::from_utf8(pair).ok().filter(|text| text.len() == 2 && !text.starts_with('+'))?;
+        u8::from_str_radix(text, 16).ok()
+    });
+    let parsed: Option<Vec<u8>> = pairs.collect();
+    match parsed.filter(|parsed| parsed.len() == 16) {
+        Some(parsed) => {
+            bytes.copy_from_slice(&parsed);
+            reader.drafts.checker.http.url.digest = Some(bytes);
+        }
+        None => reader.push(
+            bad_value(given.keyword, word, "is no MD5 sum of 32 hexadecimal digits")
+                .help("genhash -s ADDRESS -p PORT -u PATH prints it")
+                .stock("ignores the line"),
+        ),
+    }
+}
+
+fn status_code<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let code = |text: &str| text.parse::<u16>().ok().filter(|code| (100..=599).contains(code));
+    for word in given.arguments() {
+        let range = match word.split_once('-') {
+            Some((from, to)) => code(from).zip(code(to)).filter(|(from, to)| from <= to),
+            None => code(word).map(|code| (code, code)),
+        };
+        if let Some(range) = range {
+            reader.drafts.checker.http.url.status_codes.push(range);
+        } else {
+            let mut report = bad_value(given.keyword, word, "is no status code from 100 to 599");
+            if !word.is_ascii() {
+                report = report.help("if this is meant as a comment, start it with `#`");
+            } else if quoted(word).contains(',') {
+                report = report.help("separate codes by blanks");
+            }
+            reader.push(report.stock("skips this word"));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `static_ipaddress`, `static_routes`, `static_rules`, `track_group`, `garp_group`, `linkbeat_interfaces`,
+//! `interface_up_down_delays` (spec/vrrp-config.md §1, §2.5, §2.6): parsed as stock does, without effect yet.
+
+use super::address::{self, Place};
+use super::{list, quoted, tracking};
+use crate::config::diagnostic::{Class, Diagnostic};
+use crate::config::reader::Reader;
+use crate::config::schema::{Block, Given, Item, Keyword, List, Mark, Opened, Shape, Table, keyword, micros};
+use crate::config::source::Span;
+use crate::config::syntax::Word;
+use crate::config::value::{self, Reading};
+
+/// A `track_group` or `garp_group` being read.
+#[derive(Debug, Clone, Default)]
+pub struct Draft<'a> {
+    name: Option<&'a Word>,
+    head: Option<Span>,
+    group: Option<Span>,
+    members: usize,
+    interval: bool,
+}
+
+/// `static_ipaddress`.
+pub static ADDRESSES: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
+    let Some(draft) = address::read(reader, words, Place::Static) else { return };
+    if draft.dev.is_some() {
+        return;
+    }
+    let default = reader.drafts.global.default_interface.map_or("eth0", |name| name.as_str());
+    if !reader.world.facts.interfaces.contains_key(default) && !reader.drafts.global.values.dynamic_interfaces
+    {
+        let message = format!("the address {} has no `dev`, and there is no {default}", draft.address);
+        reader.push(
+            Diagnostic::error("no-such-interface", draft.span, message)
+                .class(Class::Interface)
+                .help("add `dev INTERFACE`, or `default_interface` to global_defs")
+                .stock("refuses to start (exit 2)"),
+        );
+    }
+});
+
+/// `track_group`.
+pub static TRACK_GROUP: Block =
+    Block { table: &TRACK_GROUP_TABLE, open: open_track_group, close: close_track_group };
+static TRACK_GROUP_TABLE: Table = Table::new(
+    "track_group",
+    &[&[keyword(
+        "group",
+        Shape::List(&TRACK_GROUP_MEMBERS),
+        "Instances that go to FAULT with a static item.",
+    )]],
+);
+static TRACK_GROUP_MEMBERS: List = List {
+    open: |reader, given| {
+        if let Some(first) = reader.drafts.statics.group {
+            reader.push(
+                Diagnostic::error("repeated-block", given.head(), "a second `group` in one track_group")
+                    .related(first, "the first")
+                    .help("put all names into one `group { … }`")
+                    .stock("loses the whole group; the rest of its block is read at the top level"),
+            );
+            return Opened::SkipAndLeave;
+        }
+        reader.drafts.statics.group = Some(given.head());
+        super::open_list(reader, given)
+    },
+    ..list(|reader: &mut Reader<'_>, words: Item<'_>| reader.drafts.statics.members += words.len())
+};
+
+/// `garp_group`.
+pub static GARP_GROUP: Block =
+    Block { table: &GARP_GROUP_TABLE, open: open_garp_group, close: close_garp_group };
+static GARP_GROUP_TABLE: Table = Table::new("garp_group", &[GARP_KEYWORDS]);
+const GARP_KEYWORDS: &[Keyword] = &[
+    keyword("garp_interval", micros(0, 4_294_967_295), "Seconds between two gratuitous ARPs.")
+        .mark(Mark::B)
+        .apply(|r, _| r.drafts.statics.interval = true),
+    keyword("gna_interval", micros(0, 4_294_967_295), "Seconds between two neighbour advertisements.")
+        .apply(|r, _| r.drafts.statics.interval = true),
+    keyword("interface", Shape::Word, "One interface.").mark(Mark::B).apply(|r, g| {
+        if let Some(word) = g.argument(0) {
+            tracking::name_interface(r, word, "garp_group");
+        }
+    }),
+    keyword("interfaces", Shape::List(&GARP_INTERFACES), "Interfaces that share one pacing."),
+];
+static GARP_INTERFACES: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
+    for word in words {
+        tracking::name_interface(reader, word, "garp_group");
+    }
+});
+
+/// `linkbeat_interfaces`.
+pub static LINKBEAT: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
+    let Some((name, rest)) = words.split_first() else { return };
+    known_interface(reader, name, "linkbeat_interfaces");
+    if let Some(word) = rest.first().filter(|word| !matches!(word.as_str(), "MII" | "ETHTOOL" | "IOCTL")) {
+        let message = format!("linkbeat_interfaces: `{}` is none of MII, ETHTOOL, IOCTL", quoted(word));
+        reader.push(Diagnostic::error("bad-value", word.span(), message).stock("ignores it"));
+    }
+});
+
+/// `interface_up_down_delays`.
+pub static DELAYS: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
+    let Some((name, rest)) = words.split_first() else { return };
+    known_interface(reader, name, "interface_up_down_delays");
+    if rest.is_empty() {
+        let message = format!("interface_up_down_delays: `{}` has no delay", quoted(name));
+        reader.push(Diagnostic::error("missing-argument", name.span(), message).stock("ignores the line"));
+    }
+    for word in rest.iter().take(2) {
+        if !matches!(value::seconds(word, 6, 0, 255_000_000), Reading::Good(_)) {
+            let message = format!("interface_up_down_delays: `{}` is no delay from 0 to 255 s", quoted(word));
+            reader.push(Diagnostic::error("bad-value", word.span(), message).stock("ignores the line"));
+        }
+    }
+});
+
+fn known_interface(reader: &mut Reader<'_>, name: &Word, what: &str) {
+    if !reader.world.facts.interfaces.contains_key(name.as_str()) {
+        let message = format!("{what}: there is no interface `{}`", quoted(name));
+        reader.push(
+            Diagnostic::error("no-such-interface", name.span(), message)
+                .class(Class::Interface)
+                .stock("exit 4 of `-t`; a running daemon skips the line"),
+        );
+    }
+}
+
+fn open_track_group<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
+    let [name] = given.arguments() else {
+        reader.one_name(given);
+        return Opened::Skip;
+    };
+    if let Some(first) = reader.drafts.track_groups.iter().find(|known| known.as_str() == name.as_str()) {
+        let first = first.span();
+        reader.repeated_block(given, name, first);
+        return Opened::Skip;
+    }
+    reader.drafts.statics = Draft { name: Some(name), head: Some(given.head()), ..Draft::default() };
+    Opened::Enter
+}
+
+fn close_track_group(reader: &mut Reader<'_>) {
+    let draft = std::mem::take(&mut reader.drafts.statics);
+    let Some(name) = draft.name else { return };
+    if draft.members == 0 {
+        reader.push(
+            Diagnostic::error(
+                "empty-group",
+                name.span(),
+                format!("track_group `{}` has no members", quoted(name)),
+            )
+            .help("add `group { NAME … }`")
+            .stock("removes the group"),
+        );
+        return;
+    }
+    reader.drafts.track_groups.push(name);
+}
+
+fn open_garp_group<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
+    reader.drafts.statics = Draft { head: Some(given.head()), ..Draft::default() };
+    Opened::Enter
+}
+
+fn close_garp_group(reader: &mut Reader<'_>) {
+    let draft = std::mem::take(&mut reader.drafts.statics);
+    if let Some(head) = draft.head.filter(|_| !draft.interval) {
+        reader.push(
+            Diagnostic::error("incomplete-block", head, "the garp_group has no interval")
+                .help("add `garp_interval SECONDS`")
+                .stock("removes the block"),
+        );
+    }
+}
+
+/// `SSL` of the top level (spec/lvs-config.md §11).
+pub static SSL: Block = Block { table: &SSL_TABLE, open: open_ssl, close: |_| {} };
+static SSL_TABLE: Table = Table::new(
+    "SSL",
+    &[&[
+        keyword("password", Shape::Word, "PEM password."),
+        keyword("ca", Shape::Word, "CA file; nothing is verified with it."),
+        keyword("certificate", Shape::Word, "Client certificate chain."),
+        keyword("key", Shape::Word, "Client private key."),
+    ]],
+);
+
+fn open_ssl<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
+    if let Some(first) = reader.drafts.ssl.replace(given.head()) {
+        reader.push(
+            Diagnostic::error("repeated-block", given.head(), "a second `SSL` block")
+                .related(first, "the first")
+                .stock("uses the second"),
+        );
+    }
+    Opened::Enter
+}

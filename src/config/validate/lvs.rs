@@ -1,0 +1,566 @@
+//! Virtual servers after the whole file is read: defaults, inheritance, corrections, in stock's order
+//! (spec/lvs-config.md §9; the numbers are its list).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::scripts::{Purpose, Scripts};
+use crate::config::blocks::check::{self, CheckerDraft, Kind};
+use crate::config::blocks::quoted;
+use crate::config::blocks::real_server::RealServerDraft;
+use crate::config::blocks::scripts::ScriptDraft;
+use crate::config::blocks::virtual_server::{Draft, Inherited, ServiceDraft};
+use crate::config::diagnostic::{Class, Diagnostic};
+use crate::config::model::{
+    CheckKind, CheckTiming, Checker, Command, Config, Connection, Family, ForwardingMethod, GroupEntry,
+    HttpCheck, Persistence, Protocol, RealServer, Scheduler, Service, SorryServer, Url, VirtualServer,
+    VirtualServerGroup,
+};
+use crate::config::reader::Reader;
+use crate::config::source::Span;
+use crate::config::syntax::Word;
+
+/// Persistence that stock forces on services of all ports, in seconds.
+const FORCED_PERSISTENCE: u32 = 360;
+
+/// Checks the drafts of the checker process and fills in the LVS part of `config`.
+pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
+    let groups = std::mem::take(&mut reader.drafts.groups);
+    let drafts = std::mem::take(&mut reader.drafts.virtual_servers);
+    config.groups = groups
+        .into_iter()
+        .filter_map(|draft| {
+            let name = draft.name?;
+            mixed_group(reader, name, &draft.entries)
+                .then(|| VirtualServerGroup { name: name.as_str().to_owned(), entries: draft.entries })
+        })
+        .collect();
+    let mut scripts = Scripts::default();
+    let mut ordinals: HashMap<&str, u32> = HashMap::new();
+    for draft in &drafts {
+        let Some(head) = draft.head else { continue };
+        let index = match draft.service {
+            ServiceDraft::Group(name) => {
+                let next = ordinals.entry(name.as_str()).or_default();
+                std::mem::replace(next, *next + 1)
+            }
+            _ => 0,
+        };
+        let mut builder =
+            Builder { reader: &mut *reader, draft, head, groups: &config.groups, scripts: &mut scripts };
+        config.virtual_servers.extend(builder.build(index));
+    }
+    let checks = std::mem::take(&mut reader.drafts.check_scripts);
+    if !drafts.is_empty() {
+        for script in &checks {
+            scripts.resolve(reader, script, Purpose::Check);
+        }
+        scripts.finish(reader);
+    }
+}
+
+/// A group of both families cannot hold a mark without family; may it stay?
+fn mixed_group(reader: &mut Reader<'_>, name: &Word, entries: &[GroupEntry]) -> bool {
+    let of = |family: Family| {
+        entries.iter().any(|entry| match entry {
+            GroupEntry::Range { first, .. } => Family::of(*first) == family,
+            GroupEntry::Fwmark { family: given, .. } => *given == Some(family),
+        })
+    };
+    let bare_mark = entries.iter().any(|entry| matches!(entry, GroupEntry::Fwmark { family: None, .. }));
+    if !(of(Family::V4) && of(Family::V6) && bare_mark) {
+        return true;
+    }
+    let message = format!("virtual_server_group `{}` has both families and a mark without one", quoted(name));
+    reader.push(
+        Diagnostic::error("mixed-group", name.span(), message)
+            .help("write `fwmark N inet` or `fwmark N inet6`")
+            .stock("removes the group"),
+    );
+    false
+}
+
+struct Builder<'b, 'a> {
+    reader: &'b mut Reader<'a>,
+    draft: &'b Draft<'a>,
+    head: Span,
+    groups: &'b [VirtualServerGroup],
+    scripts: &'b mut Scripts,
+}
+
+/// What a service is, as far as defaults depend on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Address,
+    Fwmark,
+    Group,
+}
+
+impl Builder<'_, '_> {
+    fn warn(&mut self, id: &'static str, span: Option<Span>, what: &str, help: &str, stock: &'static str) {
+        let report = Diagnostic::warning(id, span.unwrap_or(self.head), what).stock(stock);
+        self.reader.push(if help.is_empty() { report } else { report.help(help) });
+    }
+
+    fn build(&mut self, index: u32) -> Option<VirtualServer> {
+        let draft = self.draft;
+        let (form, service, port) = match draft.service {
+            ServiceDraft::Address(address, port) => (Form::Address, Service::Address { address, port }, port),
+            // Mark 0 is no mark (spec/lvs-config.md, trap 13): what stock makes of it serves nobody.
+            ServiceDraft::Fwmark(0) | ServiceDraft::Unset => {
+                self.warn(
+                    "fwmark-zero",
+                    None,
+                    "`fwmark 0` is no mark",
+                    "use a mark from 1 on",
+                    "serves nothing with it",
+                );
+                return None;
+            }
+            ServiceDraft::Fwmark(mark) => (Form::Fwmark, Service::Fwmark(mark), 0),
+            ServiceDraft::Group(name) => {
+                let Some(group) = self.groups.iter().find(|group| group.name == name.as_str()) else {
+                    let message = format!("there is no virtual_server_group `{}`", quoted(name));
+                    self.reader.push(
+                        Diagnostic::error("unknown-name", name.span(), message)
+                            .class(Class::None)
+                            .help("define the group, or mend the name")
+                            .stock("logs it and drops the virtual server"),
+                    );
+                    return None;
+                };
+                let any_port =
+                    group.entries.iter().any(|entry| matches!(entry, GroupEntry::Range { port: 0, .. }));
+                let port = u16::from(!any_port);
+                (Form::Group, Service::Group { name: name.as_str().to_owned(), index }, port)
+            }
+        };
+        let group_has_marks = matches!(draft.service, ServiceDraft::Group(name)
+            if self.groups.iter().any(|group| group.name == name.as_str()
+                && group.entries.iter().any(|entry| matches!(entry, GroupEntry::Fwmark { .. }))));
+        if draft.real_servers.is_empty() {
+            self.warn(
+                "no-real-servers",
+                None,
+                "the virtual server has no real servers",
+                "add `real_server ADDR PORT { … }`",
+                "ignores the whole virtual server, sorry server included",
+            );
+            return None;
+        }
+        // 1.
+        if let Some(span) = draft.ha_suspend.filter(|_| form == Form::Fwmark || group_has_marks) {
+            self.warn(
+                "contradiction",
+                Some(span),
+                "`ha_suspend` does not work with marks",
+                "remove it",
+                "ignores it",
+            );
+        }
+        let protocol = self.protocol(form);
+        let persistence = self.persistence(form, port);
+        let mut flags = draft.flags;
+        if let Some(span) = draft.ops {
+            if matches!(protocol, Some(Protocol::Udp)) || form == Form::Fwmark {
+                flags |= 0x04;
+            } else {
+                self.warn("contradiction", Some(span), "`ops` is for UDP", "remove it", "ignores it");
+            }
+        }
+        // 5.
+        let scheduler = draft.scheduler.unwrap_or_else(|| {
+            self.warn("no-scheduler", None, "no `lvs_sched` is set", "add `lvs_sched wlc`", "uses wlc");
+            Scheduler::Wlc
+        });
+        let global = &self.reader.drafts.global;
+        let alert = global.smtp_alert_checker.or(global.values.smtp_alert);
+        let method = draft.method.unwrap_or_else(|| {
+            if draft.real_servers.iter().any(|server| server.method.is_none()) {
+                self.warn(
+                    "no-forwarding-method",
+                    None,
+                    "no `lvs_method` is set",
+                    "add `lvs_method NAT`, or DR, or TUN",
+                    "uses NAT",
+                );
+            }
+            ForwardingMethod::Nat
+        });
+        let family = self.family(method);
+        let real_servers = self.real_servers(form, port, family, method, alert);
+        if real_servers.is_empty() {
+            self.warn(
+                "no-real-servers",
+                None,
+                "no real server is left",
+                "mend its real servers",
+                "ignores the virtual server",
+            );
+            return None;
+        }
+        let sorry_server = self.sorry_server(form, port, family, method, &real_servers);
+        let (quorum, hysteresis) = self.quorum(&real_servers);
+        let quorum_up = self.command(draft.quorum_up.as_ref());
+        let quorum_down = self.command(draft.quorum_down.as_ref());
+        Some(VirtualServer {
+            service,
+            family,
+            protocol,
+            scheduler,
+            flags,
+            persistence,
+            method,
+            quorum,
+            hysteresis,
+            quorum_up,
+            quorum_down,
+            smtp_alert: draft.smtp_alert.or(alert).unwrap_or(false),
+            omega: draft.omega,
+            sorry_server,
+            real_servers,
+        })
+    }
+
+    fn command(&mut self, script: Option<&ScriptDraft>) -> Option<Command> {
+        self.scripts.resolve(self.reader, script?, Purpose::Notify)
+    }
+
+    /// 2 and 4.
+    fn protocol(&mut self, form: Form) -> Option<Protocol> {
+        match (form, self.draft.protocol) {
+            (Form::Fwmark, None) => None,
+            (Form::Fwmark, Some((_, span))) => {
+                let help = "remove the line: the firewall decides what gets the mark";
+                self.warn("contradiction", Some(span), "`protocol` with a firewall mark", help, "ignores it");
+                None
+            }
+            (_, Some((protocol, _))) => Some(protocol),
+            (_, None) => {
+                let help = "add `protocol TCP`, or UDP";
+                self.warn("no-protocol", None, "no `protocol` is set", help, "uses UDP");
+                Some(Protocol::Udp)
+            }
+        }
+    }
+
+    /// 2 and 3.
+    fn persistence(&mut self, form: Form, port: u16) -> Option<Persistence> {
+        let draft = self.draft;
+        let mut timeout = draft.persistence_timeout;
+        if port == 0 && form != Form::Fwmark && timeout.is_none() {
+            let help = "give a port, or add `persistence_timeout 360`";
+            self.warn("forced-persistence", None, "without port it must be persistent", help, "sets 360 s");
+            timeout = Some(FORCED_PERSISTENCE);
+        }
+        Some(Persistence { timeout: timeout?, granularity: draft.granularity, engine: draft.engine.clone() })
+    }
+
+    fn family(&self, method: ForwardingMethod) -> Option<Family> {
+        if let Some(family) = self.draft.family() {
+            return Some(family);
+        }
+        let tunnelled = |server: &RealServerDraft<'_>| {
+            matches!(server.method.unwrap_or(method), ForwardingMethod::Tun(_))
+        };
+        let of_servers = self
+            .draft
+            .real_servers
+            .iter()
+            .find(|server| !tunnelled(server))
+            .map(|server| Family::of(server.address));
+        let mixed = matches!(self.draft.service, ServiceDraft::Group(name)
+            if self.groups.iter().any(|group| group.name == name.as_str() && has_both(&group.entries)));
+        if mixed { of_servers } else { of_servers.or(Some(Family::V4)) }
+    }
+
+    /// 7 and 11.
+    fn real_servers(
+        &mut self,
+        form: Form,
+        port: u16,
+        family: Option<Family>,
+        method: ForwardingMethod,
+        alert: Option<bool>,
+    ) -> Vec<RealServer> {
+        let draft = self.draft;
+        let mut servers: Vec<RealServer> = Vec::with_capacity(draft.real_servers.len());
+        let mut seen: HashMap<(IpAddr, u16), Option<Span>> = HashMap::with_capacity(draft.real_servers.len());
+        for server in &draft.real_servers {
+            let method = server.method.unwrap_or(method);
+            let tunnelled = matches!(method, ForwardingMethod::Tun(_));
+            if family.is_some_and(|family| family != Family::of(server.address)) && !tunnelled {
+                let what = format!("the real server {} is of the other address family", server.address);
+                self.warn(
+                    "wrong-family",
+                    server.span,
+                    &what,
+                    "use TUN, or an address of the same family",
+                    "skips it",
+                );
+                continue;
+            }
+            if let Some(first) = seen.insert((server.address, server.port), server.span) {
+                let what = format!("a second real server {} {}", server.address, server.port);
+                let mut report =
+                    Diagnostic::warning("repeated-entry", server.span.unwrap_or(self.head), what)
+                        .help("remove one of them")
+                        .stock("removes the second");
+                if let Some(first) = first {
+                    report = report.related(first, "the first");
+                }
+                self.reader.push(report);
+                continue;
+            }
+            let server_port = self.port(form, port, server.port, method, server.span, "real server");
+            let inherited = server.inherited.or(draft.inherited);
+            let checkers = server
+                .checkers
+                .iter()
+                .filter_map(|checker| self.checker(checker, server, server_port, inherited))
+                .collect();
+            let notify_up = self.command(server.notify_up.as_ref());
+            let notify_down = self.command(server.notify_down.as_ref());
+            servers.push(RealServer {
+                address: server.address,
+                port: server_port,
+                weight: server.weight.or(draft.weight).unwrap_or(1),
+                method,
+                upper_threshold: server.uthreshold,
+                lower_threshold: server.lthreshold,
+                inhibit_on_failure: server.inhibit_on_failure.unwrap_or(draft.inhibit_on_failure),
+                notify_up,
+                notify_down,
+                smtp_alert: server.smtp_alert.or(alert).unwrap_or(true),
+                checkers,
+            });
+        }
+        servers
+    }
+
+    /// 11: the port that is programmed into the kernel.
+    fn port(
+        &mut self,
+        form: Form,
+        virtual_port: u16,
+        port: u16,
+        method: ForwardingMethod,
+        span: Option<Span>,
+        whose: &str,
+    ) -> u16 {
+        let forwards_unchanged = !matches!(method, ForwardingMethod::Nat);
+        match form {
+            Form::Fwmark if forwards_unchanged && port != 0 => {
+                let what =
+                    format!("the {whose} of a fwmark service has a port, but {} keeps ports", name(method));
+                self.warn("port-ignored", span, &what, "remove the port", "clears it");
+                0
+            }
+            Form::Group => {
+                if forwards_unchanged && port != 0 && virtual_port == 0 {
+                    let what = format!("the {whose} has a port, but {} keeps ports", name(method));
+                    let report = Diagnostic::warning("port-ignored", span.unwrap_or(self.head), what)
+                        .class(Class::None);
+                    self.reader.push(report.stock("uses the port of the service"));
+                }
+                port
+            }
+            Form::Address if port == 0 => virtual_port,
+            Form::Address if forwards_unchanged && port != virtual_port => {
+                let what = format!(
+                    "the {whose} has port {port}, but {} keeps the port {virtual_port}",
+                    name(method)
+                );
+                let help = format!(
+                    "write port {virtual_port}; for checks of another port use `connect_port {port}`"
+                );
+                self.warn(
+                    "port-mismatch",
+                    span,
+                    &what,
+                    &help,
+                    "sends to the virtual port, and checks the other one",
+                );
+                virtual_port
+            }
+            Form::Fwmark | Form::Address => port,
+        }
+    }
+
+    /// 8 and §7.
+    fn sorry_server(
+        &mut self,
+        form: Form,
+        port: u16,
+        family: Option<Family>,
+        method: ForwardingMethod,
+        servers: &[RealServer],
+    ) -> Option<SorryServer> {
+        let sorry = self.draft.sorry_server?;
+        let method = sorry.method.unwrap_or(method);
+        if family.is_some_and(|family| family != Family::of(sorry.address))
+            && !matches!(method, ForwardingMethod::Tun(_))
+        {
+            let help = "use an address of the same family";
+            self.warn(
+                "wrong-family",
+                Some(sorry.span),
+                "the sorry server is of the other family",
+                help,
+                "skips it",
+            );
+            return None;
+        }
+        let nat = matches!(method, ForwardingMethod::Nat);
+        let sorry_port = if nat {
+            sorry.port
+        } else {
+            self.port(form, port, sorry.port, method, Some(sorry.span), "sorry server")
+        };
+        let mut inhibit = sorry.inhibit;
+        if let Some(same) =
+            servers.iter().find(|server| server.address == sorry.address && server.port == sorry_port)
+            && same.inhibit_on_failure != inhibit
+        {
+            let what = "the sorry server is also a real server with another inhibit setting";
+            self.warn(
+                "contradiction",
+                Some(sorry.span),
+                what,
+                "give both the same",
+                "uses the real server's",
+            );
+            inhibit = same.inhibit_on_failure;
+        }
+        Some(SorryServer { address: sorry.address, port: sorry_port, method, inhibit })
+    }
+
+    /// 9 and 10.
+    fn quorum(&mut self, servers: &[RealServer]) -> (u32, u32) {
+        let draft = self.draft;
+        let sum: u64 = servers.iter().map(|server| u64::from(server.weight)).sum();
+        let mut quorum = draft.quorum.map_or(1, |(quorum, _)| quorum);
+        if u64::from(quorum) > sum {
+            let what = format!("quorum {quorum} is more than the real servers weigh together ({sum})");
+            let span = draft.quorum.map(|(_, span)| span);
+            self.warn("quorum-too-high", span, &what, &format!("write `quorum {sum}` or less"), "lowers it");
+            quorum = u32::try_from(sum).unwrap_or(u32::MAX);
+        }
+        let mut hysteresis = draft.hysteresis.map_or(0, |(hysteresis, _)| hysteresis);
+        if hysteresis >= quorum && (hysteresis > 0 || quorum == 0) {
+            let what = format!("hysteresis {hysteresis} is not below the quorum {quorum}");
+            let span = draft.hysteresis.map(|(_, span)| span);
+            // With quorum 0 stock's subtraction wraps around and the quorum can never be gained: not copied.
+            self.warn("hysteresis-too-high", span, &what, "", "lowers it to one below");
+            hysteresis = quorum.saturating_sub(1);
+        }
+        (quorum, hysteresis)
+    }
+
+    fn checker(
+        &mut self,
+        draft: &CheckerDraft<'_>,
+        server: &RealServerDraft<'_>,
+        server_port: u16,
+        inherited: Inherited,
+    ) -> Option<Checker> {
+        let kind = draft.kind?;
+        let settings = draft.own.or(inherited);
+        let delay_loop = settings.delay_loop.unwrap_or(Duration::from_secs(60));
+        // The port as written in the block, whatever was made of it since. Without one stock connects to port 0, so
+        // that the server never comes up; we connect to where its traffic goes.
+        let written = if server.port == 0 { server_port } else { server.port };
+        let port = draft.connect_port.unwrap_or(written);
+        if server.port == 0 && draft.connect_port.is_none() {
+            let span = draft.head;
+            let what = "neither the real server nor the check names a port".to_owned();
+            self.reader.push(
+                Diagnostic::warning("check-without-port", span.unwrap_or(self.head), what)
+                    .class(Class::None)
+                    .help("write the port behind the real server's address, or `connect_port N`")
+                    .stock(
+                        "connects to port 0, so the check always fails; this program uses the virtual port",
+                    ),
+            );
+        }
+        let connection = Connection {
+            destination: SocketAddr::new(draft.connect_ip.unwrap_or(server.address), port),
+            bind: draft.bindto,
+            bind_port: draft.bind_port,
+            bind_interface: draft.bind_if.clone(),
+            fwmark: draft.fwmark,
+            timeout: settings.connect_timeout.unwrap_or(Duration::from_secs(5)),
+        };
+        let kind_built = match kind {
+            Kind::Tcp => CheckKind::Tcp(connection),
+            Kind::Http | Kind::Ssl => CheckKind::Http(self.http(draft, server, kind, connection)),
+        };
+        Some(Checker {
+            kind: kind_built,
+            timing: CheckTiming {
+                delay_loop,
+                retry: settings.retry.unwrap_or(1),
+                delay_before_retry: settings.delay_before_retry.unwrap_or(check::default_retry_delay(kind)),
+                warmup: settings.warmup.unwrap_or(delay_loop),
+            },
+            alpha: settings.alpha.unwrap_or(false),
+            log_all_failures: draft.log_all_failures
+                || self.reader.drafts.global.values.checker_log_all_failures,
+        })
+    }
+
+    fn http(
+        &self,
+        draft: &CheckerDraft<'_>,
+        server: &RealServerDraft<'_>,
+        kind: Kind,
+        connection: Connection,
+    ) -> HttpCheck {
+        let http = &draft.http;
+        let text = |word: Option<&Word>| word.map(|word| word.as_str().to_owned());
+        let urls = http.urls.iter().map(|url| {
+            let own_host = url.virtualhost.or(http.virtualhost);
+            let host = own_host.or(server.virtualhost).or(self.draft.virtualhost);
+            // The real server's virtualhost is not consulted for SNI (spec/checkers.md §7).
+            let sni = http.sni_name.or(own_host).or(self.draft.virtualhost);
+            Url {
+                path: text(url.path).unwrap_or_default(),
+                virtualhost: text(host),
+                sni: text(sni.filter(|_| http.enable_sni && kind == Kind::Ssl)),
+                digest: url.digest,
+                status_codes: if url.status_codes.is_empty() {
+                    vec![(200, 299)]
+                } else {
+                    url.status_codes.clone()
+                },
+                tls_compliant: url.tls_compliant,
+            }
+        });
+        HttpCheck {
+            urls: urls.collect(),
+            connection,
+            tls: kind == Kind::Ssl,
+            protocol: http.http_protocol,
+            fast_recovery: http.fast_recovery,
+            tls_compliant: http.tls_compliant,
+        }
+    }
+}
+
+fn has_both(entries: &[GroupEntry]) -> bool {
+    let of = |family| {
+        entries
+            .iter()
+            .any(|entry| matches!(entry, GroupEntry::Range { first, .. } if Family::of(*first) == family))
+    };
+    of(Family::V4) && of(Family::V6)
+}
+
+fn name(method: ForwardingMethod) -> &'static str {
+    match method {
+        ForwardingMethod::Nat => "NAT",
+        ForwardingMethod::Dr => "DR",
+        ForwardingMethod::Tun(_) => "TUN",
+    }
+}
