@@ -319,6 +319,35 @@ fn requests_sent_to_every_process_kill_none() {
 }
 
 #[test]
+fn an_interrupt_from_the_terminal_stops_and_respawns_nothing() {
+    let Some(said) = lab(
+        GOOD,
+        r#"setsid "$PROGRAM" -n -l -G -D -f conf >>log 2>&1 & DAEMON=$!
+           until_ok logged "Startup complete"; kill -INT -- "-$DAEMON"; wait "$DAEMON"; echo "exit $?"
+           setsid "$PROGRAM" -n -l -G -D -f conf --ignore-sigint >>log 2>&1 & DAEMON=$!
+           until_ok logged "Startup complete" 2; kill -INT "$DAEMON"; kill -USR1 "$DAEMON"
+           until_ok test -s /tmp/keepalived_parent.data; alive "$DAEMON" && echo "ignored"; finish"#,
+    ) else {
+        return;
+    };
+    has(&said, &["exit 0\n", "ignored\nexit 0\n"]);
+    assert!(!said.contains("died"), "{said}");
+}
+
+#[test]
+fn a_child_stopped_by_itself_comes_again() {
+    let Some(said) = lab(
+        GOOD,
+        r#"start; until_ok logged "Startup complete"; until_ok test -s /run/vrrp.pid
+           kill -TERM "$(cat /run/vrrp.pid)"; until_ok logged "died: Respawning"
+           until_ok logged "Starting VRRP child process" 2; finish"#,
+    ) else {
+        return;
+    };
+    has(&said, &["exit 0\n"]);
+}
+
+#[test]
 fn children_of_a_killed_parent_end_and_the_next_start_waits_for_them() {
     let Some(said) = lab(
         GOOD,

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::exit::Exit;
 use super::options::Options;
-use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::model::Config;
 use crate::config::preprocess::{IncludeChecks, ReadOptions};
 use crate::config::render::{self, Style};
@@ -19,11 +18,10 @@ use crate::kernel::host::{self, HostUsers};
 /// Where the configuration is without `-f`.
 pub const DEFAULT: &str = "/etc/keepalived/keepalived.conf";
 
-/// Reports of damage to the structure of a file: what stands behind it is not what its author meant.
-const DAMAGE: [&str; 3] = ["block-not-closed", "surplus-brace", "unexpected-brace"];
-
-/// Files were not found where an include names them.
-const INCLUDE: &str = "include";
+/// Reports of damage: what stands behind it is not what its author meant. A pattern without a match is none of them, for
+/// emptying a directory is a way to configure.
+const DAMAGE: [&str; 5] =
+    ["block-not-closed", "surplus-brace", "unexpected-brace", "include-unreadable", "include-missing"];
 
 /// Reads configurations, the first and those of later reloads, always from the same place.
 pub struct Source {
@@ -106,15 +104,11 @@ impl Read {
         self.loaded
             .diagnostics
             .iter()
-            .filter(|report| DAMAGE.contains(&report.id) || is_missing_include(report))
+            .filter(|report| DAMAGE.contains(&report.id))
             .filter(|report| damaged(self, report.id) > damaged(running, report.id))
             .map(|report| render::log_line(report, &self.loaded.sources))
             .collect()
     }
-}
-
-fn is_missing_include(report: &Diagnostic) -> bool {
-    report.id.starts_with(INCLUDE) && report.severity > Severity::Note
 }
 
 /// How reports look on stderr: in colour on a terminal.

@@ -144,9 +144,6 @@ impl Reign {
 
     fn happened(&mut self, happening: Happening) {
         match happening {
-            Happening::Started { role, pid } => {
-                debug!("{} process has pid {pid}", role.title());
-            }
             Happening::Committed { plan } => self.committed(&plan),
             Happening::Refused { reasons } => self.refused(&reasons),
             Happening::Asked { role, message } => self.asked(role, message),
@@ -164,8 +161,8 @@ impl Reign {
                     _ => {}
                 }
             }
-            // Only an answer to `stop`, and then seen by `live`.
-            Happening::Stopped => {}
+            // The end of a stop is seen by `live`.
+            Happening::Started { .. } | Happening::Stopped => {}
         }
     }
 
@@ -178,7 +175,7 @@ impl Reign {
     /// The proposed configuration runs.
     fn committed(&mut self, plan: &[String]) {
         for line in plan {
-            info!("{line}");
+            debug!("{line}");
         }
         // What was replaced may still be notifying that it is gone.
         self.authorities.swap(0, 1);

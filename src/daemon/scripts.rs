@@ -297,6 +297,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_script_without_a_first_line_is_read_by_the_shell_and_gets_its_words_byte_by_byte() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (script, seen) = (folder.path().join("script"), folder.path().join("seen"));
+        std::fs::write(&script, format!("printf %s \"$1\" > {}\n", seen.display())).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let word = crate::config::source::decode(b"caf\xe9 \xff".to_vec());
+        let path = script.to_str().unwrap().to_owned();
+        let command = Command { argv: vec![path.clone(), word], path, ..sh("") };
+        assert_eq!(end_of(&command, Duration::from_secs(15)).await, ScriptEnd::Exited { status: 0 });
+        assert_eq!(std::fs::read(&seen).unwrap(), b"caf\xe9 \xff");
+    }
+
+    #[tokio::test]
     async fn notify_scripts_of_one_receiver_run_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("order");

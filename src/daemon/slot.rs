@@ -57,6 +57,8 @@ pub(super) struct Alive<P> {
     pub(super) prepared: u64,
     /// It goes through its phases alone, with this generation.
     pub(super) alone: Option<u64>,
+    /// It has committed a configuration.
+    working: bool,
 }
 
 pub(super) enum SlotEvent {
@@ -82,7 +84,12 @@ impl<P: Serialize + DeserializeOwned> Slot<P> {
         let generation = transaction.generation;
         if self.alive.is_none() {
             // A child that waits for its respawn starts with whatever runs then.
-            if part.is_none() || self.due.is_some() || !self.start(assignment, out) {
+            if part.is_none() || self.due.is_some() {
+                return;
+            }
+            if !self.start(assignment, out) {
+                // Tried again, as for a lost child.
+                self.schedule(Duration::ZERO);
                 return;
             }
             transaction.new.push(self.role);
@@ -107,12 +114,29 @@ impl<P: Serialize + DeserializeOwned> Slot<P> {
             self.schedule(Duration::ZERO);
             return;
         }
+        self.prepare_alone(part, generation);
+    }
+
+    /// Gives a successor that has not committed anything yet the configuration that runs, and the state to go on from.
+    pub(super) fn prepare_alone(&mut self, part: P, generation: u64) {
         if let Some(alive) = &mut self.alive {
             alive.prepared = generation;
             alive.alone = Some(generation);
         }
         let state = self.state.clone();
         self.say(&ToChild::Prepare { generation, part, state });
+    }
+
+    /// It runs a configuration.
+    pub(super) fn committed(&mut self) {
+        if let Some(alive) = &mut self.alive {
+            alive.working = true;
+        }
+    }
+
+    /// Is it a successor that was interrupted by another configuration before it ran its first?
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.alive.as_ref().is_some_and(|alive| !alive.working)
     }
 
     pub(super) fn start(&mut self, assignment: &Assignment, out: &mut Vec<Happening>) -> bool {
@@ -125,8 +149,9 @@ impl<P: Serialize + DeserializeOwned> Slot<P> {
                 tracing::info!("Starting {} child process, pid={pid}", self.role.title());
                 out.push(Happening::Started { role: self.role, pid });
                 let born = Instant::now();
-                let (open, asked, prepared, alone) = (true, false, 0, None);
-                self.alive = Some(Alive { process, pid, channel, open, born, asked, prepared, alone });
+                let (open, asked, prepared, alone, working) = (true, false, 0, None, false);
+                self.alive =
+                    Some(Alive { process, pid, channel, open, born, asked, prepared, alone, working });
                 true
             }
             Err(error) => {

@@ -291,6 +291,11 @@ impl Supervisor {
                 }
             }
             FromChild::Committed { generation } => {
+                match role {
+                    Role::Vrrp => self.vrrp.committed(),
+                    Role::Checkers => self.checkers.committed(),
+                    Role::Prober => {}
+                }
                 if self
                     .transaction
                     .as_mut()
@@ -367,6 +372,14 @@ impl Supervisor {
                 _ if new => self.checkers.stop(),
                 _ => self.checkers.say(&ToChild::Abort { generation }),
             }
+        }
+        // A successor that was about to take up what runs has prepared this one instead.
+        let (running, before) = (Arc::clone(&self.running), generation - 1);
+        if self.started && !transaction.new.contains(&Role::Vrrp) && self.vrrp.is_unfinished() {
+            self.vrrp.prepare_alone(self.vrrp_part(&running).unwrap_or_default(), before);
+        }
+        if self.started && !transaction.new.contains(&Role::Checkers) && self.checkers.is_unfinished() {
+            self.checkers.prepare_alone(self.checkers_part(&running).unwrap_or_default(), before);
         }
         self.happenings.push(Happening::Refused { reasons });
     }
@@ -479,7 +492,13 @@ impl Supervisor {
         }
         let Some(transaction) = &self.transaction else { return };
         let late = transaction.pending.clone();
-        if transaction.phase == Phase::Preparing {
+        if transaction.phase == Phase::Committing {
+            // Past the point of no return: successors of the silent ones start with the new configuration.
+            let plan = transaction.plan.clone();
+            self.transaction = None;
+            self.started = true;
+            self.happenings.push(Happening::Committed { plan });
+        } else {
             let silent = format!("no answer within {} seconds", PREPARE_LIMIT.as_secs());
             self.abort(late.iter().map(|role| (*role, silent.clone())).collect());
         }
@@ -487,7 +506,6 @@ impl Supervisor {
             tracing::info!("{} process does not answer, restarting it", role.title());
             self.kill(role);
         }
-        self.transaction = None;
     }
 
     /// Starts the prober when there is something to probe, and introduces it to the checkers process.

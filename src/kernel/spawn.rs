@@ -2,7 +2,9 @@
 //!
 //! Only the parent process starts scripts. spec/daemon-behaviour.md §8.
 
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitStatus, Stdio};
 
@@ -12,6 +14,7 @@ use nix::unistd::Pid;
 use tokio::process::Child;
 
 use crate::config::model::{Command, ScriptEnd};
+use crate::config::source::encode;
 
 /// Variables that do not reach a script: they could make it load or split something else.
 const WITHHELD: [&str; 4] = ["IFS", "LD_PRELOAD", "LD_LIBRARY_PATH", "NOTIFY_SOCKET"];
@@ -22,10 +25,10 @@ const WITHHELD: [&str; 4] = ["IFS", "LD_PRELOAD", "LD_LIBRARY_PATH", "NOTIFY_SOC
 /// signals, no capabilities beyond its user's, and no supplementary groups. `withheld` names one more variable to keep
 /// back. Needs a running tokio reactor.
 pub fn script(command: &Command, withheld: &str) -> io::Result<Child> {
-    let mut child = std::process::Command::new(&command.path);
+    let mut child = std::process::Command::new(bytes(&command.path));
     child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     if let Some((name, arguments)) = command.argv.split_first() {
-        child.arg0(name).args(arguments);
+        child.arg0(bytes(name)).args(arguments.iter().map(|word| bytes(word)));
     }
     for name in WITHHELD {
         child.env_remove(name);
@@ -41,6 +44,11 @@ pub fn script(command: &Command, withheld: &str) -> io::Result<Child> {
         child.pre_exec(move || prepare(parent));
     }
     tokio::process::Command::from(child).kill_on_drop(false).spawn()
+}
+
+/// The bytes that stand in the configuration file; a script need not speak UTF-8.
+fn bytes(text: &str) -> OsString {
+    OsString::from_vec(encode(text).into_owned())
 }
 
 /// Runs in the new process, after its identity was set (which clears the parent-death signal) and before exec.
