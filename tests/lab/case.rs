@@ -23,7 +23,7 @@ pub(crate) enum Where {
 
 /// How many daemons a case has: a single one is the subject and runs once, a pair runs with every peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Players {
+pub(crate) enum Cast {
     Subject,
     Pair,
 }
@@ -43,22 +43,22 @@ pub(crate) enum Verdict {
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) place: Where,
-    pub(crate) players: Players,
+    pub(crate) players: Cast,
     pub(crate) verdict: Verdict,
     pub(crate) run: fn(&Lab) -> Outcome,
 }
 
 impl Case {
     pub(crate) const fn pair(name: &'static str, run: fn(&Lab) -> Outcome) -> Self {
-        Self { name, place: Where::Machine, players: Players::Pair, verdict: Verdict::Both, run }
+        Self { name, place: Where::Machine, players: Cast::Pair, verdict: Verdict::Both, run }
     }
 
     pub(crate) const fn single(name: &'static str, run: fn(&Lab) -> Outcome) -> Self {
-        Self { name, place: Where::Machine, players: Players::Subject, verdict: Verdict::Both, run }
+        Self { name, place: Where::Machine, players: Cast::Subject, verdict: Verdict::Both, run }
     }
 
     pub(crate) const fn guest(name: &'static str, run: fn(&Lab) -> Outcome) -> Self {
-        Self { name, place: Where::Guest, players: Players::Subject, verdict: Verdict::Both, run }
+        Self { name, place: Where::Guest, players: Cast::Subject, verdict: Verdict::Both, run }
     }
 
     pub(crate) const fn alone(mut self) -> Self {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use crate::case::{Case, Judgement, Players, Where, play};
+use crate::case::{Case, Cast, Judgement, Verdict, Where, play};
 use crate::cases;
 use crate::inner::{Boot, Guests};
 use crate::kit::daemon::Program;
@@ -34,9 +34,10 @@ pub(crate) fn main() -> ExitCode {
         println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; the lab was SKIPPED");
         return ExitCode::SUCCESS;
     }
+    place::clear_old_cases();
     let gate = Arc::new(Gate::new());
     let guests = Arc::new(Guests::default());
-    let subject = players().remove(0).0;
+    let subject = players().subject;
     // The first ones share the cases that need IPVS, the last one is systemd's.
     let mut boots: Vec<_> = (0..GUESTS).map(|_| Boot::Ipvs(Vec::new())).collect();
     boots.push(Boot::Systemd(subject, Vec::new()));
@@ -102,25 +103,32 @@ fn missing() -> Vec<String> {
             missing.push(format!("no {tool}"));
         }
     }
-    for (subject, peers) in players() {
-        for program in std::iter::once(&subject).chain(&peers) {
-            if !program.path.exists() {
-                missing.push(format!("no {}", program.path.display()));
-            }
-        }
+    let mut programs: Vec<_> = players().pairs.into_iter().flat_map(|(a, b)| [a.path, b.path]).collect();
+    programs.push(place::nginx());
+    programs.sort();
+    programs.dedup();
+    for program in programs.into_iter().filter(|program| !program.exists()) {
+        missing.push(format!("no {}", program.display()));
     }
     missing
 }
 
-/// The subject and its peers, as the environment wants them.
-fn players() -> Vec<(Program, Vec<Program>)> {
+/// Who plays: the subject, and for each pair who is host a and who is host b.
+struct Players {
+    subject: Program,
+    pairs: Vec<(Program, Program)>,
+}
+
+/// The players, as the environment wants them. Without a wish for the peer, ours plays both roles beside stock.
+fn players() -> Players {
     let subject = env::var("LAB_SUBJECT").map_or_else(|_| Program::stock(), |name| Program::named(&name));
-    let peers = match env::var("LAB_PEER") {
-        Ok(name) => name.split(',').map(Program::named).collect(),
-        Err(_) if subject.is_stock() => vec![Program::stock()],
-        Err(_) => vec![Program::stock(), subject.clone()],
+    let with = |peer: Program| (subject.clone(), peer);
+    let pairs = match env::var("LAB_PEER") {
+        Ok(name) => vec![with(Program::named(&name))],
+        Err(_) if subject.is_stock() => vec![with(Program::stock())],
+        Err(_) => vec![with(Program::stock()), (Program::stock(), subject.clone()), with(subject.clone())],
     };
-    vec![(subject, peers)]
+    Players { subject, pairs }
 }
 
 /// One case with its players.
@@ -134,23 +142,26 @@ impl Matchup {
     /// `vrrp_case/ours+stock`, or `vrrp_case/ours` for a case with one daemon.
     pub(crate) fn name(&self) -> String {
         match self.case.players {
-            Players::Subject => format!("{}/{}", self.case.name, self.subject.label),
-            Players::Pair => format!("{}/{}+{}", self.case.name, self.subject.label, self.peer.label),
+            Cast::Subject => format!("{}/{}", self.case.name, self.subject.label),
+            Cast::Pair => format!("{}/{}+{}", self.case.name, self.subject.label, self.peer.label),
         }
     }
 }
 
+/// Every case with everybody who plays it. What is about the subject alone is not played with stock in its place.
 pub(crate) fn matchups() -> Vec<Matchup> {
+    let players = players();
     let mut all = Vec::new();
     for case in cases() {
-        for (subject, peers) in players() {
-            match case.players {
-                Players::Subject => {
-                    all.push(Matchup { case, subject: subject.clone(), peer: Program::stock() });
-                }
-                Players::Pair => {
-                    for peer in peers {
-                        all.push(Matchup { case, subject: subject.clone(), peer });
+        match case.players {
+            Cast::Subject => {
+                all.push(Matchup { case, subject: players.subject.clone(), peer: Program::stock() });
+            }
+            Cast::Pair => {
+                for (subject, peer) in &players.pairs {
+                    let other_role = *subject != players.subject;
+                    if !(other_role && (case.verdict != Verdict::Both || case.place == Where::Alone)) {
+                        all.push(Matchup { case, subject: subject.clone(), peer: peer.clone() });
                     }
                 }
             }

@@ -10,7 +10,7 @@ use std::process::Output;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::case::{Case, Lab, Players, Verdict, Where};
+use crate::case::{Case, Cast, Lab, Verdict, Where};
 use crate::kit::daemon::Program;
 use crate::kit::place::{self, tool, write};
 use crate::kit::wait::{Outcome, ensure, secs, throughout, until};
@@ -27,7 +27,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 const fn systemd(name: &'static str, run: fn(&Lab) -> Outcome) -> Case {
-    Case { name, place: Where::Systemd, players: Players::Subject, verdict: Verdict::Both, run }
+    Case { name, place: Where::Systemd, players: Cast::Subject, verdict: Verdict::Both, run }
 }
 
 const CONFIG: &str = "/etc/keepalived/keepalived.conf";
@@ -78,16 +78,6 @@ fn two_addresses() -> String {
 }
 
 fn start_refused(lab: &Lab) -> Outcome {
-    // The first case also makes the network.
-    for arguments in [
-        "link add eth0 type veth peer name eth1",
-        "address add 10.0.0.1/24 dev eth0",
-        "link set eth0 up",
-        "link set eth1 up",
-    ] {
-        let status = tool("ip").args(arguments.split(' ')).status().map_err(|e| e.to_string())?;
-        ensure!(status.success(), "ip {arguments}");
-    }
     write(Path::new(CONFIG), config(150, "").replace("interface eth0", "interface eth9"))?;
     let output = systemctl(lab, "start")?;
     // `Restart=on-failure` may be trying again by now.
@@ -210,7 +200,8 @@ pub(crate) fn furnish(tree: &Path, subject: &Program, names: &[String]) -> Outco
         &tree.join("lab/drive"),
         format!(
             "export LAB_IN_GUEST=1 LAB_SYSTEMD=1 LAB_SUBJECT={role} LAB_CASES=/lab/cases LAB_RESULTS=/lab/results\n\
-             modprobe -a veth ip_vs\n/{inside} >/lab/inner.log 2>&1\nsync\n"
+             modprobe -a veth ip_vs\nip link add eth0 type veth peer name eth1\n\
+             ip address add 10.0.0.1/24 dev eth0\nip link set eth0 up\nip link set eth1 up\n/{inside} >/lab/inner.log 2>&1\nsync\n"
         ),
     )?;
     write(&tree.join("lab/cases"), names.join("\n"))?;

@@ -72,20 +72,21 @@ impl Guest {
         let console = directory.join("console");
         let output = File::create(&console).map_err(|e| format!("{}: {e}", console.display()))?;
         let again = output.try_clone().map_err(|e| e.to_string())?;
+        // In a pid namespace of its own: whatever ends this program or the guest ends all of its helper processes.
         let child = tool("setpriv")
-            .args(["--pdeathsig", "KILL", "timeout", "--foreground", "--kill-after=2", &limit.to_string()])
+            .args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"])
             .args([
-                "setpriv",
-                "--pdeathsig",
-                "KILL",
-                "linux.uml",
-                "mem=512M",
-                "root=/dev/root",
-                "rootfstype=hostfs",
-                "rw",
-                "quiet",
+                "sh",
+                "-c",
+                "\"$@\"; exit $?",
+                "sh",
+                "timeout",
+                "--foreground",
+                "--kill-after=2",
+                &limit.to_string(),
             ])
-            .args(["con=null", "con0=null,fd:1"])
+            .args(["linux.uml", "mem=512M", "root=/dev/root", "rootfstype=hostfs", "rw", "quiet"])
+            .args(["con=null", "con0=null,fd:1", &format!("uml_dir={}/", directory.display())])
             .args(words)
             .stdin(Stdio::null())
             .stdout(output)

@@ -57,6 +57,22 @@ pub(crate) fn has_tool(name: &str) -> bool {
     ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|folder| Path::new(folder).join(name).exists())
 }
 
+/// Removes what runs that are over have left for reading.
+pub(crate) fn clear_old_cases() {
+    let Ok(entries) = fs::read_dir(store().join("cases")) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        // A guest's pids are its own; its directories go with the next run that finds them an hour old.
+        let guest = name.as_bytes().get(pid.len()) == Some(&b'g');
+        let old = entry.metadata().ok().and_then(|m| m.modified().ok()).and_then(|t| t.elapsed().ok());
+        let gone = !guest && !Path::new("/proc").join(pid).exists();
+        if gone || old.is_some_and(|age| age.as_secs() > 3600) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A new empty directory for one case, readable afterwards when the case failed.
 pub(crate) fn case_directory(name: &str) -> Outcome<PathBuf> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
