@@ -18,6 +18,8 @@ pub struct WallTime {
     minute: i32,
     second: i32,
     year: i64,
+    /// Local time minus UTC, in seconds.
+    pub utc_offset: i32,
 }
 
 impl WallTime {
@@ -42,6 +44,7 @@ impl WallTime {
             minute: fields.tm_min,
             second: fields.tm_sec,
             year: i64::from(fields.tm_year) + 1900,
+            utc_offset: i32::try_from(fields.tm_gmtoff).unwrap_or(0),
         }
     }
 

@@ -30,4 +30,4 @@ pub mod timer; // the clock of the cores, one alarm on it
 pub mod vrrp_socket; // adverts in and out
 
 #[cfg(test)]
-mod testing; // a network namespace for a test
+pub(crate) mod testing; // a network namespace for a test

@@ -1,6 +1,7 @@
 //! For the tests of the kernel edge: a fresh network namespace for one thread, and `ip` inside it.
 
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,19 @@ pub(crate) fn wire(near: &str, far: &str) {
         arp.announce(index, &[2, 0, 0, 0, 0, 0xff], [0, 0, 0, 0].into()).unwrap();
         listener.recv(&mut [std::mem::MaybeUninit::uninit(); 64]).is_ok()
     });
+}
+
+/// Binds a packet socket: only what arrives on the interface with this index.
+pub(crate) fn bind_packet(socket: &socket2::Socket, index: u32, protocol: socket2::Protocol) {
+    // SAFETY: all zero is a valid `sockaddr_ll`.
+    let mut at: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    at.sll_family = libc::AF_PACKET.try_into().unwrap();
+    at.sll_protocol = i32::from(protocol).try_into().unwrap();
+    at.sll_ifindex = index.try_into().unwrap();
+    let length = size_of_val(&at).try_into().unwrap();
+    // SAFETY: the address lives for the call and the length is its own.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const at).cast(), length) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// Asks again and again until it is so, five seconds at most.

@@ -91,6 +91,11 @@ impl Receiver {
         }
     }
 
+    /// The kernel's receive buffer in bytes; 0 if it does not tell.
+    pub fn buffer_size(&self) -> usize {
+        self.socket.recv_buffer_size().unwrap_or(0)
+    }
+
     /// Reads one packet, for IPv4 from its IP header on. `None`: none is there. One that does not fit is dropped and
     /// read as empty.
     pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
@@ -144,6 +149,12 @@ impl Sender {
             .send_to_with_flags(packet, &address, flags)
             .map(drop)
             .doing(|| format!("sending an advert to {destination}"))
+    }
+}
+
+impl AsFd for Sender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

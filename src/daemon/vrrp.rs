@@ -1,0 +1,314 @@
+//! The vrrp process: drives the core of `crate::vrrp` with the clock, the sockets and the parent's messages.
+//!
+//! One loop, one thread. Each turn serves what is due by the clock, then one slice of slow kernel work, then whatever
+//! came first: the alarm, the parent, adverts, notifications. Every part is bounded, so an advert is never later than
+//! a slice. It decides nothing: what to do says the core, when to do it says its deadline.
+
+use std::time::Duration;
+
+use caps::Capability;
+use tracing::{debug, info};
+
+use super::child::Parent;
+use super::dump::{self, Readers};
+use super::exit::Exit;
+use super::ipc::{Dump, FromChild, ToChild};
+use super::options::Options;
+use super::vrrp_io::Edge;
+use crate::config::model::{Scheduling, VrrpPart};
+use crate::kernel::calendar::WallTime;
+use crate::kernel::error::Error;
+use crate::kernel::timer::{Timer, now};
+use crate::kernel::{process, rights, schedule};
+use crate::report::clock::Clock;
+use crate::report::json::json;
+use crate::report::vrrp::{self as report, View};
+use crate::time::Time;
+use crate::vrrp::{Action, Actions, Event, Release, Router, State};
+
+/// The parent is told the state at most this often, unless an instance changed its own.
+const STATE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Lives until the parent says stop or is gone.
+pub async fn run(options: &Options, parent: Parent<VrrpPart>) -> Exit {
+    match Vrrp::new(options, parent) {
+        Ok(vrrp) => vrrp.live().await,
+        Err(error) => {
+            info!("{error}");
+            if error.errno == nix::errno::Errno::EPERM { Exit::MissingPermission } else { Exit::Fatal }
+        }
+    }
+}
+
+struct Vrrp<'a> {
+    options: &'a Options,
+    parent: Parent<VrrpPart>,
+    edge: Edge,
+    timer: Timer,
+    running: Option<Running>,
+    prepared: Option<Prepared>,
+    out: Actions,
+    told: Vec<FromChild>,
+    news: News,
+    told_at: Time,
+}
+
+struct Running {
+    part: VrrpPart,
+    router: Router,
+}
+
+struct Prepared {
+    generation: u64,
+    part: VrrpPart,
+    state: Option<Vec<u8>>,
+}
+
+/// What the parent does not know of our state yet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum News {
+    None,
+    /// Can wait a little.
+    Some,
+    /// An instance changed its state.
+    Important,
+}
+
+impl<'a> Vrrp<'a> {
+    fn new(options: &'a Options, parent: Parent<VrrpPart>) -> Result<Self, Error> {
+        Ok(Self {
+            options,
+            parent,
+            edge: Edge::open()?,
+            timer: Timer::new()?,
+            running: None,
+            prepared: None,
+            out: Vec::new(),
+            told: Vec::new(),
+            news: News::None,
+            told_at: Time::ZERO,
+        })
+    }
+
+    async fn live(mut self) -> Exit {
+        loop {
+            self.serve();
+            self.report();
+            let deadline = self.running.as_ref().and_then(|running| running.router.deadline());
+            if let Err(error) = self.timer.set(deadline) {
+                info!("{error}");
+                return Exit::Fatal;
+            }
+            tokio::select! {
+                biased;
+                rang = self.timer.ring() => if let Err(error) = rang {
+                    info!("{error}");
+                    return Exit::Fatal;
+                },
+                received = self.parent.next() => {
+                    if received.message == ToChild::Stop {
+                        return self.stop().await;
+                    }
+                    self.hear(received.message);
+                }
+                numbers = self.edge.ready() => {
+                    self.receive(&numbers);
+                    // A flood of adverts must not keep the loop from looking at the alarm and the parent.
+                    tokio::task::yield_now().await;
+                }
+                () = tokio::task::yield_now(), if self.edge.is_busy() => {}
+            }
+        }
+    }
+
+    /// What is due by the clock, then a slice of queued work.
+    fn serve(&mut self) {
+        let now = now();
+        if let Some(running) = &mut self.running
+            && running.router.deadline().is_some_and(|deadline| deadline <= now)
+        {
+            running.router.handle(now, Event::Timer, &mut self.out);
+            self.carry_out();
+        }
+        if self.edge.is_busy() {
+            let mut events = Vec::new();
+            self.edge.slice(&mut events, &mut self.told);
+            self.handle(events);
+        }
+    }
+
+    fn receive(&mut self, numbers: &[u64]) {
+        if let Some(running) = &mut self.running {
+            let (router, out) = (&mut running.router, &mut self.out);
+            self.edge.receive(numbers, |index, envelope, packet| {
+                router.advert(now(), index, envelope, packet, out);
+            });
+            self.carry_out();
+        }
+        let news = self.edge.news(numbers);
+        self.handle(news);
+    }
+
+    fn handle(&mut self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            let Some(running) = &mut self.running else { return };
+            running.router.handle(now(), event, &mut self.out);
+            self.carry_out();
+        }
+    }
+
+    fn carry_out(&mut self) {
+        for action in &self.out {
+            let news = match action {
+                Action::SendAdvert { .. } | Action::SendGarp { .. } | Action::Log { .. } => News::None,
+                Action::Transition(_) => News::Important,
+                _ => News::Some,
+            };
+            self.news = self.news.max(news);
+        }
+        self.edge.carry_out(self.out.drain(..), &mut self.told);
+    }
+
+    /// Tells the parent what there is to tell.
+    fn report(&mut self) {
+        for message in self.told.drain(..) {
+            self.parent.tell(&message);
+        }
+        let Some(running) = &self.running else { return };
+        let due = match self.news {
+            News::None => false,
+            News::Some => !self.edge.is_busy() && now().since(self.told_at) >= STATE_INTERVAL,
+            News::Important => !self.edge.is_busy(),
+        };
+        if !due {
+            return;
+        }
+        match postcard::to_stdvec(&running.router.state()) {
+            Ok(state) => self.parent.tell(&FromChild::State(state)),
+            Err(error) => info!("writing down the state of the instances: {error}"),
+        }
+        self.news = News::None;
+        self.told_at = now();
+    }
+
+    fn hear(&mut self, message: ToChild<VrrpPart>) {
+        match message {
+            ToChild::Prepare { generation, part, state } => {
+                let plan = super::vrrp_plan::plan(self.running.as_ref().map(|running| &running.part), &part);
+                self.prepared = Some(Prepared { generation, part, state });
+                self.told.push(FromChild::Prepared { generation, plan });
+            }
+            ToChild::Commit { generation } => {
+                if let Some(prepared) = self.prepared.take_if(|prepared| prepared.generation == generation) {
+                    self.commit(prepared);
+                    self.told.push(FromChild::Committed { generation });
+                } else {
+                    debug!("configuration {generation} was never prepared");
+                }
+            }
+            ToChild::Abort { .. } => self.prepared = None,
+            ToChild::ScriptEnded { id, end } => {
+                self.news = self.news.max(News::Some);
+                self.handle([Event::ScriptEnded { id, end }]);
+            }
+            ToChild::Dump(dump) => self.dump(dump),
+            // The loop ends on the one and the checkers alone hear the other.
+            ToChild::Stop | ToChild::Prober => {}
+        }
+    }
+
+    /// Makes a prepared configuration the running one.
+    fn commit(&mut self, Prepared { part, state, .. }: Prepared) {
+        self.edge.admit_all = part.global.log_unknown_vrids;
+        self.adapt_process(&part);
+        if let Some(mut running) = self.running.take() {
+            running.router.reconfigure(&part, now(), &mut self.out);
+            self.running = Some(Running { part, ..running });
+            self.carry_out();
+            return;
+        }
+        let predecessor = state.and_then(|bytes| match postcard::from_bytes::<State>(&bytes) {
+            Ok(state) => Some(state),
+            Err(error) => {
+                info!("the state of the predecessor cannot be read ({error}): starting afresh");
+                None
+            }
+        });
+        let router = match predecessor {
+            Some(state) => Router::resume(&part, state, now(), &mut self.out),
+            None => Router::new(&part),
+        };
+        self.running = Some(Running { part, router });
+        let interfaces = self.edge.interfaces();
+        self.carry_out();
+        self.handle(interfaces);
+    }
+
+    /// Name and scheduling as configured; after the first configuration the rights that are not needed go.
+    fn adapt_process(&mut self, part: &VrrpPart) {
+        if let Err(error) = process::set_name(&part.global.process_names.vrrp) {
+            info!("{error}");
+        }
+        let usual = Scheduling::default();
+        let before = self.running.as_ref().map_or(&usual, |running| &running.part.global.vrrp_scheduling);
+        for error in schedule::apply(&part.global.vrrp_scheduling, before) {
+            info!("{error}");
+        }
+        if self.running.is_none() {
+            if let Err(error) = schedule::keep_open() {
+                debug!("{error}");
+            }
+            if let Err(why) = rights::keep(&[Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW]) {
+                info!("cannot give up rights that are not needed: {why}");
+            }
+        }
+    }
+
+    fn dump(&mut self, what: Dump) {
+        let Some(Running { part, router }) = &mut self.running else { return };
+        let now = now();
+        let snapshot = router.snapshot(now);
+        let wall = WallTime::now();
+        let clock = Clock { now, epoch: wall.epoch, utc_offset: wall.utc_offset };
+        match what {
+            Dump::Data => {
+                let sockets = self.edge.sockets();
+                let view = View { part, snapshot: &snapshot, clock, sockets: &sockets };
+                dump::write("keepalived.data", &report::data(view), Readers::Umask);
+            }
+            Dump::Stats | Dump::StatsClear => {
+                dump::write("keepalived.stats", &report::stats(part, &snapshot), Readers::Umask);
+                if what == Dump::StatsClear {
+                    router.clear_counters();
+                }
+            }
+            Dump::Json => {
+                if let Some(text) = json(part, &snapshot, clock) {
+                    dump::write("keepalived.json", &text, Readers::Owner);
+                }
+            }
+        }
+    }
+
+    /// Releases everything, as the command line says, and takes leave of the parent.
+    async fn stop(mut self) -> Exit {
+        let release = match (self.options.keep_vrrp, self.options.release_vips) {
+            (true, _) => Release::Nothing,
+            (false, true) => Release::All,
+            (false, false) => Release::Ours,
+        };
+        if let Some(running) = &mut self.running {
+            running.router.stop(now(), release, &mut self.out);
+        }
+        self.carry_out();
+        let mut ignored = Vec::new();
+        while self.edge.is_busy() {
+            self.edge.slice(&mut ignored, &mut self.told);
+        }
+        self.news = News::None;
+        self.report();
+        self.parent.tell(&FromChild::Stopped);
+        self.parent.flush().await;
+        Exit::Success
+    }
+}

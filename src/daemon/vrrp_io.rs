@@ -1,0 +1,450 @@
+//! The vrrp process' hold on the kernel: carries out what the core asks for and tells it what happened.
+//!
+//! Two speeds. What must not be late (adverts, sockets, log lines) happens at once. What takes the kernel long
+//! (addresses, gratuitous ARP) waits in one queue, in the order asked for, and is done in slices of a millisecond,
+//! between which the caller serves adverts that fall due. Notify scripts wait in the same queue, so that a script finds
+//! the addresses it is told about. No decision about the protocol is taken here.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use neli::consts::socket::NlFamily;
+use nix::errno::Errno;
+use tracing::{debug, info};
+
+use super::ipc::FromChild;
+use crate::config::model::{Family, VirtualAddress};
+use crate::kernel::address::{self, Address};
+use crate::kernel::arp::ArpSocket;
+use crate::kernel::error::Error;
+use crate::kernel::monitor::{self, Monitor};
+use crate::kernel::netlink::{Answer, Connection};
+use crate::kernel::readiness::Watched;
+use crate::kernel::ready_set::ReadySet;
+use crate::kernel::vrrp_socket::{Admit, Local, Receiver, Sender};
+use crate::kernel::{link, sysctl, timer};
+use crate::report::vrrp as report;
+use crate::vrrp::{Action, Change, Detail, Envelope, Event, Link, Listener, ListenerKind, Requester};
+
+/// A slice of queued work takes this long or a little longer.
+const SLICE: Duration = Duration::from_millis(1);
+/// Address changes in one send; the clock is looked at in between.
+const MESSAGES: usize = 16;
+/// Gratuitous ARPs between two looks at the clock.
+const FRAMES: usize = 16;
+/// Packets read in one wake-up, so that a flood delays nothing by more than a fraction of a millisecond.
+const PACKETS: usize = 64;
+/// Larger than any advert: 255 IPv6 addresses with header and trailer.
+const ADVERT: usize = 4608;
+
+/// Notifications read in one wake-up, in datagrams.
+const NEWS: usize = 64;
+/// The monitor's number among the sockets.
+const MONITOR: u64 = u64::MAX;
+
+/// Work that may take the kernel long.
+enum Work {
+    Address { instance: usize, change: Change, address: VirtualAddress },
+    Garp { index: u32, address: IpAddr },
+    PromoteSecondaries { interface: String, on: bool },
+    Tell(FromChild),
+}
+
+/// A receive socket and what it is for.
+struct Listening {
+    listener: Listener,
+    number: u64,
+    receiver: Receiver,
+}
+
+/// What is known of an interface.
+struct Known {
+    name: String,
+    mac: Vec<u8>,
+}
+
+/// All sockets of the process and the queue of work.
+pub(super) struct Edge {
+    netlink: Connection,
+    port: u32,
+    monitor: Monitor,
+    arp: ArpSocket,
+    sockets: Watched<ReadySet>,
+    listening: Vec<Listening>,
+    numbers: u64,
+    senders: HashMap<u32, Sender>,
+    /// Interfaces on which the last advert could not be sent; told once.
+    mute: Vec<u32>,
+    links: HashMap<u32, Known>,
+    /// IPv6 addresses that we removed and whose notification is still to come: it does not say who asked.
+    removed: Vec<(u32, IpAddr)>,
+    queue: VecDeque<Work>,
+    packet: Vec<u8>,
+    datagram: Vec<u8>,
+    /// `log_unknown_vrids`: the sockets let all VRIDs through.
+    pub(super) admit_all: bool,
+}
+
+impl Edge {
+    /// Opens what does not depend on the configuration. Needs a tokio runtime.
+    pub(super) fn open() -> Result<Self, Error> {
+        let netlink = Connection::open(NlFamily::Route)?;
+        let (monitor, sockets) = (Monitor::open()?, ReadySet::new()?);
+        sockets.add(&monitor, MONITOR)?;
+        Ok(Self {
+            port: netlink.port()?,
+            netlink,
+            monitor,
+            arp: ArpSocket::open()?,
+            sockets: Watched::readable_only(sockets)?,
+            listening: Vec::new(),
+            numbers: 0,
+            senders: HashMap::new(),
+            mute: Vec::new(),
+            links: HashMap::new(),
+            removed: Vec::new(),
+            queue: VecDeque::new(),
+            packet: vec![0; ADVERT],
+            datagram: vec![0; Monitor::DATAGRAM],
+            admit_all: false,
+        })
+    }
+
+    /// Is there queued work?
+    pub(super) fn is_busy(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Does what cannot wait and queues the rest, in order. What the parent is to be told at once goes to `told`.
+    pub(super) fn carry_out(&mut self, actions: impl Iterator<Item = Action>, told: &mut Vec<FromChild>) {
+        for action in actions {
+            match action {
+                Action::Listen(listeners) => self.listen(listeners),
+                Action::SendAdvert { index, destination, packet, .. } => {
+                    self.send(index, destination, &packet);
+                }
+                Action::Log { detail: Detail::Normal, text } => info!("{text}"),
+                Action::Log { detail: Detail::Detail, text } => debug!("{text}"),
+                Action::RunScript { id, command, timeout } => {
+                    told.push(FromChild::RunScript { id, command, timeout });
+                }
+                Action::KillScript { id } => told.push(FromChild::KillScript { id }),
+                // The parent is told the state as a whole.
+                Action::Transition(_) => {}
+                Action::AddAddresses { instance, addresses } => {
+                    self.queue_addresses(instance, Change::Add, addresses);
+                }
+                Action::RemoveAddresses { instance, addresses } => {
+                    self.queue_addresses(instance, Change::Remove, addresses);
+                }
+                Action::SendGarp { index, address } => self.queue.push_back(Work::Garp { index, address }),
+                Action::PromoteSecondaries { interface, on } => {
+                    self.queue.push_back(Work::PromoteSecondaries { interface, on });
+                }
+                Action::Notify { receiver, commands } => {
+                    self.queue.push_back(Work::Tell(FromChild::Notify { receiver, commands }));
+                }
+            }
+        }
+    }
+
+    fn queue_addresses(&mut self, instance: usize, change: Change, addresses: Vec<VirtualAddress>) {
+        self.queue.extend(addresses.into_iter().map(|address| Work::Address { instance, change, address }));
+    }
+
+    /// Does queued work for about a millisecond. What came of it goes to `events` (for the core) and `told`.
+    pub(super) fn slice(&mut self, events: &mut Vec<Event>, told: &mut Vec<FromChild>) {
+        let end = timer::now() + SLICE;
+        let mut frames = 0;
+        while let Some(work) = self.queue.front() {
+            match work {
+                Work::Address { .. } => self.change_addresses(events),
+                Work::Garp { index, address } => {
+                    let (index, address) = (*index, *address);
+                    self.queue.pop_front();
+                    self.announce(index, address);
+                    frames += 1;
+                    if frames % FRAMES != 0 {
+                        continue;
+                    }
+                }
+                Work::PromoteSecondaries { interface, on } => {
+                    let value = if *on { "1" } else { "0" };
+                    if let Err(error) = sysctl::write_v4(interface, "promote_secondaries", value) {
+                        info!("{error}");
+                    }
+                    self.queue.pop_front();
+                }
+                Work::Tell(_) => {
+                    if let Some(Work::Tell(message)) = self.queue.pop_front() {
+                        told.push(message);
+                    }
+                }
+            }
+            if timer::now() >= end {
+                return;
+            }
+        }
+    }
+
+    /// Sends the next few address changes at the head of the queue.
+    fn change_addresses(&mut self, events: &mut Vec<Event>) {
+        let mut asked = Vec::new();
+        let mut changes = Vec::new();
+        while changes.len() < MESSAGES {
+            let Some(Work::Address { .. }) = self.queue.front() else { break };
+            let Some(Work::Address { instance, change, address }) = self.queue.pop_front() else { break };
+            let index = self.index(&address.interface);
+            match (index, change) {
+                (Some(index), Change::Add) => {
+                    changes.push(address::Change::Add(Address::of(&address, index)));
+                }
+                (Some(index), Change::Remove) => {
+                    changes.push(address::Change::Remove(Address::of(&address, index)));
+                }
+                // Its addresses went with it.
+                (None, Change::Remove) => continue,
+                (None, Change::Add) => {
+                    events.push(refused(instance, change, &address, Errno::ENODEV));
+                    continue;
+                }
+            }
+            asked.push((instance, change, address));
+        }
+        let answers = match address::apply(&mut self.netlink, &changes) {
+            Ok(answers) => answers,
+            Err(error) => {
+                info!("{error}");
+                vec![Answer::Lost; changes.len()]
+            }
+        };
+        let mut lost = false;
+        for ((answer, (instance, change, address)), what) in answers.into_iter().zip(asked).zip(&changes) {
+            let ours = what.address();
+            match answer {
+                Answer::Done if change == Change::Remove && ours.address.is_ipv6() => {
+                    self.removed.push((ours.index, ours.address));
+                }
+                Answer::Done => {}
+                Answer::Lost => lost = true,
+                Answer::Refused(refusal) if what.accepts(&refusal) => {}
+                Answer::Refused(refusal) => {
+                    // The core logs it, but does not know the kernel's own words.
+                    if let Some(note) = &refusal.note {
+                        info!("{ours} on {}: {note}", address.interface);
+                    }
+                    events.push(refused(instance, change, &address, refusal.errno));
+                }
+            }
+        }
+        if lost {
+            events.extend(self.interfaces());
+        }
+    }
+
+    fn announce(&self, index: u32, address: IpAddr) {
+        let Some(known) = self.links.get(&index) else { return };
+        let IpAddr::V4(v4) = address else { return };
+        match self.arp.announce(index, &known.mac, v4) {
+            Ok(()) => debug!("Sending gratuitous ARP on {} for {address}", known.name),
+            Err(error) => info!("{error}"),
+        }
+    }
+
+    fn send(&mut self, index: u32, destination: IpAddr, packet: &[u8]) {
+        let IpAddr::V4(to) = destination else { return };
+        let result = self.sender(index).and_then(|sender| sender.send(to, packet));
+        let told = self.mute.iter().position(|mute| *mute == index);
+        match (result, told) {
+            (Ok(()), Some(place)) => {
+                self.mute.swap_remove(place);
+            }
+            (Err(error), None) => {
+                info!("{error}");
+                self.mute.push(index);
+            }
+            (Ok(()), None) | (Err(_), Some(_)) => {}
+        }
+    }
+
+    fn sender(&mut self, index: u32) -> Result<&Sender, Error> {
+        use std::collections::hash_map::Entry;
+        match self.senders.entry(index) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(slot) => Ok(slot.insert(Sender::open_v4(NonZeroU32::new(index))?)),
+        }
+    }
+
+    /// Opens and closes sockets until exactly these are open.
+    fn listen(&mut self, wanted: Vec<Listener>) {
+        let same = |a: &Listener, b: &Listener| {
+            (a.index, a.family, a.kind) == (b.index, b.family, b.kind) && a.interface == b.interface
+        };
+        self.listening.retain(|open| wanted.iter().any(|listener| same(listener, &open.listener)));
+        self.senders.retain(|index, _| wanted.iter().any(|listener| listener.index == *index));
+        self.mute.retain(|index| wanted.iter().any(|listener| listener.index == *index));
+        for listener in wanted {
+            if let Err(error) = self.sender(listener.index) {
+                info!("{error}");
+            }
+            let admit = if self.admit_all { Admit::All } else { Admit::Vrids(&listener.vrids) };
+            if let Some(open) = self.listening.iter_mut().find(|open| same(&listener, &open.listener)) {
+                if let Err(error) = open.receiver.admit(admit) {
+                    info!("{error}");
+                }
+                open.listener = listener;
+                continue;
+            }
+            let local = match listener.kind {
+                ListenerKind::Multicast { group } => Local::Group(group),
+                ListenerKind::Unicast { source } => Local::Source(source),
+            };
+            let number = self.numbers;
+            let opened = Receiver::open(NonZeroU32::new(listener.index), local, admit)
+                .and_then(|receiver| self.sockets.get().add(&receiver, number).map(|()| receiver));
+            match opened {
+                Ok(receiver) => {
+                    self.numbers += 1;
+                    self.listening.push(Listening { listener, number, receiver });
+                }
+                Err(error) => info!("{error}"),
+            }
+        }
+    }
+
+    /// The open sockets, for the dump.
+    pub(super) fn sockets(&self) -> Vec<report::Socket> {
+        let socket = |open: &Listening| report::Socket {
+            listener: open.listener.clone(),
+            fd_in: open.receiver.as_fd().as_raw_fd(),
+            fd_out: self.senders.get(&open.listener.index).map_or(-1, |sender| sender.as_fd().as_raw_fd()),
+            receive_buffer: open.receiver.buffer_size(),
+        };
+        self.listening.iter().map(socket).collect()
+    }
+
+    /// Waits until adverts or notifications came; the numbers of their sockets. Safe to cancel.
+    pub(super) async fn ready(&self) -> Vec<u64> {
+        match self.sockets.read(ReadySet::ready).await {
+            Ok(numbers) => numbers,
+            Err(error) => {
+                info!("waiting for adverts: {error}");
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Hands packets of these sockets to `take`, a bounded number.
+    pub(super) fn receive(&mut self, numbers: &[u64], mut take: impl FnMut(u32, Envelope, &[u8])) {
+        let share = PACKETS / numbers.len().max(1);
+        for number in numbers {
+            let Some(open) = self.listening.iter().find(|open| open.number == *number) else { continue };
+            for _ in 0..share {
+                match open.receiver.receive(&mut self.packet) {
+                    Ok(Some(packet)) => {
+                        if open.listener.family == Family::V4 {
+                            take(open.listener.index, Envelope::V4, packet);
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        // The interface went down under the socket; the monitor tells the rest.
+                        debug!("receiving adverts: {error}");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the kernel told, if the monitor is among these sockets; a bounded part of it.
+    pub(super) fn news(&mut self, numbers: &[u64]) -> Vec<Event> {
+        let mut told = Vec::new();
+        if numbers.contains(&MONITOR) {
+            for _ in 0..NEWS {
+                match self.monitor.read(&mut self.datagram, &mut told) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => {
+                        info!("reading interface notifications: {error}");
+                        break;
+                    }
+                }
+            }
+        }
+        told.into_iter().filter_map(|event| self.translate(event)).collect()
+    }
+
+    fn translate(&mut self, event: monitor::Event) -> Option<Event> {
+        match event {
+            monitor::Event::Link(link) => {
+                self.know(&link);
+                Some(Event::Link(link))
+            }
+            monitor::Event::LinkGone(link) => {
+                self.links.remove(&link.index);
+                self.removed.retain(|(index, _)| *index != link.index);
+                Some(Event::LinkDeleted { index: link.index })
+            }
+            // It is told again when duplicate address detection is over.
+            monitor::Event::Address(address) if !address.is_usable() => None,
+            monitor::Event::Address(Address { index, address, prefix, .. }) => {
+                Some(Event::AddressAdded { index, address, prefix })
+            }
+            monitor::Event::AddressGone { address: Address { index, address, prefix, .. }, port } => {
+                let recorded = self.removed.iter().position(|gone| *gone == (index, address));
+                let by = match recorded {
+                    Some(place) => {
+                        self.removed.swap_remove(place);
+                        Requester::Us
+                    }
+                    None if port == self.port => Requester::Us,
+                    None => Requester::Other,
+                };
+                Some(Event::AddressDeleted { index, address, prefix, by })
+            }
+            monitor::Event::Resync => self.interfaces(),
+        }
+    }
+
+    /// Everything the kernel knows now. `None` if it does not tell (which is logged).
+    pub(super) fn interfaces(&mut self) -> Option<Event> {
+        match link::interfaces(&mut self.netlink) {
+            Ok(interfaces) => {
+                self.links.clear();
+                self.removed.clear();
+                for interface in &interfaces {
+                    self.know(&interface.link);
+                }
+                Some(Event::Interfaces(interfaces))
+            }
+            Err(error) => {
+                info!("{error}");
+                None
+            }
+        }
+    }
+
+    fn know(&mut self, link: &Link) {
+        self.links.insert(link.index, Known { name: link.name.clone(), mac: link.mac.clone() });
+    }
+
+    fn index(&self, name: &str) -> Option<u32> {
+        self.links.iter().find(|(_, known)| known.name == name).map(|(index, _)| *index)
+    }
+}
+
+fn refused(instance: usize, change: Change, address: &VirtualAddress, errno: Errno) -> Event {
+    Event::AddressRefused {
+        instance,
+        address: address.address,
+        interface: address.interface.clone(),
+        change,
+        // An errno is a small number.
+        errno: errno as i32,
+    }
+}
