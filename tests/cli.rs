@@ -319,6 +319,32 @@ fn requests_sent_to_every_process_kill_none() {
 }
 
 #[test]
+fn a_host_without_ipvs_ends_a_start_with_1_and_a_reload_with_a_refusal() {
+    let server = "virtual_server 10.9.0.100 80 {\n real_server 10.9.0.1 80 {\n  weight 1\n }\n}\n";
+    let Some(said) = lab(
+        server,
+        &format!(
+            r#"if [ -e /proc/net/ip_vs ] || modprobe -qn ip_vs; then echo "has IPVS"; exit 0; fi
+               "$PROGRAM" -n -l -G -f conf 2>>log; echo "start $?"
+               mv conf server; printf '%s' '{GOOD}' >conf
+               start; until_ok logged "Startup complete"; CHILD=$(cat /run/vrrp.pid)
+               cat server >>conf; kill -HUP "$DAEMON"; until_ok logged "Reload refused"
+               alive "$CHILD" && echo "VRRP goes on"; finish"#
+        ),
+    ) else {
+        return;
+    };
+    if said.contains("has IPVS") {
+        eprintln!("SKIPPED: this host has IPVS");
+        return;
+    }
+    has(
+        &said,
+        &["start 1\n", "healthcheckers exited with permanent error FATAL", "VRRP goes on\n", "exit 0\n"],
+    );
+}
+
+#[test]
 fn an_interrupt_from_the_terminal_stops_and_respawns_nothing() {
     let Some(said) = lab(
         GOOD,

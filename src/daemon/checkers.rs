@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use caps::Capability;
 use serde::{Deserialize, Serialize};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::child::Parent;
 use super::director::{Director, Kernel, Orders, Release, Settings, State};
@@ -41,7 +41,10 @@ const RIGHTS: [Capability; 3] =
 
 /// Plays the role until it is over.
 pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
-    schedule::keep_open()?;
+    if let Err(error) = schedule::keep_open() {
+        // A container may refuse; a later reload then cannot change the scheduling.
+        debug!("{error}");
+    }
     let mut checkers = Checkers {
         parent: Parent::new(channel, &options)?,
         prober: None,

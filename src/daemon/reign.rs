@@ -17,7 +17,7 @@ use super::options::Options;
 use super::places::Places;
 use super::scripts::{Ended, Scripts};
 use super::signals::{Request, Requests};
-use super::supervise::{self, Happening, Supervisor};
+use super::supervise::{self, Cause, Happening, Supervisor};
 use super::systemd::Systemd;
 use crate::config::model::{Command, Config, ScriptEnd};
 use crate::config::value::Mode;
@@ -145,20 +145,15 @@ impl Reign {
     fn happened(&mut self, happening: Happening) {
         match happening {
             Happening::Committed { plan } => self.committed(&plan),
-            Happening::Refused { reasons } => self.refused(&reasons),
+            Happening::Refused { reasons, cause } => self.refused(&reasons, cause),
             Happening::Asked { role, message } => self.asked(role, message),
-            Happening::Died { role, status, .. } => {
+            Happening::Died { role, permanent, .. } => {
                 self.scripts.kill_all(role);
-                let permanent = status.and_then(|status| u8::try_from(status).ok()).and_then(Exit::permanent);
-                match (self.phase, permanent) {
-                    // The refusal came a moment before; the status says more exactly what it is.
-                    (Phase::Starting | Phase::Stopping(Exit::Config), Some(exit)) => {
-                        self.systemd.failed(if exit == Exit::Config { libc::EINVAL } else { libc::EPERM });
-                        self.phase = Phase::Starting;
-                        self.stop(exit);
-                    }
-                    _ if self.options.dont_respawn && role != Role::Prober => self.stop(Exit::Success),
-                    _ => {}
+                if let Some(exit) = permanent {
+                    self.systemd.failed(if exit == Exit::Config { libc::EINVAL } else { libc::EPERM });
+                    self.stop(exit);
+                } else if self.options.dont_respawn && role != Role::Prober {
+                    self.stop(Exit::Success);
                 }
             }
             // The end of a stop is seen by `live`.
@@ -200,22 +195,25 @@ impl Reign {
     }
 
     /// The proposed configuration does not run.
-    fn refused(&mut self, reasons: &[(Role, String)]) {
+    fn refused(&mut self, reasons: &[(Role, String)], cause: Cause) {
+        if matches!(self.phase, Phase::Stopping(_)) {
+            return;
+        }
         for (role, reason) in reasons {
             info!("{} process refuses the configuration: {reason}", role.title());
         }
-        match self.phase {
-            Phase::Starting => {
-                if let Some((role, _)) = reasons.first() {
-                    let name = role.speaker().ident(None);
-                    info!("{name} exited with permanent error {}. Terminating", Exit::Config.word());
-                }
-                self.systemd.failed(libc::EINVAL);
-                self.stop(Exit::Config);
-            }
-            Phase::Reloading => self.keep(),
-            Phase::Running | Phase::Stopping(_) => {}
+        if self.phase != Phase::Starting {
+            return self.keep();
         }
+        // As with stock: what vrrp refuses is the configuration's fault, what checkers refuse is the host's.
+        let vrrp = reasons.iter().any(|(role, _)| *role == Role::Vrrp);
+        let exit = if vrrp && cause == Cause::Answer { Exit::Config } else { Exit::Fatal };
+        if let Some((role, _)) = reasons.first() {
+            let name = role.speaker().ident(None);
+            info!("{name} exited with permanent error {}. Terminating", exit.word());
+        }
+        self.systemd.failed(libc::EINVAL);
+        self.stop(exit);
     }
 
     fn asked(&mut self, role: Role, message: FromChild) {

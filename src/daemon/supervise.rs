@@ -40,6 +40,8 @@ pub enum Happening {
     Refused {
         /// Who refused, and why.
         reasons: Vec<(Role, String)>,
+        /// What counts as the refusal.
+        cause: Cause,
     },
     /// A child wants a script run, ended or queued (`RunScript`, `KillScript`, `Notify`).
     Asked {
@@ -54,11 +56,22 @@ pub enum Happening {
         role: Role,
         /// Its process id.
         pid: u32,
-        /// Its exit status, when it ended by itself.
-        status: Option<i32>,
+        /// The daemon cannot start: what the status of a child says that ended before anything ran.
+        permanent: Option<Exit>,
     },
     /// All children have ended after [`Supervisor::stop`].
     Stopped,
+}
+
+/// Why a configuration was not taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A child said no.
+    Answer,
+    /// A child said nothing in time.
+    Silence,
+    /// A child ended.
+    Death,
 }
 
 /// What holds for all children as long as the daemon runs.
@@ -279,7 +292,7 @@ impl Supervisor {
                     .as_ref()
                     .is_some_and(|t| t.generation == generation && t.pending.contains(&role))
                 {
-                    self.abort(reasons);
+                    self.abort(reasons, Cause::Answer);
                 } else if self.is_alone(role, generation) {
                     for (role, reason) in reasons {
                         tracing::info!(
@@ -350,8 +363,16 @@ impl Supervisor {
                     transaction.pending.push(role);
                 }
             }
-            for role in transaction.pending.clone() {
-                self.commit(role, generation);
+            let (pending, config) = (transaction.pending.clone(), Arc::clone(&transaction.config));
+            for role in &pending {
+                self.commit(*role, generation);
+            }
+            // Successors of children that died meanwhile were started with the configuration before.
+            if !pending.contains(&Role::Vrrp) && self.vrrp.alive.is_some() {
+                self.vrrp.prepare_alone(self.vrrp_part(&config).unwrap_or_default(), generation);
+            }
+            if !pending.contains(&Role::Checkers) && self.checkers.alive.is_some() {
+                self.checkers.prepare_alone(self.checkers_part(&config).unwrap_or_default(), generation);
             }
             self.start_prober();
         }
@@ -361,7 +382,7 @@ impl Supervisor {
         }
     }
 
-    fn abort(&mut self, reasons: Vec<(Role, String)>) {
+    fn abort(&mut self, reasons: Vec<(Role, String)>, cause: Cause) {
         let Some(transaction) = self.transaction.take() else { return };
         let generation = transaction.generation;
         for role in [Role::Checkers, Role::Vrrp] {
@@ -381,7 +402,7 @@ impl Supervisor {
         if self.started && !transaction.new.contains(&Role::Checkers) && self.checkers.is_unfinished() {
             self.checkers.prepare_alone(self.checkers_part(&running).unwrap_or_default(), before);
         }
-        self.happenings.push(Happening::Refused { reasons });
+        self.happenings.push(Happening::Refused { reasons, cause });
     }
 
     fn ended(&mut self, role: Role, pid: u32, status: Option<i32>, signal: Option<i32>) {
@@ -401,26 +422,33 @@ impl Supervisor {
             let name = Signal::try_from(signal).map_or("unknown", Signal::as_str);
             tracing::info!("pid {pid} exited due to signal {signal} ({name}){hint}");
         }
-        let waited_for = self
-            .transaction
-            .as_ref()
-            .is_some_and(|t| t.phase == Phase::Preparing && t.pending.contains(&role));
-        if waited_for {
-            self.abort(vec![(
-                role,
-                format!("the {role} process (pid {pid}) ended while looking at the configuration"),
-            )]);
-        } else if let Some(transaction) = &mut self.transaction {
-            // Past the point of no return: its successor starts with the new configuration.
-            transaction.answered(role);
-            self.advance();
-        }
-        self.happenings.push(Happening::Died { role, pid, status });
-        let permanent = status.and_then(|status| u8::try_from(status).ok()).and_then(Exit::permanent);
-        if let Some(exit) = permanent.filter(|_| !self.started) {
-            // Its owner ends the daemon: a successor would end in the same way.
+        let status = status.and_then(|status| u8::try_from(status).ok());
+        // Its owner ends the daemon: a successor would end in the same way.
+        let permanent = status.and_then(Exit::permanent).filter(|_| !self.started);
+        if let Some(exit) = permanent {
             let name = role.speaker().ident(None);
             tracing::info!("{name} exited with permanent error {}. Terminating", exit.word());
+        }
+        self.happenings.push(Happening::Died { role, pid, permanent });
+        let mut needed = true;
+        match &mut self.transaction {
+            Some(transaction)
+                if transaction.phase == Phase::Preparing && transaction.pending.contains(&role) =>
+            {
+                needed = !transaction.new.contains(&role);
+                let end =
+                    status.map_or_else(|| "by a signal".to_owned(), |status| format!("with status {status}"));
+                let reason = format!("process {pid} ended {end} while looking at it");
+                self.abort(vec![(role, reason)], Cause::Death);
+            }
+            Some(transaction) => {
+                // Past the point of no return: its successor starts with the new configuration.
+                transaction.answered(role);
+                self.advance();
+            }
+            None => {}
+        }
+        if permanent.is_some() || !needed {
             return;
         }
         if !self.options.respawn {
@@ -500,7 +528,7 @@ impl Supervisor {
             self.happenings.push(Happening::Committed { plan });
         } else {
             let silent = format!("no answer within {} seconds", PREPARE_LIMIT.as_secs());
-            self.abort(late.iter().map(|role| (*role, silent.clone())).collect());
+            self.abort(late.iter().map(|role| (*role, silent.clone())).collect(), Cause::Silence);
         }
         for role in late {
             tracing::info!("{} process does not answer, restarting it", role.title());
@@ -554,7 +582,7 @@ impl Supervisor {
                     return;
                 }
                 tracing::error!("{} child process({pid}) died: Respawning", Role::Prober.title());
-                self.happenings.push(Happening::Died { role: Role::Prober, pid: *pid, status: None });
+                self.happenings.push(Happening::Died { role: Role::Prober, pid: *pid, permanent: None });
                 let wait = self.prober.schedule(*lived);
                 tracing::info!(
                     "Restart of prober process delayed {} seconds to limit respawn rate",
