@@ -473,3 +473,7 @@ impl Random {
         u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+#[path = "checkers_tests.rs"]
+mod tests;
