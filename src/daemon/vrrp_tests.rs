@@ -1,10 +1,11 @@
 //! The vrrp process as a whole on a real kernel: one thread in a namespace of its own, a listener at the far end of
 //! the wire, and the test in the parent's place.
 
-use std::mem::MaybeUninit;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::channel::Channel;
@@ -51,13 +52,9 @@ impl Outside {
             let frame = self
                 .wire
                 .read(|socket| {
-                    let mut buffer = [MaybeUninit::uninit(); 2048];
-                    let length = socket.recv(&mut buffer)?;
-                    Ok(buffer[..length]
-                        .iter()
-                        // SAFETY: `recv` filled this much.
-                        .map(|byte| unsafe { byte.assume_init() })
-                        .collect::<Vec<u8>>())
+                    let mut buffer = [0; 2048];
+                    let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+                    Ok(buffer[..length].to_vec())
                 })
                 .await
                 .unwrap();
@@ -300,22 +297,18 @@ fn a_takeover_of_two_thousand_addresses_delays_no_other_instances_advert() {
         large.excluded = part(100, &vips[1..]).instances.remove(0).vips;
         two.instances.push(large);
         outside.start(&two, None).await;
-        // From the takeover of V2 until its last address is there, V1 goes on every 10 ms.
+        // From the takeover of V2 until its last address is announced V1 goes on every 10 ms.
         while outside.see().await != (Frame::Advert { vrid: 8, priority: 100 }) {}
-        let mut last = std::time::Instant::now();
-        let mut longest = Duration::ZERO;
-        let mut garps = 0;
+        let (mut adverts_among, mut garps) = (0, 0);
         while garps < 4000 {
             match outside.see().await {
-                Frame::Advert { vrid: 7, .. } => {
-                    longest = longest.max(last.elapsed());
-                    last = std::time::Instant::now();
-                }
+                Frame::Advert { vrid: 7, .. } => adverts_among += 1,
                 Frame::Advert { .. } => {}
                 Frame::Garp(_) => garps += 1,
             }
         }
-        assert!(longest < Duration::from_millis(30), "an advert was {longest:?} apart from the one before");
+        // All of it takes 50 ms and more; done in one go, no advert would be among it.
+        assert!(adverts_among >= 3, "{adverts_among} adverts while the addresses were added");
         outside.channel.send(&ToChild::Stop).unwrap();
         outside.until(&FromChild::Stopped).await;
         assert_eq!(addresses(), ["10.0.0.1"]);
