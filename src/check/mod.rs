@@ -120,7 +120,7 @@ pub enum Failure {
         /// errno.
         errno: i32,
     },
-    /// Nothing usable came: an empty reply, a header too long or never finished.
+    /// Nothing usable came: an empty reply, a header too long or never finished, a TLS stream that broke before its end.
     NoData,
     /// The TLS handshake failed.
     Tls {
@@ -129,11 +129,6 @@ pub enum Failure {
     },
     /// The TLS handshake did not end within the timeout.
     TlsTimeout,
-    /// The TLS stream broke after the handshake.
-    TlsRead {
-        /// The library's reason.
-        reason: String,
-    },
     /// The status line was malformed (`None`) or carried an unwanted code.
     Status {
         /// The code received.

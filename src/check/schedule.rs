@@ -309,7 +309,7 @@ fn attempt_line(subject: Subject<'_>, failure: &Failure) -> String {
         CheckKind::Http(http) => http,
     };
     let what = match failure {
-        Failure::ConnectTimeout => "Timeout connecting",
+        Failure::ConnectTimeout | Failure::TlsTimeout => "Timeout connecting",
         Failure::ConnectRefused { at_once: true, .. } => "Error connecting",
         Failure::ConnectRefused { at_once: false, .. } => "Connection failed",
         Failure::Send { .. } => "Cannot send get request to",
@@ -318,8 +318,7 @@ fn attempt_line(subject: Subject<'_>, failure: &Failure) -> String {
         Failure::ReadTimeout { received: true } => "Timeout HTTP read",
         Failure::Read { .. } => "Read error with",
         Failure::NoData => "Read, no data received from",
-        Failure::Tls { .. } | Failure::TlsTimeout => "SSL handshake/communication error connecting to",
-        Failure::TlsRead { .. } => "SSL read error from",
+        Failure::Tls { .. } => "SSL handshake/communication error connecting to",
         Failure::Status { .. } => "HTTP status code error to",
         Failure::Digest { .. } => "MD5 digest error to",
     };

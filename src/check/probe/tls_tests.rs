@@ -162,8 +162,8 @@ fn what_is_no_tls_fails_the_handshake_with_a_reason() {
     for garbage in [ANSWER, b"", b"\x15\x03\x03\x00\x02\x02\x28", b"\x16\x03\x03\xff\xff\x02", &[0xff; 4000]]
     {
         let server = Server::start(move |mut stream| {
-            stream.write_all(garbage).unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
+            // The prober may have had enough before the end.
+            let _ = stream.write_all(garbage).and_then(|()| stream.shutdown(Shutdown::Write));
             wait_until_left(&stream);
         });
         let (outcome, _) = patiently(server.address);
