@@ -121,7 +121,7 @@ struct Players {
 
 /// The players, as the environment wants them. Without a wish for the peer, ours plays both roles beside stock.
 fn players() -> Players {
-    let subject = env::var("LAB_SUBJECT").map_or_else(|_| Program::stock(), |name| Program::named(&name));
+    let subject = env::var("LAB_SUBJECT").map_or_else(|_| Program::ours(), |name| Program::named(&name));
     let with = |peer: Program| (subject.clone(), peer);
     let pairs = match env::var("LAB_PEER") {
         Ok(name) => vec![with(Program::named(&name))],

@@ -38,7 +38,8 @@ fn election(lab: &Lab) -> Outcome {
         Some(pair.wire.adverts_of("a", pair.born)).filter(|adverts| adverts.len() >= 4)
     })?;
     for two in adverts.windows(2) {
-        near("from advert to advert", two[1].at.since(two[0].at), 1.0, 0.15)?;
+        near("from advert to advert", two[1].at.since(two[0].at), 1.0, 0.15)
+            .map_err(|e| pair.a.explain(format!("{e}\n{}", pair.wire.story())))?;
         ensure!(two[1].id == two[0].id + 1, "identification {} after {}", two[1].id, two[0].id);
     }
     ensure!(adverts[0].id == 1, "the first identification is {}", adverts[0].id);

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use crate::case::{Case, Lab};
 use crate::kit::daemon::Daemon;
 use crate::kit::place::{tool, write_script};
-use crate::kit::wait::{Outcome, Stamp, ensure, near, secs, throughout, until};
+use crate::kit::wait::{Outcome, Stamp, ensure, secs, throughout, until};
 use crate::pair::{A, B, Pair, VIP, config, instance, skew};
 
 pub(crate) const CASES: &[Case] = &[
@@ -59,7 +59,9 @@ fn stop_leaves_nothing(lab: &Lab) -> Outcome {
     pair.wait_vip(A, secs(6.0))?;
     let (at, status) = pair.a.stop()?;
     ensure!(status.code() == Some(0), "exit {status}");
-    near("the stop", Stamp::now().since(at), 1.05, 0.6)?;
+    // Stock takes 1.05 s, whatever there is to do.
+    let took = Stamp::now().since(at);
+    ensure!(took < 2.0, "the stop took {took:.3} s");
     ensure!(pair.a.logged("Stopped Keepalived"), "{}", pair.a.explain("no last line".to_owned()));
     let addresses = pair.hosts[A].addresses();
     ensure!(addresses.len() == 2, "addresses left: {addresses:?}");

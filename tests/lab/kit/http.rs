@@ -153,7 +153,7 @@ pub(crate) fn get(space: &Namespace, address: Ipv4Addr, port: u16, limit: Durati
 pub(crate) fn answers(space: &Namespace, address: Ipv4Addr, port: u16, times: u32) -> BTreeMap<String, u32> {
     let mut counts = BTreeMap::new();
     for _ in 0..times {
-        let who = get(space, address, port, Duration::from_secs(1)).unwrap_or_default();
+        let who = get(space, address, port, Duration::from_secs(4)).unwrap_or_default();
         *counts.entry(who).or_insert(0) += 1;
     }
     counts
