@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info};
+use tracing::info;
 
 use super::authority::Authority;
 use super::child::Role;
@@ -169,8 +169,9 @@ impl Reign {
 
     /// The proposed configuration runs.
     fn committed(&mut self, plan: &[String]) {
-        for line in plan {
-            debug!("{line}");
+        // At start everything is new; a reload says what it changed.
+        for line in plan.iter().filter(|_| self.started) {
+            info!("{line}");
         }
         // What was replaced may still be notifying that it is gone.
         self.authorities.swap(0, 1);

@@ -255,9 +255,8 @@ impl<'a> Vrrp<'a> {
             info!("{error}");
         }
         if self.running.is_none() {
-            if let Err(error) = schedule::keep_open() {
-                debug!("{error}");
-            }
+            // Where it is refused (a container), a later change of scheduling says so itself.
+            let _ = schedule::keep_open();
             if let Err(why) = rights::keep(&[Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW]) {
                 info!("cannot give up rights that are not needed: {why}");
             }
