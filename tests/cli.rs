@@ -215,6 +215,21 @@ fn pid_files_are_held_read_and_removed() {
 }
 
 #[test]
+fn an_older_stock_that_holds_no_lock_is_seen() {
+    let Some(said) = lab(
+        GOOD,
+        r#"cp "$(command -v sleep)" /tmp/keepalived; /tmp/keepalived 60 & OTHER=$!
+           until_ok grep -qx keepalived "/proc/$OTHER/comm"; echo "$OTHER" >/run/keepalived.pid
+           "$PROGRAM" -n -l -G -f conf 2>>log; echo "beside it $?"; cat /run/keepalived.pid
+           kill "$OTHER"; wait "$OTHER"
+           start; until_ok logged "Startup complete"; echo "after it"; finish"#,
+    ) else {
+        return;
+    };
+    has(&said, &["beside it 0\n", "daemon is already running", "after it\nexit 0\n"]);
+}
+
+#[test]
 fn the_starter_ends_while_the_daemon_goes_to_the_background() {
     let Some(said) = lab(
         GOOD,

@@ -27,6 +27,9 @@ use crate::kernel::process;
 /// How long children of a predecessor may take to release what they hold, when it was killed and is restarted at once.
 const PREDECESSOR_LIMIT: Duration = Duration::from_secs(3);
 
+/// What stock calls its processes.
+const COMM: &str = "keepalived";
+
 /// The umask without `-u` and without the keyword.
 const UMASK: u32 = 0o177;
 
@@ -145,6 +148,11 @@ fn claim(places: &Places, options: &Options) -> Result<Option<PidFile>, Error> {
         running(&places.parent);
         return Ok(None);
     };
+    if let Some(pid) = own.unlocked_owner(COMM) {
+        info!("Process {pid} has pid file {}", places.parent.display());
+        info!("daemon is already running");
+        return Ok(None);
+    }
     let children =
         [(&places.checkers, options.subsystems.no_checkers), (&places.vrrp, options.subsystems.no_vrrp)];
     for (path, unused) in children {

@@ -74,6 +74,16 @@ impl PidFile {
         }
     }
 
+    /// The process that the file names, if it lives, is another one than this, and is called `name`. Releases of stock
+    /// before 2.4 hold no lock: for them this is the only sign.
+    pub fn unlocked_owner(&self, name: &str) -> Option<u32> {
+        let mut bytes = [0; 16];
+        let length = self.file.read_at(&mut bytes, 0).ok()?;
+        let number: u32 = std::str::from_utf8(&bytes[..length]).ok()?.trim().parse().ok()?;
+        let comm = fs::read_to_string(format!("/proc/{number}/comm")).ok()?;
+        (number != std::process::id() && comm.trim_end() == name).then_some(number)
+    }
+
     /// Writes the number of this process.
     pub fn write(&mut self) -> Result<(), Error> {
         let write = || -> io::Result<()> {
@@ -134,6 +144,29 @@ mod tests {
         file.remove();
         assert!(!path.exists());
         assert!(PidFile::claim(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_living_process_of_the_name_is_seen_without_a_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.pid");
+        let mut other = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        let claimed = |text: &str| {
+            fs::write(&path, text).unwrap();
+            PidFile::claim(&path).unwrap().unwrap()
+        };
+        let theirs = claimed(&format!("{}\n", other.id())).unlocked_owner("sleep");
+        let of_another_name = claimed(&format!("{}\n", other.id())).unlocked_owner("keepalived");
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert_eq!(theirs, Some(other.id()));
+        assert_eq!(of_another_name, None);
+        assert_eq!(claimed(&format!("{}\n", other.id())).unlocked_owner("sleep"), None);
+        let own = fs::read_to_string("/proc/self/comm").unwrap();
+        assert_eq!(claimed(&format!("{}\n", getpid())).unlocked_owner(own.trim_end()), None);
+        for nonsense in ["", "\n", "-1\n", "99999999999999999999999\n", "x"] {
+            assert_eq!(claimed(nonsense).unlocked_owner("sleep"), None, "{nonsense:?}");
+        }
     }
 
     #[test]
