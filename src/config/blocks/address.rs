@@ -19,7 +19,8 @@ const ALONE: [&str; 7] =
     ["home", "-nodad", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac"];
 
 /// `IFA_F_*` bits of the kernel.
-const IFA_F_NODAD: u32 = 0x02;
+/// In a draft: `-nodad` was given.
+pub const IFA_F_NODAD: u32 = 0x02;
 const IFA_F_HOMEADDRESS: u32 = 0x10;
 const IFA_F_MANAGETEMPADDR: u32 = 0x100;
 const IFA_F_NOPREFIXROUTE: u32 = 0x200;

@@ -153,7 +153,7 @@ pub struct VirtualAddress {
     pub label: Option<String>,
     /// Point-to-point peer and its prefix.
     pub peer: Option<IpAddr>,
-    /// `home`, `-nodad`, `noprefixroute` …: `IFA_F_*` bits to set.
+    /// `IFA_F_*` bits to set: `home`, `noprefixroute` …, and for IPv6 `IFA_F_NODAD` unless `-nodad` is given.
     pub flags: u32,
     /// IPv6 preferred lifetime in seconds; `u32::MAX` is forever.
     pub preferred_lifetime: Option<u32>,

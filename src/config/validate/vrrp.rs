@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::scripts::{Purpose, Scripts};
-use crate::config::blocks::address::AddressDraft;
+use crate::config::blocks::address::{AddressDraft, IFA_F_NODAD};
 use crate::config::blocks::scripts::ScriptDraft;
 use crate::config::blocks::tracking::Tracked;
 use crate::config::blocks::vrrp_instance::{AuthType, Draft};
@@ -722,7 +722,12 @@ impl Builder<'_, '_> {
             broadcast: draft.broadcast,
             label: draft.label.clone(),
             peer: draft.peer,
-            flags: draft.flags,
+            // Stock: no duplicate address detection unless `-nodad` asks for it.
+            flags: if draft.address.is_ipv6() {
+                draft.flags ^ IFA_F_NODAD
+            } else {
+                draft.flags & !IFA_F_NODAD
+            },
             preferred_lifetime: match draft.address {
                 IpAddr::V4(_) => draft.preferred_lifetime,
                 IpAddr::V6(_) => {
