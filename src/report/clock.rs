@@ -41,6 +41,13 @@ impl fmt::Display for Moment {
 }
 
 impl Moment {
+    /// `Sat Nov 21 07:33:03.039061`: the same without the year.
+    pub fn short(self) -> String {
+        let mut text = self.long();
+        text.truncate(text.rfind(' ').unwrap_or(text.len()));
+        text
+    }
+
     /// `Sat Nov 21 07:33:03.039061 2026`, in local time.
     pub fn long(self) -> String {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
@@ -101,6 +108,7 @@ mod tests {
         let moment = clock.epoch_of(Some(clock.now - Duration::from_millis(250)));
         assert_eq!(moment.to_string(), "1795242531.000000");
         assert_eq!(moment.long(), "Sat Nov 21 06:28:51.000000 2026");
+        assert_eq!(moment.short(), "Sat Nov 21 06:28:51.000000");
         let ahead = clock.epoch_of(Some(clock.now + Duration::from_secs(1)));
         assert_eq!(ahead.to_string(), "1795242532.250000");
         assert_eq!(clock.epoch_of(None).to_string(), "0.000000");

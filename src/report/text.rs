@@ -76,9 +76,23 @@ fn scope(scope: u8) -> String {
     }
 }
 
-/// Every word in single quotes.
+/// Every word in single quotes; a bare name that was found in PATH as the path that was found.
 pub(super) fn words(command: &Command) -> String {
-    command.argv.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ")
+    let name = shown_name(command);
+    let words = std::iter::once(name).chain(command.argv.iter().skip(1).map(String::as_str));
+    words.map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ")
+}
+
+/// Does the resolved path differ from what was written?
+pub(super) fn has_other_path(command: &Command) -> bool {
+    shown_name(command) != command.path
+}
+
+fn shown_name(command: &Command) -> &str {
+    match command.argv.first() {
+        Some(name) if name.contains('/') => name,
+        _ => &command.path,
+    }
 }
 
 /// A notify script: the words, the resolved path before them when it is another one, and the identity.
@@ -86,10 +100,10 @@ pub(super) fn script(command: &Command) -> String {
     let identity = command.identity;
     let words = words(command);
     let ids = format!("uid:gid {}:{}", identity.uid, identity.gid);
-    if command.argv.first() == Some(&command.path) {
-        format!("{words}, {ids}")
-    } else {
+    if has_other_path(command) {
         format!("{}, params = {words}, {ids}", command.path)
+    } else {
+        format!("{words}, {ids}")
     }
 }
 

@@ -49,6 +49,7 @@ pub fn data(view: View<'_>) -> String {
     global(&mut out, &view.part.global, Writer::Vrrp);
     let mut page = Page { out };
     let part = view.part;
+    page.pacing(view);
     if !part.instances.is_empty() {
         page.header("VRRP Topology");
     }
@@ -155,6 +156,27 @@ impl Page {
         self.put(format_args!("     {text}"));
     }
 
+    /// With a global interval, the interfaces it holds for make one group.
+    fn pacing(&mut self, view: View<'_>) {
+        let gap = view.part.global.garp_interval;
+        if gap.is_zero() {
+            return;
+        }
+        self.header("Gratuitous ARP delays");
+        self.header("GARP delay group");
+        self.put(format_args!(" GARP interval = {:.6}", gap.as_secs_f64()));
+        let next = view.clock.epoch_of(view.snapshot.next_garp);
+        self.put(format_args!(" GARP next time {next} ({})", next.short()));
+        self.put(format_args!(" Interfaces"));
+        let mut shown: Vec<&str> = Vec::new();
+        for name in view.part.instances.iter().filter_map(|instance| instance.interface.as_deref()) {
+            if !shown.contains(&name) {
+                shown.push(name);
+                self.put(format_args!("  {name}"));
+            }
+        }
+    }
+
     fn instance(&mut self, view: View<'_>, config: &Instance, now: &InstanceSnapshot) {
         self.put(format_args!(" VRRP Instance = {}", config.name));
         let version = match config.version {
@@ -235,7 +257,15 @@ impl Page {
             self.line(format_args!("Roger timer thread = (nil)"));
         }
         let is_unicast = matches!(config.transport, Transport::Unicast { .. });
-        if is_unicast || config.promote_secondaries {
+        // Other flags count, too, but have no line of their own.
+        if is_unicast
+            || config.promote_secondaries
+            || !config.preempt
+            || !config.accept
+            || config.dont_track_primary
+            || config.skip_check_adv_addr
+            || config.source.is_some()
+        {
             self.line(format_args!("Flags:"));
             if is_unicast {
                 self.entry(format_args!("Using unicast"));
@@ -268,6 +298,7 @@ impl Page {
             (faults.interface_down, "i/f down"),
             (faults.no_source, "no source IP address"),
             (faults.config, "config error"),
+            (faults.trackers > 0, "unspecified"),
         ];
         if flags.iter().all(|(is_set, _)| !is_set) {
             self.line(format_args!("Flags of interface faults - (none)"));
@@ -332,8 +363,10 @@ impl Page {
     }
 
     fn addresses(&mut self, config: &Instance, now: &InstanceSnapshot) {
-        self.line(format_args!("Virtual IP ({}):", config.vips.len()));
-        self.list(&config.vips, &now.vips_set);
+        if !config.vips.is_empty() {
+            self.line(format_args!("Virtual IP ({}):", config.vips.len()));
+            self.list(&config.vips, &now.vips_set);
+        }
         if !config.excluded.is_empty() {
             self.line(format_args!("Virtual IP Excluded :"));
             self.list(&config.excluded, &now.excluded_set);
@@ -476,7 +509,7 @@ impl Page {
     fn script(&mut self, part: &VrrpPart, script: &VrrpScript, now: ScriptSnapshot) {
         self.put(format_args!(" VRRP Script = {}", script.name));
         self.line(format_args!("Command = {}", text::words(&script.command)));
-        if script.command.argv.first() != Some(&script.command.path) {
+        if text::has_other_path(&script.command) {
             self.line(format_args!("Path = {}", script.command.path));
         }
         if script.interval.subsec_millis() == 0 {
@@ -550,7 +583,7 @@ impl Page {
                 None => self.line(format_args!("{label} address = (none)")),
             }
         }
-        self.link(interface);
+        self.link(part, interface);
         let tracking = tracking(part, &link.name);
         if !tracking.is_empty() {
             self.line(format_args!("Tracking VRRP instances :"));
@@ -560,7 +593,7 @@ impl Page {
         }
     }
 
-    fn link(&mut self, interface: &Interface) {
+    fn link(&mut self, part: &VrrpPart, interface: &Interface) {
         /// `ARPHRD_*` (`linux/if_arp.h`).
         const ETHERNET: u16 = 1;
         const LOOPBACK: u16 = 772;
@@ -600,6 +633,10 @@ impl Page {
             other => self.line(format_args!("HW Type = UNKNOWN ({other})")),
         }
         self.line(format_args!("NIC netlink status update"));
+        let gap = part.global.garp_interval.as_millis();
+        if gap > 0 && part.instances.iter().any(|i| i.interface.as_ref() == Some(&link.name)) {
+            self.line(format_args!("Gratuitous ARP interval {gap}ms"));
+        }
         self.line(format_args!("Reset ARP config counter 0"));
         self.line(format_args!("Original arp_ignore 0"));
         self.line(format_args!("Original arp_filter 0"));
@@ -618,7 +655,10 @@ fn tracking<'a>(part: &'a VrrpPart, name: &str) -> Vec<(&'a str, String)> {
         let by_address = by_address.filter(|vip| !vip.no_track).any(|vip| vip.interface == name);
         if let Some(tracked) = explicit {
             found.push((instance.name.as_str(), weight(tracked.weight, tracked.reverse)));
-        } else if own && !instance.dont_track_primary || !own && by_address {
+        } else if own && instance.dont_track_primary {
+            // Stock: the mark of an interface that is known but not tracked.
+            found.push((instance.name.as_str(), weight(255, false)));
+        } else if own || by_address {
             found.push((instance.name.as_str(), weight(0, false)));
         }
     }

@@ -1,6 +1,6 @@
 //! Tables derived from configuration and interfaces, so that no event needs a search, and the sockets they ask for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::event::{Action, Actions, Listener, ListenerKind};
@@ -97,7 +97,8 @@ impl Router {
 
     /// Tells the driver which sockets are wanted, if that has changed.
     pub(super) fn update_listeners(&mut self, out: &mut Actions) {
-        let mut wanted: BTreeMap<(u32, Family, ListenerKind), Listener> = BTreeMap::new();
+        let mut listeners: Vec<Listener> = Vec::new();
+        let mut places: HashMap<(u32, Family, ListenerKind), usize> = HashMap::new();
         for (instance, run) in self.part.instances.iter().zip(&self.runs) {
             let Some(index) = self.interface_index(instance) else { continue };
             let kind = match (&instance.transport, run.source) {
@@ -105,16 +106,18 @@ impl Router {
                 (Transport::Unicast { .. }, Some(source)) => ListenerKind::Unicast { source },
                 (Transport::Unicast { .. }, None) => continue,
             };
-            let listener = wanted.entry((index, instance.family, kind)).or_insert_with(|| Listener {
-                interface: instance.interface.clone(),
-                index,
-                family: instance.family,
-                kind,
-                vrids: Vec::new(),
-            });
-            listener.vrids.push(instance.vrid.get());
+            let place = *places.entry((index, instance.family, kind)).or_insert(listeners.len());
+            if place == listeners.len() {
+                listeners.push(Listener {
+                    interface: instance.interface.clone(),
+                    index,
+                    family: instance.family,
+                    kind,
+                    vrids: Vec::new(),
+                });
+            }
+            listeners[place].vrids.push(instance.vrid.get());
         }
-        let mut listeners: Vec<Listener> = wanted.into_values().collect();
         for listener in &mut listeners {
             listener.vrids.sort_unstable();
             listener.vrids.dedup();

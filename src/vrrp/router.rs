@@ -161,6 +161,7 @@ impl Router {
                 .collect(),
             scripts: self.scripts.iter().map(ScriptRun::snapshot).collect(),
             interfaces: self.facts.iter().cloned().collect(),
+            next_garp: self.pacer.deadline(),
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub scripts: Vec<ScriptSnapshot>,
     /// All interfaces of the namespace, by kernel index.
     pub interfaces: Vec<Interface>,
+    /// When a gratuitous ARP that waits for its distance goes out.
+    pub next_garp: Option<Time>,
 }
 
 /// One instance.
