@@ -81,7 +81,7 @@ pub struct Schedule {
     has_run: bool,
     /// The first failure before `has_run` is decisive.
     impatient: bool,
-    /// Failures in a row while up.
+    /// Failures in a row that were forgiven; stays while down.
     failures: u32,
     /// The url to attempt next.
     url: usize,
@@ -283,7 +283,7 @@ impl Schedule {
         self.up = false;
         self.has_run = true;
         self.retrying = true;
-        self.failures = 0;
+        self.failures = timing.retry;
         out.push(Action::Down);
         when_down
     }

@@ -133,6 +133,8 @@ impl Checkers {
             ToChild::Commit { generation } => {
                 if let Some(prepared) = self.prepared.take_if(|it| it.generation == generation) {
                     self.commit(prepared, orders);
+                    // What was done is logged before the parent says that it is complete.
+                    self.carry_out(std::mem::take(orders));
                     self.parent.tell(&FromChild::Committed { generation });
                 }
             }
@@ -385,6 +387,7 @@ impl Checkers {
                 .iter()
                 .map(|checks| checks.iter().map(|it| check_state(it)).collect())
                 .collect(),
+            reloaded: report.reloaded,
         });
         let data = CheckData { global, groups, virtual_servers: virtual_servers.collect() };
         dump::write("keepalived_check.data", &check_data(&data), Readers::Umask);

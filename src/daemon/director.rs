@@ -78,6 +78,8 @@ pub struct ServerReport<'a> {
     pub health: &'a VirtualServerHealth,
     /// Per real server and checker.
     pub checks: Vec<Vec<&'a Schedule>>,
+    /// Per real server: was it there before the last reload? Empty if the virtual server was not.
+    pub reloaded: &'a [bool],
 }
 
 struct Server {
@@ -87,6 +89,8 @@ struct Server {
     labels: Vec<Box<str>>,
     /// Per real server the index of its first check.
     checks: Vec<usize>,
+    /// Per real server: was it there before the last reload? Empty if the virtual server was not.
+    reloaded: Vec<bool>,
     /// A command for it failed: the next time all of it is compared.
     dirty: bool,
 }
@@ -205,9 +209,11 @@ impl Director {
 
     /// For reports, in file order.
     pub fn reports(&self) -> impl Iterator<Item = ServerReport<'_>> {
-        self.servers
-            .iter()
-            .map(|server| ServerReport { health: &server.health, checks: self.checks_of(server) })
+        self.servers.iter().map(|server| ServerReport {
+            health: &server.health,
+            checks: self.checks_of(server),
+            reloaded: &server.reloaded,
+        })
     }
 
     /// How many real servers there are.

@@ -34,6 +34,8 @@ pub struct VirtualServerData<'a> {
     pub health: Snapshot,
     /// Per real server and checker.
     pub checks: Vec<Vec<CheckState>>,
+    /// Per real server: was it there before the last reload? Empty if the virtual server was not.
+    pub reloaded: &'a [bool],
 }
 
 /// The state of one checker.
@@ -228,13 +230,14 @@ fn write_virtual_server(text: &mut Text<'_>, data: &VirtualServerData<'_>) {
     }
     text.line(3, format_args!("VS alive = 1"));
     text.line(3, format_args!("quorum_state_up = {}", u8::from(data.health.quorum_up)));
-    text.line(3, format_args!("reloaded = 0"));
-    for (rs, snapshot) in vs.real_servers.iter().zip(&data.health.real_servers) {
-        write_real_server(text, rs, snapshot);
+    text.line(3, format_args!("reloaded = {}", u8::from(!data.reloaded.is_empty())));
+    for (index, (rs, snapshot)) in vs.real_servers.iter().zip(&data.health.real_servers).enumerate() {
+        let reloaded = data.reloaded.get(index).is_some_and(|kept| *kept);
+        write_real_server(text, rs, snapshot, reloaded);
     }
 }
 
-fn write_real_server(text: &mut Text<'_>, rs: &RealServer, snapshot: &RealServerSnapshot) {
+fn write_real_server(text: &mut Text<'_>, rs: &RealServer, snapshot: &RealServerSnapshot, reloaded: bool) {
     let mut line = |text_line: Arguments<'_>| text.line(3, text_line);
     let first = rs.checkers.first();
     let effective = snapshot.effective_weight;
@@ -259,7 +262,7 @@ fn write_real_server(text: &mut Text<'_>, rs: &RealServer, snapshot: &RealServer
     line(format_args!("alive = {}", u8::from(snapshot.alive)));
     line(format_args!("num failed checkers = {}", snapshot.failed_checkers));
     line(format_args!("RS set = {}", u8::from(snapshot.set)));
-    line(format_args!("reloaded = 0"));
+    line(format_args!("reloaded = {}", u8::from(reloaded)));
 }
 
 fn write_checker(text: &mut Text<'_>, checker: &Checker, state: CheckState, weight: i64, log_all: bool) {
@@ -431,7 +434,12 @@ mod tests {
         let data = CheckData {
             global: &Global::default(),
             groups: &[],
-            virtual_servers: vec![VirtualServerData { config: &vs, health, checks: vec![vec![state]] }],
+            virtual_servers: vec![VirtualServerData {
+                config: &vs,
+                health,
+                checks: vec![vec![state]],
+                reloaded: &[],
+            }],
         };
         let text = check_data(&data);
         let text = &text[text.find("------< LVS").unwrap()..];

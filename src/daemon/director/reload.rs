@@ -125,7 +125,14 @@ impl Director {
             };
             let labels = (0..health.config().real_servers.len()).map(|i| health.real_server_label(i).into());
             let labels = labels.collect();
-            self.servers.push(Server { health, services, labels, checks: Vec::new(), dirty: false });
+            let reloaded = match &source {
+                Source::Kept { origins, .. } => {
+                    origins.iter().map(|origin| origin.real_server.is_some()).collect()
+                }
+                Source::New(_) | Source::Resumed(_) => Vec::new(),
+            };
+            let checks = Vec::new();
+            self.servers.push(Server { health, services, labels, checks, reloaded, dirty: false });
             self.take_checks(&source, &mut before.checks, now, random, &mut activations, out);
             self.carry(index, actions, out);
         }
