@@ -3,7 +3,8 @@
 //!
 //! Options are read as C's `getopt_long` reads them, because that is what init scripts were written against: clusters
 //! (`-nlf/etc/a`), unambiguous abbreviations (`--log-c`), values attached only where they are optional (`-tFILE`),
-//! options behind other words, the last of a repeated option.
+//! options behind other words, the last of a repeated option. Our subcommands are known by the first word alone: stock
+//! has none, and its options begin with a dash.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -18,12 +19,17 @@ pub use crate::daemon::exit::Exit;
 use crate::daemon::options::{ConfigTest, Facility, Options};
 use crate::daemon::parent;
 use crate::kernel::process;
+use crate::tools;
 
 /// Becomes one role or one tool.
 pub fn main() -> ExitCode {
     process::ignore_requests();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let exit = match (Assignment::of_this_process(), read(arguments)) {
+    let assignment = Assignment::of_this_process();
+    if let (None, Some(exit)) = (&assignment, tools::run(&arguments)) {
+        return exit.into();
+    }
+    let exit = match (assignment, read(arguments)) {
         (None, Ok(Asked::Daemon(command))) => {
             for remark in &command.remarks {
                 say(remark);
@@ -385,7 +391,11 @@ fn version() -> String {
 }
 
 fn help() -> String {
-    let mut text = String::from("Usage: keepalived-rs [OPTION]...\n\n");
+    let mut text = String::from("Usage: keepalived-rs [OPTION]...\n");
+    for tool in tools::TOOLS {
+        let _ = writeln!(text, "       keepalived-rs {}", tool.usage);
+    }
+    text.push('\n');
     for Switch { short, long, value, name, help } in SWITCHES {
         let short = short.map_or_else(|| "    ".to_owned(), |letter| format!("-{}, ", char::from(letter)));
         let value = match value {

@@ -19,6 +19,17 @@ pub enum Severity {
     Error,
 }
 
+impl Severity {
+    /// As reports call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// The exit class of `-t` that a report carries, lowest first: the highest of a run decides the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Class {
@@ -176,6 +187,16 @@ impl Diagnostics {
         self.reports.push(report);
     }
 
+    /// Makes errors of what is graver than a note and does not count for `-t`: for those who want no warnings at all.
+    pub fn make_strict(&mut self) {
+        for report in &mut self.reports {
+            if report.class == Class::None && report.severity > Severity::Note {
+                (report.severity, report.class) = (Severity::Error, Class::Other);
+                self.class = self.class.max(report.class);
+            }
+        }
+    }
+
     /// The reports in the order of arrival.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.reports.iter()
@@ -241,6 +262,20 @@ mod tests {
         let messages: Vec<_> = diagnostics.iter().map(|report| report.message.as_str()).collect();
         assert_eq!(messages, ["first", "elsewhere"]);
         assert_eq!(diagnostics.exit_code(), 5);
+    }
+
+    #[test]
+    fn strictness_makes_errors_of_warnings_and_leaves_notes_alone() {
+        let span = SourceMap::default().add_file("f", "abc".to_owned(), None).span();
+        let mut diagnostics = Diagnostics::new();
+        diagnostics.push(Diagnostic::note("a", span, ""));
+        diagnostics.make_strict();
+        assert_eq!(diagnostics.exit_code(), 0);
+        diagnostics.push(Diagnostic::warning("b", span, "").class(Class::None));
+        diagnostics.make_strict();
+        assert_eq!(diagnostics.exit_code(), 5);
+        let severities: Vec<_> = diagnostics.iter().map(|report| report.severity).collect();
+        assert_eq!(severities, [Severity::Note, Severity::Error]);
     }
 
     #[test]

@@ -51,12 +51,13 @@ pub fn log_line(report: &Diagnostic, sources: &SourceMap) -> String {
     let place = report.span.and_then(|span| sources.location(span));
     let place = place.map_or_else(String::new, |at| format!("{}:{}:{}: ", at.file, at.line, at.column));
     let help = report.help.first().map_or_else(String::new, |help| format!(" ({help})"));
-    let line = format!("{place}{}: {}{help} [{}]", word(report.severity), report.message, report.id);
+    let line = format!("{place}{}: {}{help} [{}]", report.severity.word(), report.message, report.id);
     clean(&line)
 }
 
-/// The reports to show, each with how many more of its kind there are at the same place (a loop's body).
-fn ordered<'a>(diagnostics: &'a Diagnostics, sources: &SourceMap) -> Vec<(&'a Diagnostic, usize)> {
+/// The reports to show, in the order of files and lines, those without a place last; each with how many more of its
+/// kind there are at the same place (a loop's body).
+pub fn ordered<'a>(diagnostics: &'a Diagnostics, sources: &SourceMap) -> Vec<(&'a Diagnostic, usize)> {
     let mut shown: Vec<(Option<Span>, &Diagnostic, usize)> = Vec::new();
     let mut known: HashMap<(&str, Span), usize> = HashMap::new();
     for report in diagnostics.iter() {
@@ -125,16 +126,8 @@ fn snippet<'a>(
     Some(snippet.annotation(kind.span(start..end).label(label)).into())
 }
 
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Note => "note",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    }
-}
-
 /// Text of a message: no line breaks or other control characters from a file may reach a terminal or a log.
-fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     display(text).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -1,1 +1,42 @@
-//! Subcommands beside the daemon.
+//! Subcommands beside the daemon. Each is known by the first word of the command line.
+
+pub mod check; // reads configurations and says everything there is to say about them
+pub mod findings; // diagnostics as JSON and SARIF, for programs
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use crate::daemon::exit::Exit;
+
+/// A subcommand.
+#[derive(Debug, Clone, Copy)]
+pub struct Tool {
+    /// The first word.
+    pub name: &'static str,
+    /// The whole line, for the help.
+    pub usage: &'static str,
+    run: fn(&[OsString]) -> Exit,
+}
+
+/// Every subcommand.
+pub const TOOLS: &[Tool] = &[Tool { name: "check", usage: check::USAGE, run: check::run }];
+
+/// Runs the subcommand that the arguments begin with, if they do.
+pub fn run(arguments: &[OsString]) -> Option<Exit> {
+    let (first, rest) = arguments.split_first()?;
+    let tool = TOOLS.iter().find(|tool| first == tool.name)?;
+    Some((tool.run)(rest))
+}
+
+/// Writes the outcome of a tool.
+fn print(text: &str) {
+    // Who closes the pipe (`| head`) has seen enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Says what was wrong with the command line.
+fn refuse(tool: &str, complaint: &str) -> Exit {
+    // Nobody can be told that stderr is gone.
+    let _ = writeln!(std::io::stderr(), "keepalived-rs {tool}: {complaint}");
+    Exit::Usage
+}

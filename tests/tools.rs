@@ -1,0 +1,141 @@
+//! The subcommands as their users run them: `check`, `explain`. Nothing here starts a daemon.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot prepare itself has failed")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_keepalived-rs");
+
+/// Nothing to complain about, on any host.
+const GOOD: &str = "global_defs {\n  dynamic_interfaces\n}\nvrrp_instance VI_1 {\n  interface eth7\n  virtual_router_id 51\n  \
+                    priority 100\n  virtual_ipaddress {\n    192.0.2.10/24\n  }\n}\n";
+
+/// A folder with these files, and the program run in it.
+fn run(files: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    run_in(folder.path(), arguments)
+}
+
+fn run_in(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", out(output)))
+}
+
+#[test]
+fn check_of_a_good_file_says_so_and_ends_with_0() {
+    let output = run(&[("a.conf", GOOD)], &["check", "-f", "a.conf"]);
+    assert_eq!((code(&output), out(&output).as_str()), (Some(0), "a.conf: nothing to complain about\n"));
+}
+
+#[test]
+fn check_ends_as_the_test_of_the_daemon_does() {
+    for (text, expected) in [
+        (GOOD.to_owned(), 0),
+        (GOOD.replace("priority", "prioritty"), 5),
+        (GOOD.replace("priority 100", "priority"), 2),
+        (GOOD.replace("  dynamic_interfaces\n", ""), 5),
+    ] {
+        let files = [("a.conf", text.as_str())];
+        let tested = run(&files, &["-t", "-f", "a.conf"]);
+        let checked = run(&files, &["check", "-f", "a.conf"]);
+        assert_eq!(code(&tested), code(&checked), "{text}\n{}", out(&checked));
+        assert_eq!(code(&checked), Some(expected), "{text}\n{}", out(&checked));
+    }
+}
+
+#[test]
+fn check_of_several_files_ends_with_the_gravest() {
+    let broken = GOOD.replace("priority 100", "priority");
+    let files = [("a.conf", GOOD), ("b.conf", &broken)];
+    let output = run(&files, &["check", "b.conf", "a.conf"]);
+    assert_eq!(code(&output), Some(2));
+    assert!(out(&output).contains("a.conf: nothing"), "{}", out(&output));
+    assert!(out(&output).contains("b.conf: 1 error"), "{}", out(&output));
+}
+
+#[test]
+fn check_writes_json_with_places_in_characters() {
+    let text = GOOD.replace("  priority 100", "  \"é\" prioritty 100\n  prioritty 100");
+    let output = run(&[("a b.conf", &text)], &["check", "a b.conf", "--format", "json"]);
+    let findings = json(&output);
+    let found = findings.as_array().unwrap().iter().find(|finding| finding["line"] == 8).unwrap();
+    assert_eq!(found["file"], "a b.conf");
+    assert_eq!((&found["severity"], &found["id"]), (&"error".into(), &"unknown-keyword".into()));
+    assert_eq!(
+        (&found["column"], &found["end"]["line"], &found["end"]["column"]),
+        (&3.into(), &8.into(), &12.into())
+    );
+    assert!(found["message"].as_str().unwrap().contains("`prioritty`"), "{found}");
+    assert_eq!(found["help"], serde_json::json!(["did you mean `priority`?"]));
+    assert_eq!(found["stock"], "skips the line");
+    let empty = run(&[("a.conf", GOOD)], &["check", "a.conf", "--format=json"]);
+    assert_eq!((json(&empty), code(&empty)), (serde_json::json!([]), Some(0)));
+}
+
+#[test]
+fn check_writes_sarif_for_editors() {
+    let text = GOOD.replace("priority", "prioritty");
+    let output = run(&[("a b.conf", &text)], &["check", "a b.conf", "--format", "sarif"]);
+    assert_eq!(code(&output), Some(5));
+    let log = json(&output);
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    let result = &run["results"][0];
+    assert_eq!((&result["ruleId"], &result["level"]), (&"unknown-keyword".into(), &"error".into()));
+    let rule = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+    assert_eq!(run["tool"]["driver"]["rules"][rule]["id"], "unknown-keyword");
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "a%20b.conf");
+    assert_eq!(
+        place["region"],
+        serde_json::json!({ "startLine": 7, "startColumn": 3, "endLine": 7, "endColumn": 12 })
+    );
+}
+
+#[test]
+fn strict_makes_errors_of_warnings_that_the_test_does_not_count() {
+    let script = "vrrp_script s {\n  script /usr/bin/true\n  user root\n}\n";
+    let text = format!("global_defs {{\n  enable_script_security\n}}\n{GOOD}{script}{script}");
+    let files = [("a.conf", text.as_str())];
+    let lax = run(&files, &["check", "a.conf"]);
+    let strict = run(&files, &["check", "--strict", "a.conf"]);
+    assert!(out(&lax).contains("warning[repeated-block]"), "{}", out(&lax));
+    assert!(out(&strict).contains("error[repeated-block]"), "{}", out(&strict));
+    assert_eq!((code(&lax), code(&strict)), (Some(0), Some(5)));
+}
+
+#[test]
+fn only_the_first_word_is_a_subcommand() {
+    // The daemon reads its options, finds a surplus word, and tests the configuration.
+    let output = run(&[("a.conf", GOOD)], &["-t", "-f", "a.conf", "check"]);
+    assert_eq!(code(&output), Some(0));
+    assert!(err(&output).contains("Unexpected argument(s): check"), "{}", err(&output));
+}
+
+#[test]
+fn a_wrong_option_of_a_tool_is_named() {
+    let output = run(&[], &["check", "--strickt"]);
+    assert_eq!(code(&output), Some(1));
+    assert!(err(&output).contains("'--strickt'"), "{}", err(&output));
+}
