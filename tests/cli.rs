@@ -210,7 +210,8 @@ fn pid_files_are_held_read_and_removed() {
         return;
     };
     has(&said, &["own pid\n", "644 /run/keepalived.pid\n644 /run/vrrp.pid\n", "no leftover", "keepalived\n"]);
-    has(&said, &["second 0\n", "daemon is already running", "first is alive", "exit 0\n", "left: 2"]);
+    has(&said, &["second 0\n", "Another process has pid file /run/keepalived.pid locked", "first is alive"]);
+    has(&said, &["daemon is already running", "exit 0\n", "left: 2"]);
     has(&said, &["Starting Keepalived v2.4.3", "Stopped Keepalived v2.4.3"]);
 }
 
