@@ -10,7 +10,8 @@ use super::blocks::Drafts;
 use super::diagnostic::{Class, Diagnostic, Diagnostics};
 use super::model::{HostFacts, Users};
 use super::schema::{
-    Block, Effect, Given, Invalid, Keyword, List, Missing, Opened, Readers, Shape, Successor, Table, Value,
+    Block, Effect, Given, Invalid, Keyword, List, Missing, Opened, Readers, Shape, Successor, Surplus, Table,
+    Value,
 };
 use super::source::{Files, Span};
 use super::suggest::did_you_mean;
@@ -257,6 +258,20 @@ impl<'a> Reader<'a> {
             }
             return Opened::Enter;
         }
+        if keyword.surplus == Surplus::Refused
+            && let Some(extra) = line.words.get(2)
+        {
+            self.push(
+                Diagnostic::error(
+                    "surplus-words",
+                    extra.span(),
+                    format!("`{}` takes one word; this one is too many", keyword.name),
+                )
+                .help("put a value with blanks into double quotes")
+                .stock("the line is ignored"),
+            );
+            return Opened::Enter;
+        }
         let mut given = Given { keyword, line, value: Value::None };
         match keyword.shape {
             Shape::Block(block) => return self.enter_block(block, given),
@@ -314,7 +329,8 @@ impl<'a> Reader<'a> {
                 let shown = |n: u64| decimal(n, unit);
                 let reading = value::seconds(word, places, min, max);
                 let number = self.time(keyword, word, reading, &(shown(min), shown(max)), unit)?;
-                Some(Value::Time(Duration::from_nanos(number.saturating_mul(1_000_000_000 / unit))))
+                let micros = number.saturating_mul(1_000_000 / unit);
+                Some(Value::Time(Duration::from_micros(micros)))
             }
             (Shape::Choice(choices), Some(word)) => {
                 if choices.iter().any(|choice| word == *choice) {

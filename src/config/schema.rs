@@ -31,6 +31,8 @@ pub struct Keyword {
     pub since: &'static str,
     /// Stock's answer to a missing argument.
     pub missing: Missing,
+    /// Stock's answer to words behind the value.
+    pub surplus: Surplus,
     /// Stock's answer to a second one in the same block.
     pub repeat: Repeat,
     /// Stock's answer to a value that cannot be used.
@@ -238,6 +240,15 @@ pub enum Missing {
     Silent,
 }
 
+/// Stock's answer to words behind the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surplus {
+    /// Not a word.
+    Silent,
+    /// Reported, and the line is ignored.
+    Refused,
+}
+
 /// Stock's answer to a repeated keyword.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
@@ -321,6 +332,7 @@ pub const fn keyword(name: &'static str, shape: Shape, help: &'static str) -> Ke
             Shape::Flag | Shape::Bool | Shape::Words | Shape::Block(_) | Shape::List(_) => Missing::Fine,
             _ => Missing::Stops,
         },
+        surplus: Surplus::Silent,
         repeat: match shape {
             Shape::List(_) | Shape::Block(_) => Repeat::Accumulates,
             _ => Repeat::LastWins,
@@ -375,6 +387,12 @@ impl Keyword {
     /// With another answer to a missing argument.
     pub const fn missing(mut self, missing: Missing) -> Self {
         self.missing = missing;
+        self
+    }
+
+    /// Exactly one word must follow.
+    pub const fn one_word(mut self) -> Self {
+        self.surplus = Surplus::Refused;
         self
     }
 

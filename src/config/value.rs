@@ -153,6 +153,24 @@ pub fn address(text: &str) -> Option<IpAddr> {
     }
 }
 
+/// An IPv4 address in any form the C library takes: `192.0.2.1`, `10.1`, `33`.
+pub fn loose_ipv4(text: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let (last, front) = parts.split_last()?;
+    if front.len() > 3 {
+        return None;
+    }
+    let number =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<u32>().ok())?;
+    let mut address: u32 = 0;
+    for part in front {
+        address = address << 8 | number(part).filter(|&octet| octet < 256)?;
+    }
+    let room = 8 * (4 - u32::try_from(front.len()).ok()?);
+    let low = number(last).filter(|&low| room == 32 || low < 1 << room)?;
+    Some(Ipv4Addr::from_bits(address.checked_shl(room).unwrap_or(0) | low))
+}
+
 /// The address of a text from which stock silently cuts everything from `-` or `/` on (peers, sources, groups).
 pub fn address_before_suffix(text: &str) -> Option<IpAddr> {
     address(text.split(['-', '/']).next().unwrap_or(""))
@@ -289,6 +307,18 @@ mod tests {
     }
 
     #[test]
+    fn short_ipv4_forms_put_the_last_number_into_the_bytes_that_are_left() {
+        for (text, address) in
+            [("10.1", "10.0.0.1"), ("33", "0.0.0.33"), ("1.2.3", "1.2.0.3"), ("192.0.2.1", "192.0.2.1")]
+        {
+            assert_eq!(loose_ipv4(text), address.parse().ok(), "{text}");
+        }
+        for text in ["", "1.", "256.1", "1.2.3.4.5", "a", "1.2.65536", "4294967296", "+1"] {
+            assert_eq!(loose_ipv4(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn a_prefix_is_a_length_never_a_mask() {
         let prefix = |text, mode| address_with_prefix(text, mode).expect("the address is good").1;
         assert_eq!(prefix("192.0.2.1", RUN), None);
@@ -308,6 +338,7 @@ mod tests {
             let _ = seconds(&text, 6, 0, u64::MAX);
             let _ = address_with_prefix(&text, RUN);
             let _ = address_before_suffix(&text);
+            let _ = loose_ipv4(&text);
         }
     }
 }

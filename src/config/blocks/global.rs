@@ -378,6 +378,7 @@ const VRRP: &[Keyword] = &[
     keyword("vrrp_rx_bufs_multiplier", strict(1, 4_294_967_295), "Factor for vrrp_rx_bufs_policy.")
         .default("3")
         .missing(Missing::Warns)
+        .one_word()
         .later(),
 ];
 
@@ -706,9 +707,7 @@ const RELOAD_AND_DUMPS: &[Keyword] = &[
 ];
 
 const fn one_path(name: &'static str, help: &'static str) -> Keyword {
-    keyword(name, Shape::Word, help).since(">2.2.7").missing(Missing::Warns).later().apply(|r, g| {
-        surplus(r, g, 1);
-    })
+    keyword(name, Shape::Word, help).since(">2.2.7").missing(Missing::Warns).one_word().later()
 }
 
 /// The words that stand outside any block (spec/global-defs.md, "Top-level words").
@@ -947,7 +946,7 @@ fn smtp_server<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
             }
         },
     };
-    if let Some(address) = value::address(host).or_else(|| short_address(host)) {
+    if let Some(address) = value::address(host).or_else(|| value::loose_ipv4(host).map(IpAddr::V4)) {
         reader.drafts.global.values.smtp_server = Some(SocketAddr::new(address, port));
         return;
     }
@@ -960,22 +959,6 @@ fn smtp_server<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
                 .stock("sends no mail at all"),
         ),
     }
-}
-
-/// `1`, `10.1`, `10.1.2`: the resolver takes them, so stock does.
-fn short_address(text: &str) -> Option<IpAddr> {
-    let parts: Vec<&str> = text.split('.').collect();
-    let (last, front) = parts.split_last()?;
-    if front.len() > 3 || front.is_empty() && last.is_empty() {
-        return None;
-    }
-    let mut address: u64 = 0;
-    for part in front {
-        address = address << 8 | u64::from(part.parse::<u8>().ok()?);
-    }
-    let room = 8 * (4 - u32::try_from(front.len()).ok()?);
-    let low: u64 = last.parse().ok()?;
-    (low < 1 << room).then(|| IpAddr::from(u32::try_from(address << room | low).unwrap_or(0).to_be_bytes()))
 }
 
 fn plausible_host(text: &str) -> bool {
@@ -1025,19 +1008,15 @@ pub fn extra_interface_garp<'a>(reader: &mut Reader<'a>, given: Given<'a>, min: 
 }
 
 fn rx_bufs_policy<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let Some(first) = given.argument(0) else { return };
     let mut policy = false;
-    for (index, word) in given.arguments().iter().enumerate() {
+    for word in given.arguments() {
         let named = word.eq_ignore_ascii_case("MTU") || word.eq_ignore_ascii_case("ADVERT");
-        if named && policy {
-            let report = bad_value(given.keyword, word, "is a second policy").stock("ignores ADVERT");
-            reader.push(report);
-        } else if named {
-            policy = true;
-        } else if index > 0 {
-            let report = bad_value(given.keyword, word, "must be the first word").stock("reports it");
-            reader.push(report);
-        } else {
-            number(reader, given, word, 0, 4_294_967_295, Strictness::Strict);
+        if !named {
+            // Wherever the number stands, stock converts the first word.
+            number(reader, given, first, 0, 4_294_967_295, Strictness::Strict);
+        } else if std::mem::replace(&mut policy, true) {
+            reader.push(bad_value(given.keyword, word, "is a second policy").stock("ignores ADVERT"));
         }
     }
 }

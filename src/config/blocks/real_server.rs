@@ -134,7 +134,7 @@ const KEYWORDS: &[Keyword] = &[
             repeated_host(r, g, first);
             r.drafts.real_server.virtualhost = g.argument(0);
         }),
-    keyword("snmp_name", Shape::Word, "Name for SNMP.").missing(Missing::Warns).later(),
+    keyword("snmp_name", Shape::Word, "Name for SNMP.").missing(Missing::Warns).one_word().later(),
 ];
 
 fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {

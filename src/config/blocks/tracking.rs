@@ -150,8 +150,7 @@ fn options<'a>(
     let mut tracked = Tracked { name, weight: None, reverse: None };
     let keyword = kind.keyword();
     let ignored = |word: &Word, message: String| {
-        let stock = if kind == Kind::File { "drops the entry" } else { "ignores it" };
-        Diagnostic::error("bad-tracking-option", word.span(), message).stock(stock)
+        Diagnostic::error("bad-tracking-option", word.span(), message).stock("ignores it")
     };
     while let Some((option, after)) = rest.split_first() {
         rest = after;
@@ -196,11 +195,8 @@ fn options<'a>(
                 } else if let Some(meant) = did_you_mean(other, known) {
                     report = report.help(format!("did you mean `{meant}`?"));
                 }
-                reader.push(report);
-                if kind == Kind::File {
-                    return None;
-                }
-                break;
+                reader.push(report.stock("drops the entry"));
+                return None;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `virtual_server ADDR PORT | fwmark N | group NAME { … }` (spec/lvs-config.md §3, §4).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::real_server::{self, RealServerDraft};
@@ -112,8 +112,8 @@ pub static BLOCK: Block = Block { table: &TABLE, open, close };
 
 static TABLE: Table = Table::new("virtual_server", &[SERVICE, POOL, DEFAULTS]);
 
-/// Largest time of checks, in microseconds: what 64 bits of nanoseconds hold, and more than anybody waits.
-pub const LONG: u64 = 4_294_967_295_000_000;
+/// Largest time of checks, in microseconds: stock knows no limit but its 64 bits.
+pub const LONG: u64 = u64::MAX;
 /// `connect_timeout`, in microseconds.
 pub const CONNECT: Shape = micros(1, 4_294_967_295);
 const U32: i64 = 4_294_967_295;
@@ -220,7 +220,7 @@ const POOL: &[Keyword] = &[
         .default("smtp_alert_checker, smtp_alert, no")
         .mark(Mark::B)
         .apply(|r, g| r.drafts.virtual_server.smtp_alert = Some(g.bool())),
-    keyword("snmp_name", Shape::Word, "Name for SNMP.").missing(Missing::Warns).later(),
+    keyword("snmp_name", Shape::Word, "Name for SNMP.").missing(Missing::Warns).one_word().later(),
     keyword("sorry_server", Shape::Words, "Used while no real server is: ADDR [PORT].")
         .mark(Mark::A)
         .missing(Missing::Stops)
@@ -500,8 +500,8 @@ fn granularity<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
         None => word.contains('.'),
     };
     let granularity = if v4 {
-        let number = word.parse::<u32>().ok().map(Ipv4Addr::from);
-        word.parse::<Ipv4Addr>().ok().or(number).map(Granularity::V4)
+        // The mask may have short forms: `33` is 0.0.0.33.
+        value::loose_ipv4(word).map(Granularity::V4)
     } else {
         match value::integer(word, 1, 128, Strictness::Strict, reader.world.mode) {
             Reading::Good(length) => u8::try_from(length).ok().map(Granularity::V6),

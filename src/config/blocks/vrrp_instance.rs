@@ -293,6 +293,7 @@ const TRANSPORT: &[Keyword] = &[
         .apply(|r, g| r.drafts.instance.v3_checksum_as_v2 = Some(g.bool())),
     keyword("kernel_rx_buf_size", strict(0, 4_294_967_295), "Receive buffer of the socket, bytes.")
         .missing(Missing::Warns)
+        .one_word()
         .later(),
 ];
 
@@ -947,11 +948,12 @@ fn timer_expired_backup<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
 /// `use_vmac [[name] IFNAME] [MAC] [netlink_notify_msg] [group ID]`.
 fn vmac_words<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
     let mut words = given.arguments().iter();
+    let mut named = false;
     while let Some(word) = words.next() {
         match word.as_str() {
             "netlink_notify_msg" => {}
             "name" | "group" => match words.next() {
-                Some(_) => {}
+                Some(_) => named |= word == "name",
                 None if word == "group" => reader.push(
                     bad_value(given.keyword, word, "needs a number")
                         .class(Class::MissingArgument)
@@ -968,6 +970,9 @@ fn vmac_words<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
             }
             name if !value::fits_interface(name) => {
                 reader.push(bad_value(given.keyword, word, "is no name of an interface").stock("ignores it"));
+            }
+            _ if std::mem::replace(&mut named, true) => {
+                reader.push(bad_value(given.keyword, word, "is a second name").stock("ignores it"));
             }
             _ => {}
         }

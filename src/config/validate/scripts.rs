@@ -41,8 +41,11 @@ pub enum Purpose {
 /// Looks at a command's file, as `PATH` finds it when it has no slash.
 pub fn inspect(files: &dyn Files, command: &str, identity: crate::config::model::Identity) -> Inspection {
     let nothing = Inspection { path: None, insecure: None, through_symlink: None, executable: false };
+    if command.starts_with('/') {
+        return walk(files, command, identity);
+    }
     if command.contains('/') {
-        return if command.starts_with('/') { walk(files, command, identity) } else { nothing };
+        return nothing;
     }
     let path = files
         .variable("PATH")
@@ -149,8 +152,11 @@ impl Scripts {
         purpose: Purpose,
     ) -> Option<Command> {
         let file = script.argv.first()?;
-        let found = inspect(reader.world.files, file, script.identity);
         let keyword = script.keyword;
+        if file.starts_with("</") {
+            return Some(self.redirection(reader, script));
+        }
+        let found = inspect(reader.world.files, file, script.identity);
         let security = reader.drafts.global.values.script_security;
         let graded = |report: Diagnostic| match purpose {
             Purpose::Tracked => report.stock("disables the script: nothing is tracked by it"),
@@ -167,9 +173,9 @@ impl Scripts {
             );
             report = if file.starts_with('/') {
                 report.help("create it, or mend the path")
-            } else if file.contains('/') {
-                report.help("write the whole path, from `/` on")
-            } else if file.starts_with(['[', '<', '('])
+            } else if file.contains('/') && !file.starts_with(['[', '<', '(', '$']) {
+                report.help("write the whole path, from `/` on, and plain quotes around it")
+            } else if file.starts_with(['[', '<', '(', '$'])
                 || script.argv.iter().any(|word| word == "&&" || word == "|")
             {
                 report.help("this is shell code: put it into a file, or write `/bin/sh -c '…'`")
@@ -223,6 +229,21 @@ impl Scripts {
         let path =
             if reader.drafts.global.symlink_paths && file.starts_with('/') { file.clone() } else { path };
         Some(Command { argv: script.argv.clone(), path, identity: script.identity })
+    }
+
+    /// `</dev/tcp/ADDR/PORT`: stock leaves it unexamined to the shell.
+    fn redirection(&mut self, reader: &mut Reader<'_>, script: &ScriptDraft) -> Command {
+        self.first_existing.get_or_insert(script.span);
+        let message =
+            format!("`{}`: a redirection is no script; /dev/tcp works in bash only", script.keyword);
+        reader.push(
+            Diagnostic::warning("redirection-as-script", script.span, message)
+                .class(Class::None)
+                .help(format!("write `/bin/bash -c '{}'`, or check with a program", script.command))
+                .stock("has /bin/sh run it"),
+        );
+        let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), script.command.clone()];
+        Command { argv, path: "/bin/sh".to_owned(), identity: script.identity }
     }
 
     /// Reports, once, that scripts run without script security.

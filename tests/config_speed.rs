@@ -1,0 +1,69 @@
+//! How long a large configuration takes from text to model. Run on purpose, in release:
+//! `cargo test --release --test config_speed -- --ignored --nocapture`.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use keepalived_rs::config::files::MemoryFiles;
+use keepalived_rs::config::load;
+use keepalived_rs::config::model::{HostFacts, Identity, Users};
+use keepalived_rs::config::preprocess::{IncludeChecks, ReadOptions};
+use keepalived_rs::config::value::Mode;
+
+struct Nobody;
+
+impl Users for Nobody {
+    fn user(&self, _: &str) -> Option<Identity> {
+        None
+    }
+
+    fn group(&self, _: &str) -> Option<u32> {
+        None
+    }
+}
+
+fn virtual_servers(count: u32, real: u32) -> String {
+    let mut text = String::new();
+    for index in 0..count {
+        let address = IpAddr::from((0x0a00_0000 + index).to_be_bytes());
+        let _ = writeln!(
+            text,
+            "virtual_server {address} 80 {{\n    delay_loop 6\n    lvs_sched wlc\n    lvs_method NAT\n    protocol TCP"
+        );
+        for server in 0..real {
+            let _ = writeln!(
+                text,
+                "    real_server 192.168.0.{server} 80 {{\n        weight 1\n        TCP_CHECK {{\n            connect_timeout 3\n            retry 3\n            delay_before_retry 3\n        }}\n    }}"
+            );
+        }
+        text.push_str("}\n");
+    }
+    text
+}
+
+#[test]
+#[ignore = "a measurement, meaningful in release only"]
+fn ten_thousand_virtual_servers_are_read_in_forty_milliseconds() {
+    let text = virtual_servers(10_000, 4);
+    let lines = text.lines().count();
+    let files = MemoryFiles::new().file("big.conf", &text);
+    let options = ReadOptions {
+        main: "big.conf".to_owned(),
+        config_id: "director".to_owned(),
+        include_checks: IncludeChecks::default(),
+        random_seed: 0,
+    };
+    let mut times: Vec<Duration> = (0..7)
+        .map(|_| {
+            let start = Instant::now();
+            let loaded = load(&files, &options, Mode::Run, &HostFacts::default(), &Nobody);
+            let time = start.elapsed();
+            assert_eq!(loaded.config.expect("the file is good").virtual_servers.len(), 10_000);
+            time
+        })
+        .collect();
+    times.sort();
+    println!("{lines} lines, {} bytes: {times:?}", text.len());
+    assert!(times[3] < Duration::from_millis(40), "the median is {:?}", times[3]);
+}
