@@ -9,6 +9,8 @@ mod draft; // a line while it is being edited
 pub mod files; // what is read of the host: contents, globs, environment
 mod include; // patterns, checks and failures of the include words
 mod load; // the whole way from files to model
+#[cfg(test)]
+mod load_tests;
 mod loops; // ~SEQ and ~LST
 pub mod model; // typed, validated, immutable
 mod physical; // line ends, and the limit of the line buffer

@@ -252,7 +252,9 @@ impl<'a> Reader<'a> {
         if keyword.effect == Effect::Later {
             self.push(no_effect_yet(keyword, head.span()));
         }
-        if line.words.len() < 2 && !self.missing(keyword, head) {
+        // A script string may stand behind a quote that is never closed, and then it is no word.
+        let script = matches!(keyword.shape, Shape::Script) && line.raw.len() > head.len();
+        if line.words.len() < 2 && !script && !self.missing(keyword, head) {
             if matches!(keyword.shape, Shape::Block(_) | Shape::List(_)) {
                 self.skip(head.span());
             }

@@ -136,6 +136,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("nat_mask", "remove the line: it has had no effect for many releases"),
     ("net_mask", "remove the line: masks belong to the addresses, as in 192.0.2.1/24"),
     ("lvs_id", "write `router_id NAME`"),
+    ("nb_get_retry", "write `retry N`"),
     ("nb_sock_retry", "write `retry N`"),
     ("vrrp_unicast_bind", "write `unicast_src_ip ADDRESS`"),
     ("vrrp_unicast_peer", "write `unicast_peer { ADDRESS }`"),
