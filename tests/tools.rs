@@ -139,3 +139,52 @@ fn a_wrong_option_of_a_tool_is_named() {
     assert_eq!(code(&output), Some(1));
     assert!(err(&output).contains("'--strickt'"), "{}", err(&output));
 }
+
+#[test]
+fn explain_shows_a_keyword_in_each_of_its_blocks() {
+    let output = run(&[], &["explain", "retry"]);
+    let text = out(&output);
+    assert_eq!(code(&output), Some(0));
+    for part in [
+        "in virtual_server\n",
+        "in virtual_server > real_server > TCP_CHECK",
+        "a whole number from 0 to 4294967295",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn explain_names_range_unit_default_and_reactions() {
+    let text = out(&run(&[], &["explain", "preempt_delay"]));
+    for part in [
+        "in vrrp_instance",
+        "argument   seconds from 0",
+        "missing    ",
+        "bad value  ",
+        "since      keepalived ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(out(&run(&[], &["explain", "authentication"])).contains("inside     auth_type, auth_pass"));
+}
+
+#[test]
+fn explain_of_an_unknown_word_suggests_the_nearest() {
+    let output = run(&[], &["explain", "prioritty"]);
+    assert_eq!((code(&output), out(&output).as_str()), (Some(1), ""));
+    assert!(err(&output).contains("did you mean 'priority'?"), "{}", err(&output));
+    assert!(err(&run(&[], &["explain", "lvs_id"])).contains("write `router_id NAME`"));
+}
+
+#[test]
+fn explain_lists_what_has_no_effect_yet() {
+    let output = run(&[], &["explain", "--unsupported"]);
+    let text = out(&output);
+    assert_eq!(code(&output), Some(0));
+    // The daemon says the same of each when it meets it.
+    let word = text.lines().skip_while(|line| *line != "vrrp_instance").nth(1).unwrap();
+    let word = word.split_whitespace().next().unwrap();
+    assert!(out(&run(&[], &["explain", word])).contains("effect     none yet"), "{word}");
+    assert!(!text.contains("\n  priority "), "{text}");
+}

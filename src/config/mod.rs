@@ -4,6 +4,7 @@
 //! file itself; what it must know of the host comes through [`source::Files`] and [`model::HostFacts`].
 
 pub mod blocks; // one file per block: its keyword table -> model
+pub mod catalogue; // every keyword and its block, in words: explain and the manual
 pub mod diagnostic; // errors and warnings as data; exit codes
 mod draft; // a line while it is being edited
 pub mod files; // what is read of the host: contents, globs, environment

@@ -1,6 +1,7 @@
 //! Subcommands beside the daemon. Each is known by the first word of the command line.
 
 pub mod check; // reads configurations and says everything there is to say about them
+pub mod explain; // what a keyword means
 pub mod findings; // diagnostics as JSON and SARIF, for programs
 
 use std::ffi::OsString;
@@ -19,7 +20,10 @@ pub struct Tool {
 }
 
 /// Every subcommand.
-pub const TOOLS: &[Tool] = &[Tool { name: "check", usage: check::USAGE, run: check::run }];
+pub const TOOLS: &[Tool] = &[
+    Tool { name: "check", usage: check::USAGE, run: check::run },
+    Tool { name: "explain", usage: explain::USAGE, run: explain::run },
+];
 
 /// Runs the subcommand that the arguments begin with, if they do.
 pub fn run(arguments: &[OsString]) -> Option<Exit> {

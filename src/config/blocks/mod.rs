@@ -154,6 +154,11 @@ const RETIRED: &[(&str, &str)] = &[
     ("syn_proxy", "remove the line: it is of another program (DPVS, LVS fullnat)"),
 ];
 
+/// What to do about a word that stock once knew, or that other forks know.
+pub fn retired(word: &str) -> Option<&'static str> {
+    RETIRED.iter().find(|(name, _)| word == *name).map(|&(_, advice)| advice)
+}
+
 /// A keyword that was there all along, behind a character that looks like a plain one.
 fn look_alike(
     table: &'static Table,
@@ -173,8 +178,8 @@ fn look_alike(
 /// What to write instead of an unknown keyword.
 pub fn remedy(table: &'static Table, line: &Line, head: &Word, report: Diagnostic) -> Diagnostic {
     let second = line.words.get(1);
-    if let Some((_, advice)) = RETIRED.iter().find(|(name, _)| head == *name) {
-        return report.help(*advice);
+    if let Some(advice) = retired(head) {
+        return report.help(advice);
     }
     let glued = second.map(|second| format!("{}_{}", head.as_str(), second.as_str()));
     if let Some(keyword) = glued.and_then(|glued| table.find(&glued)) {

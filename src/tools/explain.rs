@@ -1,0 +1,193 @@
+//! `explain`: what a keyword means in each block that has it, from the keyword tables.
+//!
+//! `--unsupported` lists the words that are understood and not carried out yet.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+use super::{print, refuse};
+use crate::config::blocks;
+use crate::config::catalogue::{Entry, entries, facts};
+use crate::config::render::clean;
+use crate::config::schema::{Effect, Shape};
+use crate::config::suggest::did_you_mean;
+use crate::daemon::exit::Exit;
+
+/// The line in the help.
+pub const USAGE: &str = "explain KEYWORD... | --unsupported";
+
+const HELP: &str = "\
+Says what a word of the configuration means: every block that has it, its argument with range and unit, its default,
+and what happens when it is missing, wrong or repeated.
+
+      --unsupported   list the words that are understood and have no effect yet
+  -h, --help          print this
+";
+
+/// The width that text is broken at.
+const WIDTH: usize = 100;
+
+/// Explains what the words ask for.
+pub fn run(words: &[OsString]) -> Exit {
+    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut text = String::new();
+    let mut unknown = Vec::new();
+    for word in &words {
+        match word.as_str() {
+            "-h" | "--help" => {
+                print(&format!("Usage: keepalived-rs {USAGE}\n\n{HELP}"));
+                return Exit::Success;
+            }
+            "--unsupported" => text += &unsupported(),
+            option if option.starts_with("--") => {
+                return refuse("explain", &format!("unknown option '{}': --help lists them", clean(option)));
+            }
+            word => match explanation(word) {
+                Some(found) => {
+                    if !text.is_empty() {
+                        text.push('\n');
+                    }
+                    text += &found;
+                }
+                None => unknown.push(word),
+            },
+        }
+    }
+    if words.is_empty() {
+        return refuse("explain", "which word? As in: keepalived-rs explain priority");
+    }
+    print(&text);
+    for word in &unknown {
+        refuse("explain", &not_known(word));
+    }
+    if unknown.is_empty() { Exit::Success } else { Exit::Usage }
+}
+
+/// Everything about a word, or `None` when no block has it.
+fn explanation(word: &str) -> Option<String> {
+    let all = entries();
+    // The same in several blocks is said once.
+    let mut meanings: Vec<(Vec<String>, String)> = Vec::new();
+    for entry in all.iter().filter(|entry| entry.keyword.name == word) {
+        let meaning = meaning(entry, &all);
+        match meanings.iter_mut().find(|(_, known)| *known == meaning) {
+            Some((places, _)) => places.push(entry.place()),
+            None => meanings.push((vec![entry.place()], meaning)),
+        }
+    }
+    if meanings.is_empty() {
+        return None;
+    }
+    let mut text = String::new();
+    for (places, meaning) in meanings {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        let places = places.join("\n  in ");
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{word}\n  in {places}\n\n{meaning}");
+    }
+    Some(text)
+}
+
+fn meaning(entry: &Entry, all: &[Entry]) -> String {
+    let keyword = entry.keyword;
+    let mut text = wrapped(keyword.help, "  ");
+    text.push('\n');
+    for (name, fact) in facts(keyword) {
+        text += &labelled(name, &fact);
+    }
+    if matches!(keyword.shape, Shape::Block(_)) {
+        let inside: Vec<&str> = all
+            .iter()
+            .filter(|inner| inner.path.split_last() == Some((&keyword.name, &entry.path)))
+            .map(|inner| inner.keyword.name)
+            .collect();
+        if !inside.is_empty() {
+            text += &labelled("inside", &inside.join(", "));
+        }
+    }
+    text
+}
+
+/// `    default    100`, the text broken and aligned.
+fn labelled(name: &str, text: &str) -> String {
+    let block = wrapped(text, "               ");
+    format!("    {name:<11}{}", block.trim_start())
+}
+
+/// The text in lines of at most [`WIDTH`], each behind `indent`.
+fn wrapped(text: &str, indent: &str) -> String {
+    let mut lines = String::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && indent.len() + line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(lines, "{indent}{line}");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    let _ = writeln!(lines, "{indent}{line}");
+    lines
+}
+
+fn not_known(word: &str) -> String {
+    let shown = clean(word);
+    if let Some(advice) = blocks::retired(word) {
+        return format!("'{shown}' is a word of other releases or programs: {advice}");
+    }
+    let all = entries();
+    match did_you_mean(word, all.iter().map(|entry| entry.keyword.name)) {
+        Some(near) => format!("no block has a keyword '{shown}': did you mean '{near}'?"),
+        None => format!("no block has a keyword '{shown}'"),
+    }
+}
+
+/// The words without effect yet, block by block. The content of a block without effect is not listed again.
+fn unsupported() -> String {
+    let all = entries();
+    let later = |entry: &&Entry| entry.keyword.effect == Effect::Later && entry.keyword.successor.is_none();
+    let dead: BTreeSet<Vec<&str>> = all
+        .iter()
+        .filter(later)
+        .filter(|entry| matches!(entry.keyword.shape, Shape::Block(_)))
+        .map(|entry| [&entry.path[..], &[entry.keyword.name]].concat())
+        .collect();
+    let inside_dead = |entry: &Entry| (1..=entry.path.len()).any(|depth| dead.contains(&entry.path[..depth]));
+    let mut text = String::from("Understood and checked, but without effect yet:\n");
+    let mut place = None;
+    for entry in all.iter().filter(later).filter(|entry| !inside_dead(entry)) {
+        if place.as_ref() != Some(&entry.path) {
+            let _ = write!(text, "\n{}\n", entry.place());
+            place = Some(entry.path.clone());
+        }
+        let whole = if matches!(entry.keyword.shape, Shape::Block(_)) { " (the whole block)" } else { "" };
+        let _ = writeln!(text, "  {:<36} {}{whole}", entry.keyword.name, entry.keyword.help);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_is_broken_and_aligned() {
+        let text = labelled("inside", &"word ".repeat(40));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= WIDTH), "{text}");
+        assert!(lines[0].starts_with("    inside     word"), "{text}");
+        assert!(lines[1].starts_with("               word"), "{text}");
+    }
+
+    #[test]
+    fn the_same_meaning_in_several_blocks_is_said_once() {
+        let text = explanation("connect_port").expect("is a keyword");
+        assert_eq!(text.matches("argument").count(), 1, "{text}");
+        assert!(text.contains("TCP_CHECK") && text.contains("SMTP_CHECK"), "{text}");
+    }
+}
