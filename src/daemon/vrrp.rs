@@ -92,6 +92,7 @@ impl<'a> Vrrp<'a> {
 
     async fn live(mut self) -> Exit {
         loop {
+            self.listen_before_acting().await;
             self.serve();
             self.report();
             let deadline = self.running.as_ref().and_then(|running| running.router.deadline());
@@ -118,6 +119,23 @@ impl<'a> Vrrp<'a> {
                 }
                 () = tokio::task::yield_now(), if self.edge.is_busy() => {}
             }
+        }
+    }
+
+    /// When something is due, hears first what has come meanwhile. A process that got no processor for longer than the
+    /// master-down time would otherwise take over from a master whose adverts wait in its own socket.
+    async fn listen_before_acting(&mut self) {
+        let deadline = self.running.as_ref().and_then(|running| running.router.deadline());
+        if deadline.is_none_or(|deadline| deadline > now()) {
+            return;
+        }
+        let waiting = tokio::select! {
+            biased;
+            numbers = self.edge.ready() => Some(numbers),
+            () = std::future::ready(()) => None,
+        };
+        if let Some(numbers) = waiting {
+            self.receive(&numbers);
         }
     }
 

@@ -3,6 +3,9 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::case::{Case, Lab};
 use crate::kit::net::Cable;
 use crate::kit::wait::{Outcome, Stamp, ensure, near, secs, throughout, until};
@@ -21,6 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::pair("vrrp_equal_passwords_make_one_master", auth_match),
     Case::pair("vrrp_v3_learns_the_interval_of_the_master", learned_interval),
     Case::pair("vrrp_unicast_goes_to_the_peer_only", unicast),
+    Case::pair("vrrp_a_backup_that_was_held_up_listens_before_it_takes_over", held_up),
 ];
 
 fn election(lab: &Lab) -> Outcome {
@@ -214,4 +218,19 @@ fn unicast(lab: &Lab) -> Outcome {
     let (at, _) = pair.a.stop()?;
     let first = pair.wait_master(B, at, Duration::from_secs(3))?;
     near("stop to the first advert of b", first.at.since(at), skew(100), 0.3)
+}
+
+fn held_up(lab: &Lab) -> Outcome {
+    // b, the peer: it gets no processor for longer than the master-down time, while adverts pile up in its socket.
+    let pair = Pair::elected(lab, &config(150, ""), &config(100, ""))?;
+    let vrrp = Pid::from_raw(pair.b.pid("vrrp")?);
+    let held = Stamp::now();
+    kill(vrrp, Signal::SIGSTOP).map_err(|e| e.to_string())?;
+    let heard = until(secs(8.0), "five adverts of a", || {
+        Some(pair.wire.adverts_of("a", held)).filter(|adverts| adverts.len() >= 5)
+    });
+    kill(vrrp, Signal::SIGCONT).map_err(|e| e.to_string())?;
+    heard?;
+    throughout(secs(3.0), "b stays quiet", || !pair.has_vip(B) && pair.wire.adverts_of("b", held).is_empty())
+        .map_err(|e| pair.b.explain(format!("{e}\n{}", pair.wire.story())))
 }
