@@ -151,6 +151,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.pid");
         let mut other = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        // The kernel gives the new name a moment after `spawn` knows that the program runs.
+        let comm = format!("/proc/{}/comm", other.id());
+        while fs::read_to_string(&comm).unwrap() != "sleep\n" {
+            std::thread::yield_now();
+        }
         let claimed = |text: &str| {
             fs::write(&path, text).unwrap();
             PidFile::claim(&path).unwrap().unwrap()
