@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::options::{Facility, LogOptions};
 use crate::kernel::calendar::WallTime;
@@ -76,7 +76,7 @@ pub fn start(speaker: Speaker, instance: Option<&str>, options: LogOptions, cons
     };
     let lines = Lines { level, console, syslog: !options.no_syslog };
     // Only a second call fails, and its settings are the first one's.
-    let _ = tracing::subscriber::set_global_default(lines);
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
     // A daemon has no stderr: its last words belong in the log.
     std::panic::set_hook(Box::new(|panic| tracing::error!("a bug in keepalived-rs: {panic}")));
 }
@@ -113,8 +113,8 @@ impl Lines {
     }
 }
 
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+impl<S: Subscriber> Layer<S> for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         // Only our own: the libraries below have no lines an operator would know.
         metadata.is_event()
             && metadata.target().starts_with("keepalived_rs")
@@ -125,7 +125,7 @@ impl Subscriber for Lines {
         Some(self.level)
     }
 
-    fn event(&self, event: &Event<'_>) {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text::default();
         event.record(&mut text);
         let severity =
@@ -134,15 +134,6 @@ impl Subscriber for Lines {
             self.write(severity, &printable(line));
         }
     }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
 }
 
 /// The message, and behind it any other field as `name=value`.
