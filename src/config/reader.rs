@@ -41,6 +41,8 @@ pub struct Reader<'a> {
     closed_early: Vec<(&'static Table, &'a Word)>,
     /// A block of another process was open at the end of the file.
     unbalanced: Option<Span>,
+    /// Reports of one line of a list, held back until it is clear what is wrong.
+    captured: Option<Vec<Diagnostic>>,
     /// The header of the list that is being closed.
     list: Option<Span>,
     /// The end of the file was met inside a block.
@@ -76,6 +78,7 @@ impl<'a> Reader<'a> {
             open: Vec::new(),
             closed_early: Vec::new(),
             unbalanced: None,
+            captured: None,
             list: None,
             ended: false,
             stopped: false,
@@ -114,6 +117,10 @@ impl<'a> Reader<'a> {
     pub fn push(&mut self, mut report: Diagnostic) {
         if self.stopped || self.muted {
             report.class = Class::None;
+        }
+        if let Some(captured) = self.captured.as_mut() {
+            captured.push(report);
+            return;
         }
         if report.class == Class::MissingArgument {
             self.stopped = true;
@@ -292,7 +299,7 @@ impl<'a> Reader<'a> {
         let report = |class| {
             Diagnostic::error("missing-argument", head.span(), format!("`{}` needs a value", keyword.name))
                 .class(class)
-                .help(format!("write `{} {}`", keyword.name, argument_hint(keyword)))
+                .help(argument_hint(keyword))
         };
         match keyword.missing {
             Missing::Fine => return true,
@@ -424,7 +431,8 @@ impl<'a> Reader<'a> {
         let leading: String = word.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
         report = match trouble {
             Trouble::Unit if !leading.is_empty() => {
-                report.help(format!("the unit is always seconds: write `{} {leading}`", keyword.name))
+                let seconds = in_seconds(&leading, &word[leading.len()..]);
+                report.help(format!("the unit is always seconds: write `{} {seconds}`", keyword.name))
             }
             Trouble::Range => report.help(format!("use a number of seconds from {min} to {max}")),
             _ => report,
@@ -471,25 +479,38 @@ impl<'a> Reader<'a> {
                 .stock("every following line up to the next `}` is taken as an entry of the list"),
             );
         }
+        // What follows a lost brace is read as entries; that is said once.
+        let mut swallowing = false;
         loop {
             let Some(line) = self.line() else {
-                self.end_of_file(given.keyword.name, given.head());
+                if !swallowing {
+                    self.end_of_file(given.keyword.name, given.head());
+                }
+                self.ended = true;
                 break;
             };
             match line.kind {
                 LineKind::Close => break,
-                LineKind::Open => self.push(
-                    Diagnostic::error(
-                        "unexpected-brace",
-                        line.span(),
-                        format!("`{{` inside the list `{}`: a `}}` is missing before it", given.keyword.name),
-                    )
-                    .related(given.head(), "this list is not closed")
-                    .stock("takes the brace as an entry; the next `}` ends the list"),
-                ),
+                LineKind::Open if swallowing => {}
+                LineKind::Open => {
+                    swallowing = true;
+                    self.push(swallowed(given, line.span(), "{"));
+                }
                 LineKind::Words => {
-                    if !line.words.is_empty() {
-                        (list.item)(self, &line.words);
+                    let Some(first) = line.words.first() else { continue };
+                    let outer = self.captured.replace(Vec::new());
+                    (list.item)(self, &line.words);
+                    let reports = std::mem::replace(&mut self.captured, outer).unwrap_or_default();
+                    let bad = reports.iter().any(|report| report.class >= Class::Other);
+                    let opens = self.lines.get(self.next).is_some_and(|next| next.kind == LineKind::Open);
+                    if !swallowing && self.is_keyword(first) && (bad || opens) {
+                        swallowing = true;
+                        self.push(swallowed(given, first.span(), first));
+                    }
+                    for report in reports {
+                        if !swallowing || report.class > Class::Other {
+                            self.push(report);
+                        }
                     }
                 }
             }
@@ -606,10 +627,23 @@ impl<'a> Reader<'a> {
                 .related(cause.span(), "the `}` of this unknown block has closed it")
                 .help(format!("remove the block `{}`, or mend its name", cause.as_str()));
         } else if belongs_outside && let Some(&(inner, span)) = self.open.last() {
-            report.message =
-                format!("`{}` inside `{}`: a `}}` is missing before this line", head.as_str(), inner.name);
-            report =
-                report.related(span, "this block is not closed").help("close the block before this line");
+            let tables = outer.iter().map(|(table, _)| *table).rev().chain([top]);
+            let mut tables = tables;
+            let home = tables.find_map(|table| Some((table, table.find(head)?)));
+            let home = home.filter(|(_, keyword)| !matches!(keyword.shape, Shape::Block(_) | Shape::List(_)));
+            let name = head.as_str();
+            report = if let Some((home, _)) = home {
+                report.message = format!("`{name}` belongs into {}, not into {}", home.name, inner.name);
+                match super::blocks::instead(inner, head) {
+                    Some(instead) => report.help(format!("write `{instead}` here")),
+                    None => report.help("move it there, or add the `}` that is missing before this line"),
+                }
+            } else {
+                report.message =
+                    format!("`{name}` inside `{}`: a `}}` is missing before this line", inner.name);
+                report.help("close the block before this line")
+            };
+            report = report.related(span, "this block is open");
         } else {
             report = super::blocks::remedy(table, line, head, report);
         }
@@ -646,21 +680,45 @@ fn not_closed(name: &str, span: Span) -> Diagnostic {
         .stock("closes it at the end of the file and uses it")
 }
 
+/// A line that shows that the list before it was not closed.
+fn swallowed(given: Given<'_>, span: Span, what: &str) -> Diagnostic {
+    let name = given.keyword.name;
+    let message = format!("`{what}` inside the list `{name}`: a `}}` is missing before it");
+    Diagnostic::error("block-not-closed", span, message)
+        .related(given.head(), "this list is not closed")
+        .help(format!("close `{name}` with a `}}` before this line"))
+        .stock("takes everything up to the next `}` as entries of the list")
+}
+
 fn no_effect_yet(keyword: &Keyword, span: Span) -> Diagnostic {
     Diagnostic::note("no-effect-yet", span, format!("`{}` is understood but has no effect yet", keyword.name))
 }
 
 fn argument_hint(keyword: &Keyword) -> String {
+    let name = keyword.name;
     match keyword.shape {
-        Shape::Int { min, max, .. } => {
-            format!("NUMBER` with a number from {min} to {max}, as `{}", keyword.name)
-        }
-        Shape::Seconds { .. } => "SECONDS".to_owned(),
-        Shape::Choice(choices) => choices.join("|"),
-        Shape::Address => "ADDRESS".to_owned(),
-        Shape::Script => "SCRIPT".to_owned(),
-        _ => "VALUE".to_owned(),
+        Shape::Int { min, max, .. } => format!("write `{name} N` with N from {min} to {max}"),
+        Shape::Seconds { .. } => format!("write `{name} SECONDS`"),
+        Shape::Choice(choices) => format!("write `{name} {}`", choices.join("|")),
+        Shape::Address => format!("write `{name} ADDRESS`"),
+        Shape::Script => format!("write `{name} \"/path/to/script argument\"`"),
+        _ => format!("write `{name} VALUE`, or remove the line"),
     }
+}
+
+/// What `500ms` or `3m` was meant to be.
+fn in_seconds(number: &str, unit: &str) -> String {
+    let scaled = |thousandths: u64| {
+        let number: u64 = number.parse().ok()?;
+        Some(decimal(number.checked_mul(thousandths)?, 1000))
+    };
+    match unit {
+        "ms" => scaled(1),
+        "m" | "min" => scaled(60_000),
+        "h" => scaled(3_600_000),
+        _ => None,
+    }
+    .unwrap_or_else(|| number.to_owned())
 }
 
 /// `n / unit` as a decimal without trailing zeros.

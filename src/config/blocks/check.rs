@@ -29,7 +29,8 @@ pub struct CheckerDraft<'a> {
     pub bind_port: u16,
     pub bind_if: Option<String>,
     pub fwmark: u32,
-    pub http: HttpDraft<'a>,
+    /// Of `HTTP_GET` and `SSL_GET`.
+    pub http: Option<Box<HttpDraft<'a>>>,
     /// What is needed and was given, of types that are only parsed.
     pub complete: bool,
 }
@@ -124,6 +125,7 @@ pub const CONNECTION: &[Keyword] = &[
 
 /// Starts a checker block.
 pub fn start<'a>(reader: &mut Reader<'a>, given: Given<'a>, kind: Option<Kind>) -> Opened {
+    reader.drafts.http = HttpDraft::default();
     reader.drafts.checker = CheckerDraft { kind, head: Some(given.head()), ..CheckerDraft::default() };
     Opened::Enter
 }

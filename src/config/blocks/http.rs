@@ -53,15 +53,15 @@ const HTTP_KEYWORDS: &[Keyword] = &[
         .default("that of the real server")
         .mark(Mark::A)
         .missing(Missing::Warns)
-        .apply(|r, g| r.drafts.checker.http.virtualhost = g.argument(0)),
+        .apply(|r, g| r.drafts.http.virtualhost = g.argument(0)),
     keyword("http_protocol", Shape::Word, "1.0, 1.0C (with Connection: close) or 1.1.")
         .default("1.0")
         .mark(Mark::B)
         .missing(Missing::Warns)
         .apply(|r, g| match g.text() {
-            "1.0" => r.drafts.checker.http.http_protocol = HttpProtocol::V1_0,
-            "1.0C" | "1.0c" => r.drafts.checker.http.http_protocol = HttpProtocol::V1_0Close,
-            "1.1" => r.drafts.checker.http.http_protocol = HttpProtocol::V1_1,
+            "1.0" => r.drafts.http.http_protocol = HttpProtocol::V1_0,
+            "1.0C" | "1.0c" => r.drafts.http.http_protocol = HttpProtocol::V1_0Close,
+            "1.1" => r.drafts.http.http_protocol = HttpProtocol::V1_1,
             _ => {
                 if let Some(word) = g.argument(0) {
                     let report = bad_value(g.keyword, word, "is none of 1.0, 1.0C, 1.1");
@@ -72,16 +72,16 @@ const HTTP_KEYWORDS: &[Keyword] = &[
     keyword("enable_sni", Shape::Bool, "Send the server name in the TLS handshake.")
         .default("off")
         .mark(Mark::B)
-        .apply(|r, g| r.drafts.checker.http.enable_sni = g.bool()),
+        .apply(|r, g| r.drafts.http.enable_sni = g.bool()),
     keyword("sni_name", Shape::Words, "The server name to send; turns enable_sni on.").since(">2.2.7").apply(
         |r, g| {
-            r.drafts.checker.http.enable_sni = true;
-            r.drafts.checker.http.sni_name = g.argument(0);
+            r.drafts.http.enable_sni = true;
+            r.drafts.http.sni_name = g.argument(0);
         },
     ),
     keyword("fast_recovery", Shape::Bool, "No pauses between urls at the first run and while recovering.")
         .default("off")
-        .apply(|r, g| r.drafts.checker.http.fast_recovery = g.bool()),
+        .apply(|r, g| r.drafts.http.fast_recovery = g.bool()),
     keyword("nb_get_retry", lenient(0, 4_294_967_295), "Old spelling of retry.")
         .deprecated_for("retry")
         .apply(|r, g| r.drafts.checker.own.retry = Some(g.u32())),
@@ -92,7 +92,7 @@ const SSL_URL: &[Keyword] = &[keyword("url", Shape::Block(&SSL_URL_BLOCK), "A pa
 const TLS: &[Keyword] = &[keyword("tls_compliant", Shape::Bool, "Send a close-notify.")
     .default("off")
     .since(">2.2.7")
-    .apply(|r, g| r.drafts.checker.http.tls_compliant = g.bool())];
+    .apply(|r, g| r.drafts.http.tls_compliant = g.bool())];
 
 static HTTP_URL_BLOCK: Block = Block { table: &HTTP_URL_TABLE, open: open_url, close: close_url };
 static SSL_URL_BLOCK: Block = Block { table: &SSL_URL_TABLE, open: open_url, close: close_url };
@@ -102,7 +102,7 @@ static SSL_URL_TABLE: Table = Table::new("url", &[URL, URL_TLS]);
 const URL: &[Keyword] = &[
     keyword("path", Shape::Word, "What stands behind GET.")
         .mark(Mark::A)
-        .apply(|r, g| r.drafts.checker.http.url.path = g.argument(0)),
+        .apply(|r, g| r.drafts.http.url.path = g.argument(0)),
     keyword("digest", Shape::Word, "MD5 of the body, as genhash prints it.")
         .mark(Mark::B)
         .repeat(Repeat::FirstWins)
@@ -115,7 +115,7 @@ const URL: &[Keyword] = &[
         .default("that of the checker")
         .mark(Mark::A)
         .missing(Missing::Warns)
-        .apply(|r, g| r.drafts.checker.http.url.virtualhost = g.argument(0)),
+        .apply(|r, g| r.drafts.http.url.virtualhost = g.argument(0)),
     keyword("regex", Shape::Words, "A pattern that the body must match.").mark(Mark::B).later(),
     keyword("regex_no_match", Shape::Flag, "It must not match.").later(),
     keyword("regex_options", Shape::Words, "Options of the pattern.").later(),
@@ -127,15 +127,15 @@ const URL: &[Keyword] = &[
 const URL_TLS: &[Keyword] = &[keyword("tls_compliant", Shape::Bool, "Send a close-notify for this url.")
     .default("off")
     .since(">2.2.7")
-    .apply(|r, g| r.drafts.checker.http.url.tls_compliant = g.bool())];
+    .apply(|r, g| r.drafts.http.url.tls_compliant = g.bool())];
 
 fn open_url<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
-    reader.drafts.checker.http.url = UrlDraft { head: Some(given.head()), ..UrlDraft::default() };
+    reader.drafts.http.url = UrlDraft { head: Some(given.head()), ..UrlDraft::default() };
     Opened::Enter
 }
 
 fn close_url(reader: &mut Reader<'_>) {
-    let url = std::mem::take(&mut reader.drafts.checker.http.url);
+    let url = std::mem::take(&mut reader.drafts.http.url);
     if url.path.is_none()
         && let Some(head) = url.head
     {
@@ -146,11 +146,11 @@ fn close_url(reader: &mut Reader<'_>) {
         );
         return;
     }
-    reader.drafts.checker.http.urls.push(url);
+    reader.drafts.http.urls.push(url);
 }
 
 fn close(reader: &mut Reader<'_>) {
-    if reader.drafts.checker.http.urls.is_empty() {
+    if reader.drafts.http.urls.is_empty() {
         let checker = std::mem::take(&mut reader.drafts.checker);
         if let Some(head) = checker.head {
             reader.push(
@@ -161,12 +161,14 @@ fn close(reader: &mut Reader<'_>) {
         }
         return;
     }
+    let http = std::mem::take(&mut reader.drafts.http);
+    reader.drafts.checker.http = Some(Box::new(http));
     check::finish(reader);
 }
 
 fn digest<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
     let Some(word) = given.argument(0) else { return };
-    if reader.drafts.checker.http.url.digest.is_some() {
+    if reader.drafts.http.url.digest.is_some() {
         let report = bad_value(given.keyword, word, "is a second digest");
         reader.push(report.stock("keeps the first"));
         return;
@@ -180,7 +182,7 @@ fn digest<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
     match parsed.filter(|parsed| parsed.len() == 16) {
         Some(parsed) => {
             bytes.copy_from_slice(&parsed);
-            reader.drafts.checker.http.url.digest = Some(bytes);
+            reader.drafts.http.url.digest = Some(bytes);
         }
         None => reader.push(
             bad_value(given.keyword, word, "is no MD5 sum of 32 hexadecimal digits")
@@ -198,7 +200,7 @@ fn status_code<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
             None => code(word).map(|code| (code, code)),
         };
         if let Some(range) = range {
-            reader.drafts.checker.http.url.status_codes.push(range);
+            reader.drafts.http.url.status_codes.push(range);
         } else {
             let mut report = bad_value(given.keyword, word, "is no status code from 100 to 599");
             if !word.is_ascii() {

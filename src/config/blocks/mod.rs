@@ -58,6 +58,8 @@ pub struct Drafts<'a> {
     pub real_server: real_server::RealServerDraft<'a>,
     /// Checker block being read.
     pub checker: check::CheckerDraft<'a>,
+    /// What `HTTP_GET` and `SSL_GET` add to it.
+    pub http: http::HttpDraft<'a>,
     /// What `MISC_CHECK` adds to it.
     pub misc: other_checks::MiscDraft,
     /// Scripts of checks, to be checked after the file is read.
@@ -157,6 +159,14 @@ const RETIRED: &[(&str, &str)] = &[
 /// What to do about a word that stock once knew, or that other forks know.
 pub fn retired(word: &str) -> Option<&'static str> {
     RETIRED.iter().find(|(name, _)| word == *name).map(|&(_, advice)| advice)
+}
+
+/// The word that a block has for another block's.
+pub fn instead(table: &Table, word: &str) -> Option<&'static str> {
+    match (table.name, word) {
+        ("real_server", "lb_kind") => Some("lvs_method"),
+        _ => None,
+    }
 }
 
 /// A keyword that was there all along, behind a character that looks like a plain one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::scripts::{Purpose, Scripts};
 use crate::config::blocks::check::{self, CheckerDraft, Kind};
+use crate::config::blocks::http::HttpDraft;
 use crate::config::blocks::quoted;
 use crate::config::blocks::real_server::RealServerDraft;
 use crate::config::blocks::scripts::ScriptDraft;
@@ -492,9 +493,11 @@ impl Builder<'_, '_> {
             fwmark: draft.fwmark,
             timeout: settings.connect_timeout.unwrap_or(Duration::from_secs(5)),
         };
-        let kind_built = match kind {
-            Kind::Tcp => CheckKind::Tcp(connection),
-            Kind::Http | Kind::Ssl => CheckKind::Http(self.http(draft, server, kind, connection)),
+        let kind_built = match (&draft.http, kind) {
+            (Some(http), Kind::Http | Kind::Ssl) => {
+                CheckKind::Http(self.http(http, server, kind, connection))
+            }
+            _ => CheckKind::Tcp(connection),
         };
         Some(Checker {
             kind: kind_built,
@@ -512,12 +515,11 @@ impl Builder<'_, '_> {
 
     fn http(
         &self,
-        draft: &CheckerDraft<'_>,
+        http: &HttpDraft<'_>,
         server: &RealServerDraft<'_>,
         kind: Kind,
         connection: Connection,
     ) -> HttpCheck {
-        let http = &draft.http;
         let text = |word: Option<&Word>| word.map(|word| word.as_str().to_owned());
         let urls = http.urls.iter().map(|url| {
             let own_host = url.virtualhost.or(http.virtualhost);
