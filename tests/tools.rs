@@ -137,7 +137,10 @@ fn only_the_first_word_is_a_subcommand() {
 fn a_wrong_option_of_a_tool_is_named() {
     let output = run(&[], &["check", "--strickt"]);
     assert_eq!(code(&output), Some(1));
-    assert!(err(&output).contains("'--strickt'"), "{}", err(&output));
+    assert!(err(&output).contains("--strickt"), "{}", err(&output));
+    let output = run(&[], &["check", "--help"]);
+    assert_eq!(code(&output), Some(0));
+    assert!(out(&output).contains("--format <FORMAT>"), "{}", out(&output));
 }
 
 #[test]
@@ -187,4 +190,36 @@ fn explain_lists_what_has_no_effect_yet() {
     let word = word.split_whitespace().next().unwrap();
     assert!(out(&run(&[], &["explain", word])).contains("effect     none yet"), "{word}");
     assert!(!text.contains("\n  priority "), "{text}");
+}
+
+/// Two values of one keyword, which stock takes without a word.
+fn repeated() -> String {
+    GOOD.replace("  priority 100", "  priority 100\n  priority 90")
+}
+
+#[test]
+fn lints_are_warnings_of_check_alone() {
+    let text = repeated();
+    let files = [("a.conf", text.as_str())];
+    let tested = run(&files, &["-t", "-f", "a.conf"]);
+    assert_eq!((code(&tested), err(&tested).as_str()), (Some(0), ""));
+    let checked = run(&files, &["check", "a.conf"]);
+    assert!(out(&checked).contains("warning[duplicate-keyword]: a second `priority`"), "{}", out(&checked));
+    assert_eq!(code(&checked), Some(0));
+    let strict = run(&files, &["check", "a.conf", "--strict"]);
+    assert!(out(&strict).contains("error[duplicate-keyword]"), "{}", out(&strict));
+    assert_eq!(code(&strict), Some(5));
+}
+
+#[test]
+fn a_lint_can_be_silenced_and_explained() {
+    let text = repeated();
+    let output = run(&[("a.conf", &text)], &["check", "a.conf", "--strict", "--allow", "duplicate-keyword"]);
+    assert_eq!((code(&output), out(&output).as_str()), (Some(0), "a.conf: nothing to complain about\n"));
+    let text = out(&run(&[], &["explain", "duplicate-keyword"]));
+    assert!(
+        text.contains("Stock takes the last one") && text.contains("--allow duplicate-keyword"),
+        "{text}"
+    );
+    assert!(out(&run(&[], &["explain", "--lints"])).contains("\n  all-weights-zero "));
 }

@@ -3,6 +3,7 @@
 use super::blocks::TOP;
 use super::diagnostic::{Class, Diagnostic, Diagnostics};
 use super::files::Files;
+use super::lint::{self, Lints};
 use super::model::{Config, HostFacts, Users};
 use super::preprocess::ReadOptions;
 use super::reader::{Reader, Surroundings};
@@ -35,6 +36,18 @@ pub fn load(
     facts: &HostFacts,
     users: &dyn Users,
 ) -> Loaded {
+    load_linted(files, options, mode, facts, users, Lints::Off)
+}
+
+/// The same with lints among the reports. They change nothing else.
+pub fn load_linted(
+    files: &dyn Files,
+    options: &ReadOptions,
+    mode: Mode,
+    facts: &HostFacts,
+    users: &dyn Users,
+    lints: Lints<'_>,
+) -> Loaded {
     let mut diagnostics = Diagnostics::new();
     let read = preprocess::read(files, options, &mut diagnostics);
     let world = Surroundings { mode, facts, users, files };
@@ -63,9 +76,13 @@ pub fn load(
     } else {
         None
     };
+    let stopped = reader.has_stopped();
     // Stock enters the namespace before it reads on, and ends with 0 when it does not exist.
     let lost = namespace.is_some_and(|name| !namespace_exists(files, name));
     let test_exit = if lost && read.configured { 0 } else { diagnostics.exit_code() };
+    if let (Lints::Except(silenced), true, false) = (lints, read.configured, stopped) {
+        lint::lint(&read.lines, world, silenced, &mut diagnostics);
+    }
     Loaded {
         config: refusal.is_none().then_some(config),
         diagnostics,

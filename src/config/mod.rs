@@ -9,6 +9,7 @@ pub mod diagnostic; // errors and warnings as data; exit codes
 mod draft; // a line while it is being edited
 pub mod files; // what is read of the host: contents, globs, environment
 mod include; // patterns, checks and failures of the include words
+pub mod lint; // what is allowed and hardly meant: warnings of `check` only
 mod load; // the whole way from files to model
 #[cfg(test)]
 mod load_tests;
@@ -28,4 +29,4 @@ pub mod validate; // what only the whole file, or the host, can tell
 pub mod value; // timers, ranges, addresses, booleans: parsed once, used by every keyword
 mod variables; // $NAME=VALUE and its uses
 
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_linted};

@@ -8,13 +8,17 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command};
+
 use super::findings::{self, Finding};
-use super::{print, refuse};
+use super::{arguments, print, refuse};
 use crate::config::diagnostic::{Class, Severity};
+use crate::config::lint::{LINTS, Lints};
 use crate::config::model::HostFacts;
 use crate::config::preprocess::{IncludeChecks, ReadOptions};
 use crate::config::render::{self, Style};
-use crate::config::source::{decode, display};
+use crate::config::source::decode;
 use crate::config::value::Mode;
 use crate::config::{self, Loaded};
 use crate::daemon::configuration::DEFAULT;
@@ -23,22 +27,61 @@ use crate::kernel::files::HostFiles;
 use crate::kernel::host::{self, HostUsers};
 
 /// The line in the help.
-pub const USAGE: &str = "check [-f FILE...] [--strict] [--format text|json|sarif] [-i ID] [-e]";
+pub const USAGE: &str =
+    "check [-f FILE...] [--strict] [--allow LINT] [--format text|json|sarif] [-i ID] [-e]";
 
-const HELP: &str = "\
-Reads configurations and says everything there is to say about them.
-
-  -f, --use-file=FILE...   the files, each for itself (default /etc/keepalived/keepalived.conf)
-      --strict             warnings are errors
-      --format=FORMAT      text, json or sarif
-  -i, --config-id=ID       take lines that begin with @ID, too
-  -e, --all-config         refuse includes that match no file
-  -h, --help               print this
-
+const CODES: &str = "\
 Ends with the code that keepalived-rs -t would end with, the gravest of all files: 0 when nothing is wrong or only
-warned of, 5 for errors in the configuration, 2 where reading stops, 4 for interfaces and unreadable files, 6 for
-insecure scripts and failed include checks.
-";
+warned of, 5 for errors in the configuration, 2 where reading stops, 4 for unreadable files and some interfaces, 6 for
+insecure scripts and failed include checks. Lints are warnings; `keepalived-rs explain --lints` lists them.";
+
+fn command() -> Command {
+    let value = |name: &'static str, id: &'static str| Arg::new(id).value_name(name);
+    let path = || clap::value_parser!(OsString);
+    Command::new("keepalived-rs check")
+        .about("Reads configurations and says everything there is to say about them")
+        .after_help(CODES)
+        .arg(
+            value("FILE", "use-file")
+                .short('f')
+                .long("use-file")
+                .num_args(1..)
+                .action(ArgAction::Append)
+                .value_parser(path())
+                .help("A file to check, each for itself [default: /etc/keepalived/keepalived.conf]"),
+        )
+        .arg(value("FILE", "files").num_args(0..).value_parser(path()).help("The same"))
+        .arg(Arg::new("strict").long("strict").action(ArgAction::SetTrue).help("Warnings are errors"))
+        .arg(
+            value("LINT", "allow")
+                .long("allow")
+                .action(ArgAction::Append)
+                .value_parser(PossibleValuesParser::new(LINTS.iter().map(|lint| lint.id)))
+                .hide_possible_values(true)
+                .help("Say nothing about this"),
+        )
+        .arg(
+            value("FORMAT", "format")
+                .long("format")
+                .value_parser(["text", "json", "sarif"])
+                .default_value("text")
+                .help("How the outcome looks"),
+        )
+        .arg(
+            value("ID", "config-id")
+                .short('i')
+                .long("config-id")
+                .value_parser(path())
+                .help("Take lines that begin with @ID, too"),
+        )
+        .arg(
+            Arg::new("all-config")
+                .short('e')
+                .long("all-config")
+                .action(ArgAction::SetTrue)
+                .help("Refuse includes that match no file"),
+        )
+}
 
 /// How the outcome looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,18 +109,15 @@ struct Request {
     warnings: Warnings,
     config_id: Option<String>,
     all_config: bool,
-    help: bool,
+    /// Lints that are not wanted.
+    allowed: Vec<String>,
 }
 
 /// Checks what the words ask for.
 pub fn run(words: &[OsString]) -> Exit {
     let request = match Request::read(words) {
-        Ok(request) if request.help => {
-            print(&format!("Usage: keepalived-rs {USAGE}\n\n{HELP}"));
-            return Exit::Success;
-        }
         Ok(request) => request,
-        Err(complaint) => return refuse("check", &complaint),
+        Err(exit) => return exit,
     };
     let facts = match host::facts() {
         Ok(facts) => facts,
@@ -114,46 +154,27 @@ pub fn run(words: &[OsString]) -> Exit {
 }
 
 impl Request {
-    fn read(words: &[OsString]) -> Result<Self, String> {
-        let mut request = Self::default();
-        let mut rest = words.iter().map(|word| decode(word.as_bytes().to_vec()));
-        while let Some(word) = rest.next() {
-            let (name, attached) = split(&word);
-            let mut value = || {
-                attached
-                    .map(str::to_owned)
-                    .or_else(|| rest.next())
-                    .ok_or_else(|| format!("option '{name}' needs a value: --help tells which"))
-            };
-            match name {
-                "-f" | "--use-file" => request.files.push(value()?),
-                "-i" | "--config-id" => request.config_id = Some(value()?),
-                "--format" => {
-                    request.format = match value()?.as_str() {
-                        "text" => Format::Text,
-                        "json" => Format::Json,
-                        "sarif" => Format::Sarif,
-                        other => {
-                            return Err(format!("format '{}' is none of text, json, sarif", display(other)));
-                        }
-                    }
-                }
-                _ if attached.is_some() && name.starts_with("--") => {
-                    return Err(format!("option '{}' is unknown or takes no value", display(name)));
-                }
-                "--strict" => request.warnings = Warnings::AreErrors,
-                "-e" | "--all-config" => request.all_config = true,
-                "-h" | "--help" => request.help = true,
-                _ if name.starts_with('-') => {
-                    return Err(format!("unknown option '{}': --help lists them", display(&word)));
-                }
-                _ => request.files.push(word),
-            }
+    fn read(words: &[OsString]) -> Result<Self, Exit> {
+        let matches = arguments(command(), words)?;
+        let text = |word: &OsString| decode(word.as_bytes().to_vec());
+        let named =
+            ["use-file", "files"].into_iter().filter_map(|id| matches.get_many::<OsString>(id)).flatten();
+        let mut files: Vec<String> = named.map(text).collect();
+        if files.is_empty() {
+            files.push(DEFAULT.to_owned());
         }
-        if request.files.is_empty() {
-            request.files.push(DEFAULT.to_owned());
-        }
-        Ok(request)
+        Ok(Self {
+            files,
+            format: match matches.get_one::<String>("format").map(String::as_str) {
+                Some("json") => Format::Json,
+                Some("sarif") => Format::Sarif,
+                _ => Format::Text,
+            },
+            warnings: if matches.get_flag("strict") { Warnings::AreErrors } else { Warnings::Warn },
+            allowed: matches.get_many("allow").into_iter().flatten().cloned().collect(),
+            config_id: matches.get_one("config-id").map(text),
+            all_config: matches.get_flag("all-config"),
+        })
     }
 
     fn load(&self, file: &str, facts: &HostFacts) -> Loaded {
@@ -165,19 +186,9 @@ impl Request {
             include_checks: IncludeChecks { read: every, plain: every, wildcard: every, brace: every },
             random_seed: crate::kernel::timer::now().as_nanos(),
         };
-        config::load(&HostFiles, &options, Mode::ConfigTest, facts, &HostUsers)
+        let lints = Lints::Except(&self.allowed);
+        config::load_linted(&HostFiles, &options, Mode::ConfigTest, facts, &HostUsers, lints)
     }
-}
-
-/// An option and the value attached to it: `--format=json`, `-fFILE`.
-fn split(word: &str) -> (&str, Option<&str>) {
-    if word.starts_with("--") {
-        return word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
-    }
-    if (word.starts_with("-f") || word.starts_with("-i")) && word.len() > 2 {
-        return (&word[..2], Some(&word[2..]));
-    }
-    (word, None)
 }
 
 /// The reports of one file and how many there are.
@@ -203,17 +214,20 @@ fn text(file: &str, loaded: &Loaded) -> String {
 mod tests {
     use super::*;
 
-    fn reading(words: &[&str]) -> Result<Request, String> {
-        Request::read(&words.iter().map(OsString::from).collect::<Vec<_>>())
+    fn request(words: &[&str]) -> Request {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Request::read(&words).unwrap_or_else(|exit| panic!("{words:?}: {exit:?}"))
     }
 
-    fn request(words: &[&str]) -> Request {
-        reading(words).unwrap_or_else(|complaint| panic!("{words:?}: {complaint}"))
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
     }
 
     #[test]
     fn files_are_named_with_or_without_the_option() {
         assert_eq!(request(&["-f", "a", "b", "-fc", "--use-file=d"]).files, ["a", "b", "c", "d"]);
+        assert_eq!(request(&["a", "b"]).files, ["a", "b"]);
         assert_eq!(request(&[]).files, [DEFAULT]);
     }
 
@@ -225,17 +239,15 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_refused_by_name() {
-        for (words, part) in [
-            (&["--format", "xml"][..], "'xml'"),
-            (&["--format"], "'--format' needs a value"),
-            (&["-f"], "'-f' needs a value"),
-            (&["--strict=1"], "'--strict'"),
-            (&["-x"], "'-x'"),
-            (&["--strickt"], "'--strickt'"),
-        ] {
-            let complaint = reading(words).expect_err("is understood");
-            assert!(complaint.contains(part), "{words:?}: {complaint}");
+    fn what_cannot_be_understood_is_refused() {
+        for words in
+            [&["--format", "xml"][..], &["--format"], &["-f"], &["--strict=1"], &["-x"], &["--allow", "x"]]
+        {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            assert_eq!(
+                command().no_binary_name(true).try_get_matches_from(&words).map(|_| ()).map_err(|_| ()),
+                Err(())
+            );
         }
     }
 }

@@ -6,62 +6,80 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
-use super::{print, refuse};
+use clap::{Arg, ArgAction, Command};
+
+use super::{arguments, print, refuse};
 use crate::config::blocks;
 use crate::config::catalogue::{Entry, entries, facts};
+use crate::config::lint::{LINTS, Lint, find};
 use crate::config::render::clean;
 use crate::config::schema::{Effect, Shape};
 use crate::config::suggest::did_you_mean;
 use crate::daemon::exit::Exit;
 
 /// The line in the help.
-pub const USAGE: &str = "explain KEYWORD... | --unsupported";
+pub const USAGE: &str = "explain WORD... | --unsupported | --lints";
 
-const HELP: &str = "\
-Says what a word of the configuration means: every block that has it, its argument with range and unit, its default,
-and what happens when it is missing, wrong or repeated.
-
-      --unsupported   list the words that are understood and have no effect yet
-  -h, --help          print this
-";
+fn command() -> Command {
+    let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
+    Command::new("keepalived-rs explain")
+        .about(
+            "Says what a word of the configuration means: every block that has it, its argument with range and unit, \
+             its default, and what happens when it is missing, wrong or repeated. Says why a lint complains, too",
+        )
+        .arg(Arg::new("words").value_name("WORD").num_args(0..).help("A keyword or a lint"))
+        .arg(flag("unsupported").help("List the words that are understood and have no effect yet"))
+        .arg(flag("lints").help("List the lints of `check`"))
+}
 
 /// The width that text is broken at.
 const WIDTH: usize = 100;
 
 /// Explains what the words ask for.
 pub fn run(words: &[OsString]) -> Exit {
-    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let mut text = String::new();
+    let matches = match arguments(command(), words) {
+        Ok(matches) => matches,
+        Err(exit) => return exit,
+    };
+    let mut parts = Vec::new();
     let mut unknown = Vec::new();
-    for word in &words {
-        match word.as_str() {
-            "-h" | "--help" => {
-                print(&format!("Usage: keepalived-rs {USAGE}\n\n{HELP}"));
-                return Exit::Success;
-            }
-            "--unsupported" => text += &unsupported(),
-            option if option.starts_with("--") => {
-                return refuse("explain", &format!("unknown option '{}': --help lists them", clean(option)));
-            }
-            word => match explanation(word) {
-                Some(found) => {
-                    if !text.is_empty() {
-                        text.push('\n');
-                    }
-                    text += &found;
-                }
-                None => unknown.push(word),
-            },
+    for word in matches.get_many::<String>("words").into_iter().flatten() {
+        match find(word).map(lint_explained).or_else(|| explanation(word)) {
+            Some(found) => parts.push(found),
+            None => unknown.push(word),
         }
     }
-    if words.is_empty() {
+    if matches.get_flag("unsupported") {
+        parts.push(unsupported());
+    }
+    if matches.get_flag("lints") {
+        parts.push(lints());
+    }
+    if parts.is_empty() && unknown.is_empty() {
         return refuse("explain", "which word? As in: keepalived-rs explain priority");
     }
-    print(&text);
+    print(&parts.join("\n"));
     for word in &unknown {
         refuse("explain", &not_known(word));
     }
     if unknown.is_empty() { Exit::Success } else { Exit::Usage }
+}
+
+fn lint_explained(lint: &Lint) -> String {
+    let Lint { id, summary, why } = lint;
+    let (summary, why) = (wrapped(summary, "  "), wrapped(why, "  "));
+    format!(
+        "{id}\n  a lint of `keepalived-rs check`\n\n{summary}\n{why}\n  Silenced by `check --allow {id}`.\n"
+    )
+}
+
+fn lints() -> String {
+    let mut text = String::from("Warnings of `keepalived-rs check`:\n\n");
+    for lint in LINTS {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {:<28} {}", lint.id, lint.summary);
+    }
+    text
 }
 
 /// Everything about a word, or `None` when no block has it.
@@ -141,7 +159,8 @@ fn not_known(word: &str) -> String {
         return format!("'{shown}' is a word of other releases or programs: {advice}");
     }
     let all = entries();
-    match did_you_mean(word, all.iter().map(|entry| entry.keyword.name)) {
+    let names = all.iter().map(|entry| entry.keyword.name).chain(LINTS.iter().map(|lint| lint.id));
+    match did_you_mean(word, names) {
         Some(near) => format!("no block has a keyword '{shown}': did you mean '{near}'?"),
         None => format!("no block has a keyword '{shown}'"),
     }
@@ -174,6 +193,11 @@ fn unsupported() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
 
     #[test]
     fn long_text_is_broken_and_aligned() {

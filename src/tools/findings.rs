@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::config::Loaded;
 use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::config::lint;
 use crate::config::render::{clean, ordered};
 use crate::config::source::{SourceMap, Span, encode};
 
@@ -128,7 +129,7 @@ pub fn as_sarif(findings: &[Finding]) -> String {
     let mut ids: Vec<&str> = findings.iter().map(|finding| finding.id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let rules: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+    let rules: Vec<Value> = ids.iter().map(|id| rule(id)).collect();
     let results: Vec<Value> = findings.iter().map(|finding| result(finding, &ids)).collect();
     let log = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -144,6 +145,17 @@ pub fn as_sarif(findings: &[Finding]) -> String {
         }],
     });
     format!("{log:#}\n")
+}
+
+fn rule(id: &str) -> Value {
+    match lint::find(id) {
+        Some(lint) => json!({
+            "id": id,
+            "shortDescription": { "text": lint.summary },
+            "fullDescription": { "text": lint.why },
+        }),
+        None => json!({ "id": id }),
+    }
 }
 
 fn result(finding: &Finding, ids: &[&str]) -> Value {

@@ -7,6 +7,9 @@ pub mod findings; // diagnostics as JSON and SARIF, for programs
 use std::ffi::OsString;
 use std::io::Write as _;
 
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command};
+
 use crate::daemon::exit::Exit;
 
 /// A subcommand.
@@ -38,7 +41,21 @@ fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// Says what was wrong with the command line.
+/// Reads the words of a tool as its clap command says. The error is how the tool ends: help was asked for and given, or
+/// the words cannot be understood.
+fn arguments(command: Command, words: &[OsString]) -> Result<ArgMatches, Exit> {
+    command.no_binary_name(true).try_get_matches_from(words).map_err(|error| {
+        if error.kind() == ErrorKind::DisplayHelp {
+            print(&error.to_string());
+            return Exit::Success;
+        }
+        // Nobody can be told that stderr is gone.
+        let _ = write!(std::io::stderr(), "{error}");
+        Exit::Usage
+    })
+}
+
+/// Says why a tool cannot do what it was asked for.
 fn refuse(tool: &str, complaint: &str) -> Exit {
     // Nobody can be told that stderr is gone.
     let _ = writeln!(std::io::stderr(), "keepalived-rs {tool}: {complaint}");

@@ -490,6 +490,7 @@ const LVS: &[Keyword] = &[
     keyword("lvs_timeouts", Shape::Words, "IPVS timeouts in seconds: [tcp S] [tcpfin S] [udp S].")
         .mark(Mark::B)
         .since("≤2.0.7")
+        .repeat(Repeat::Accumulates)
         .apply(lvs_timeouts),
     keyword("lvs_flush", Shape::Flag, "Flush the whole IPVS table at start.")
         .default("off")

@@ -109,6 +109,7 @@ const URL: &[Keyword] = &[
         .apply(digest),
     keyword("status_code", Shape::Words, "Accepted status codes: N or N-M, several.")
         .default("200-299")
+        .repeat(Repeat::Accumulates)
         .mark(Mark::A)
         .apply(status_code),
     keyword("virtualhost", Shape::Word, "Host header.")
@@ -118,7 +119,7 @@ const URL: &[Keyword] = &[
         .apply(|r, g| r.drafts.http.url.virtualhost = g.argument(0)),
     keyword("regex", Shape::Words, "A pattern that the body must match.").mark(Mark::B).later(),
     keyword("regex_no_match", Shape::Flag, "It must not match.").later(),
-    keyword("regex_options", Shape::Words, "Options of the pattern.").later(),
+    keyword("regex_options", Shape::Words, "Options of the pattern.").repeat(Repeat::Accumulates).later(),
     keyword("regex_min_offset", Shape::Words, "First byte where a match may start.").later(),
     keyword("regex_max_offset", Shape::Words, "Last byte where a match may start.").later(),
     keyword("regex_stack", Shape::Words, "Stack sizes of the matcher.").later(),

@@ -68,6 +68,8 @@ pub struct Drafts<'a> {
     pub watched: watched::Draft<'a>,
     /// `track_group` or `garp_group` being read.
     pub statics: statics::Draft<'a>,
+    /// Addresses of `static_ipaddress`.
+    pub static_addresses: Vec<std::net::IpAddr>,
     /// Names of `track_group` blocks.
     pub track_groups: Vec<&'a Word>,
     /// The last `SSL` block.

@@ -5,7 +5,9 @@ use super::address::{self, Place};
 use super::{list, quoted, tracking};
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::reader::Reader;
-use crate::config::schema::{Block, Given, Item, Keyword, List, Mark, Opened, Shape, Table, keyword, micros};
+use crate::config::schema::{
+    Block, Given, Item, Keyword, List, Mark, Opened, Repeat, Shape, Table, keyword, micros,
+};
 use crate::config::source::Span;
 use crate::config::syntax::Word;
 use crate::config::value::{self, Reading};
@@ -23,6 +25,7 @@ pub struct Draft<'a> {
 /// `static_ipaddress`.
 pub static ADDRESSES: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
     let Some(draft) = address::read(reader, words, Place::Static) else { return };
+    reader.drafts.static_addresses.push(draft.address);
     if draft.dev.is_some() {
         return;
     }
@@ -77,11 +80,13 @@ const GARP_KEYWORDS: &[Keyword] = &[
         .apply(|r, _| r.drafts.statics.interval = true),
     keyword("gna_interval", micros(0, 4_294_967_295), "Seconds between two neighbour advertisements.")
         .apply(|r, _| r.drafts.statics.interval = true),
-    keyword("interface", Shape::Word, "One interface.").mark(Mark::B).apply(|r, g| {
-        if let Some(word) = g.argument(0) {
-            tracking::name_interface(r, word, "garp_group");
-        }
-    }),
+    keyword("interface", Shape::Word, "One interface.").mark(Mark::B).repeat(Repeat::Accumulates).apply(
+        |r, g| {
+            if let Some(word) = g.argument(0) {
+                tracking::name_interface(r, word, "garp_group");
+            }
+        },
+    ),
     keyword("interfaces", Shape::List(&GARP_INTERFACES), "Interfaces that share one pacing."),
 ];
 static GARP_INTERFACES: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {

@@ -12,8 +12,8 @@ use crate::config::diagnostic::{Class, Diagnostic, Severity};
 use crate::config::model::{Family, InitialState, Priority, UnicastPeer, Vrid, VrrpVersion};
 use crate::config::reader::{Reader, bad_value};
 use crate::config::schema::{
-    Block, Given, Item, Keyword, List, Mark, Missing, Opened, Shape, Table, Value, keyword, lenient, micros,
-    strict,
+    Block, Given, Item, Keyword, List, Mark, Missing, Opened, Repeat, Shape, Table, Value, keyword, lenient,
+    micros, strict,
 };
 use crate::config::source::Span;
 use crate::config::suggest::did_you_mean;
@@ -42,6 +42,8 @@ pub struct Draft<'a> {
     /// The first word that asks for unicast.
     pub unicast: Option<Span>,
     pub peers: Vec<UnicastPeer>,
+    /// Where each of `peers` stands.
+    pub peer_places: Vec<Span>,
     /// `mcast_src_ip` or `unicast_src_ip`.
     pub source: Placed<IpAddr>,
     pub mcast_dst_ip: Placed<IpAddr>,
@@ -556,14 +558,16 @@ static AUTH_HMAC: Block = Block {
 static AUTH_HMAC_TABLE: Table = Table::new(
     "auth_hmac",
     &[&[
-        keyword("key", Shape::Words, "A key: ID VALUE.").since(">2.2.7").apply(|r, g| {
-            if g.arguments().len() < 2 {
-                r.push(
-                    Diagnostic::error("missing-argument", g.head(), "`key` needs an id and a value")
-                        .stock("ignores it"),
-                );
-            }
-        }),
+        keyword("key", Shape::Words, "A key: ID VALUE.").since(">2.2.7").repeat(Repeat::Accumulates).apply(
+            |r, g| {
+                if g.arguments().len() < 2 {
+                    r.push(
+                        Diagnostic::error("missing-argument", g.head(), "`key` needs an id and a value")
+                            .stock("ignores it"),
+                    );
+                }
+            },
+        ),
         keyword("active_key", strict(1, 255), "The key used for sending.").since(">2.2.7"),
         keyword("time_window", strict(1, 300), "Freshness window, seconds.").since(">2.2.7"),
         keyword("anti_replay", Shape::Choice(&["time", "monotonic"]), "Replay protection.").since(">2.2.7"),
@@ -859,6 +863,7 @@ fn peer<'a>(reader: &mut Reader<'a>, words: Item<'a>) {
         reader.drafts.instance.check_unicast_src = true;
     }
     reader.drafts.instance.peers.push(peer);
+    reader.drafts.instance.peer_places.push(first.span());
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

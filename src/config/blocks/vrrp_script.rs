@@ -25,6 +25,8 @@ pub struct Draft<'a> {
     pub interval: Option<Duration>,
     /// `timeout`.
     pub timeout: Option<Duration>,
+    /// Where `timeout` stands.
+    pub timeout_place: Option<Span>,
     /// `weight`.
     pub weight: i32,
     /// `weight … reverse`.
@@ -66,7 +68,10 @@ const KEYWORDS: &[Keyword] = &[
         .default("the interval")
         .mark(Mark::A)
         .since("≤0.3.5")
-        .apply(|r, g| r.drafts.script.timeout = Some(positive(r, g))),
+        .apply(|r, g| {
+            r.drafts.script.timeout = Some(positive(r, g));
+            r.drafts.script.timeout_place = Some(g.head());
+        }),
     keyword("weight", Shape::Words, "Priority change, -253..253 [reverse]; 0 is FAULT on failure.")
         .default("0")
         .mark(Mark::A)
