@@ -29,6 +29,12 @@ use crate::vrrp::{Action, Actions, Event, Release, Router, State};
 /// The parent is told the state at most this often, unless an instance changed its own.
 const STATE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// An advert counts from its arrival, not from when we got to it, if that was so long ago at most. Beyond, this process
+/// was held up, and what waits in its socket may be all there was room for: then it counts from now.
+const LATENCY: Duration = Duration::from_millis(10);
+/// Rounds of packets that are heard before something overdue is done.
+const CATCH_UP: usize = 32;
+
 /// Lives until the parent says stop or is gone.
 pub async fn run(options: &Options, parent: Parent<VrrpPart>) -> Exit {
     match Vrrp::new(options, parent) {
@@ -51,6 +57,18 @@ struct Vrrp<'a> {
     told: Vec<FromChild>,
     news: News,
     told_at: Time,
+    clock: Forwards,
+}
+
+/// For the core time never goes back, although an advert is told with the time of its arrival.
+#[derive(Default)]
+struct Forwards(Time);
+
+impl Forwards {
+    fn at(&mut self, moment: Time) -> Time {
+        self.0 = self.0.max(moment);
+        self.0
+    }
 }
 
 struct Running {
@@ -87,12 +105,13 @@ impl<'a> Vrrp<'a> {
             told: Vec::new(),
             news: News::None,
             told_at: Time::ZERO,
+            clock: Forwards::default(),
         })
     }
 
     async fn live(mut self) -> Exit {
         loop {
-            self.listen_before_acting().await;
+            self.listen_before_acting();
             self.serve();
             self.report();
             let deadline = self.running.as_ref().and_then(|running| running.router.deadline());
@@ -124,24 +143,27 @@ impl<'a> Vrrp<'a> {
 
     /// When something is due, hears first what has come meanwhile. A process that got no processor for longer than the
     /// master-down time would otherwise take over from a master whose adverts wait in its own socket.
-    async fn listen_before_acting(&mut self) {
-        let deadline = self.running.as_ref().and_then(|running| running.router.deadline());
-        if deadline.is_none_or(|deadline| deadline > now()) {
-            return;
-        }
-        let waiting = tokio::select! {
-            biased;
-            numbers = self.edge.ready() => Some(numbers),
-            () = std::future::ready(()) => None,
-        };
-        if let Some(numbers) = waiting {
+    fn listen_before_acting(&mut self) {
+        for _ in 0..CATCH_UP {
+            if !self.is_due() {
+                return;
+            }
+            let numbers = self.edge.waiting();
+            if numbers.is_empty() {
+                return;
+            }
             self.receive(&numbers);
         }
     }
 
+    fn is_due(&self) -> bool {
+        let deadline = self.running.as_ref().and_then(|running| running.router.deadline());
+        deadline.is_some_and(|deadline| deadline <= now())
+    }
+
     /// What is due by the clock, then a slice of queued work.
     fn serve(&mut self) {
-        let now = now();
+        let now = self.clock.at(now());
         if let Some(running) = &mut self.running
             && running.router.deadline().is_some_and(|deadline| deadline <= now)
         {
@@ -158,8 +180,10 @@ impl<'a> Vrrp<'a> {
     fn receive(&mut self, numbers: &[u64]) {
         if let Some(running) = &mut self.running {
             let (router, out) = (&mut running.router, &mut self.out);
-            self.edge.receive(numbers, |index, envelope, packet| {
-                router.advert(now(), index, envelope, packet, out);
+            let clock = &mut self.clock;
+            self.edge.receive(numbers, |index, envelope, packet, age| {
+                let at = clock.at(if age <= LATENCY { now() - age } else { now() });
+                router.advert(at, index, envelope, packet, out);
             });
             self.carry_out();
         }
@@ -170,7 +194,7 @@ impl<'a> Vrrp<'a> {
     fn handle(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
             let Some(running) = &mut self.running else { return };
-            running.router.handle(now(), event, &mut self.out);
+            running.router.handle(self.clock.at(now()), event, &mut self.out);
             self.carry_out();
         }
     }
@@ -240,7 +264,7 @@ impl<'a> Vrrp<'a> {
         self.edge.admit_all = part.global.log_unknown_vrids;
         self.adapt_process(&part);
         if let Some(mut running) = self.running.take() {
-            running.router.reconfigure(&part, now(), &mut self.out);
+            running.router.reconfigure(&part, self.clock.at(now()), &mut self.out);
             self.running = Some(Running { part, ..running });
             self.carry_out();
             return;
@@ -253,7 +277,7 @@ impl<'a> Vrrp<'a> {
             }
         });
         let router = match predecessor {
-            Some(state) => Router::resume(&part, state, now(), &mut self.out),
+            Some(state) => Router::resume(&part, state, self.clock.at(now()), &mut self.out),
             None => Router::new(&part),
         };
         self.running = Some(Running { part, router });
@@ -315,7 +339,7 @@ impl<'a> Vrrp<'a> {
             (false, false) => Release::Ours,
         };
         if let Some(running) = &mut self.running {
-            running.router.stop(now(), release, &mut self.out);
+            running.router.stop(self.clock.at(now()), release, &mut self.out);
         }
         self.carry_out();
         let mut ignored = Vec::new();

@@ -338,16 +338,21 @@ impl Edge {
         }
     }
 
-    /// Hands packets of these sockets to `take`, a bounded number.
-    pub(super) fn receive(&mut self, numbers: &[u64], mut take: impl FnMut(u32, Envelope, &[u8])) {
+    /// The same without waiting: what came already.
+    pub(super) fn waiting(&self) -> Vec<u64> {
+        self.sockets.get().ready().unwrap_or_default()
+    }
+
+    /// Hands packets of these sockets to `take`, a bounded number, each with the time since it arrived.
+    pub(super) fn receive(&mut self, numbers: &[u64], mut take: impl FnMut(u32, Envelope, &[u8], Duration)) {
         let share = PACKETS / numbers.len().max(1);
         for number in numbers {
             let Some(open) = self.listening.iter().find(|open| open.number == *number) else { continue };
             for _ in 0..share {
                 match open.receiver.receive(&mut self.packet) {
-                    Ok(Some(packet)) => {
+                    Ok(Some((packet, age))) => {
                         if open.listener.family == Family::V4 {
-                            take(open.listener.index, Envelope::V4, packet);
+                            take(open.listener.index, Envelope::V4, packet, age);
                         }
                     }
                     Ok(None) => break,

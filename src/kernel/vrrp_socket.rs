@@ -4,13 +4,16 @@
 //! interfaces; a socket joins 20 groups at most; so each receiver is alone on its interface. Its filter drops foreign
 //! VRIDs inside the kernel. What a packet means is the core's business.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockFilter, Socket, Type};
 
 use super::error::{Doing, Error};
@@ -74,6 +77,7 @@ impl Receiver {
             Local::Source(_) => socket.set_freebind_v4(true)?,
         }
         socket.bind(&SocketAddr::from((address, 0)).into())?;
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         let receiver = Self { socket };
         receiver.filter(admit)?;
         Ok(receiver)
@@ -96,18 +100,36 @@ impl Receiver {
         self.socket.recv_buffer_size().unwrap_or(0)
     }
 
-    /// Reads one packet, for IPv4 from its IP header on. `None`: none is there. One that does not fit is dropped and
-    /// read as empty.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
-        loop {
-            match recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC) {
-                Ok(length) => return Ok(Some(buffer.get(..length).unwrap_or_default())),
+    /// Reads one packet, for IPv4 from its IP header on, and says how long ago it arrived. `None`: none is there. One
+    /// that does not fit is dropped and read as empty.
+    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<(&'a [u8], Duration)>> {
+        let (length, cut, age) = loop {
+            let mut parts = [IoSliceMut::new(buffer)];
+            let mut ancillary = nix::cmsg_space!(libc::timespec);
+            let flags = MsgFlags::empty();
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut ancillary), flags) {
+                Ok(message) => {
+                    let stamp = message.cmsgs()?.find_map(|part| match part {
+                        ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
+                        _ => None,
+                    });
+                    let cut = message.flags.contains(MsgFlags::MSG_TRUNC);
+                    break (message.bytes, cut, stamp.map_or(Duration::ZERO, age));
+                }
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-        }
+        };
+        let packet = buffer.get(..length).filter(|_| !cut).unwrap_or_default();
+        Ok(Some((packet, age)))
     }
+}
+
+/// How long ago a moment of the wall clock was; zero if the clock was set back meanwhile.
+fn age(stamp: TimeSpec) -> Duration {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).unwrap_or(stamp);
+    if stamp < now { Duration::from(now - stamp) } else { Duration::ZERO }
 }
 
 impl AsFd for Receiver {
@@ -216,7 +238,8 @@ mod tests {
         let mut vrids = Vec::new();
         let mut buffer = [0; 2048];
         eventually(|| {
-            while let Some(packet) = receiver.receive(&mut buffer).unwrap() {
+            while let Some((packet, age)) = receiver.receive(&mut buffer).unwrap() {
+                assert!(age < Duration::from_secs(5), "{age:?}");
                 vrids.push(packet[21]);
             }
             vrids.len() >= count
@@ -304,6 +327,27 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_that_waited_says_how_long() {
+        in_namespace(|| {
+            run("ip addr add 10.0.0.2/32 dev lo");
+            let source = Ipv4Addr::new(10, 0, 0, 2);
+            let receiver = Receiver::open(None, Local::Source(source.into()), Admit::All).unwrap();
+            // The kernel begins to stamp some time after the first socket asks for it.
+            let sender = Sender::open_v4(None).unwrap();
+            let waited = Duration::from_millis(20);
+            eventually(|| {
+                sender.send(source, &packet([10, 0, 0, 2], source, 1)).unwrap();
+                let sent = std::time::Instant::now();
+                while sent.elapsed() < waited {
+                    std::hint::spin_loop();
+                }
+                let (_, age) = receiver.receive(&mut [0; 64]).unwrap().unwrap();
+                age >= waited
+            });
+        });
+    }
+
+    #[test]
     fn a_packet_too_large_for_the_buffer_is_read_as_empty() {
         in_namespace(|| {
             run("ip addr add 10.0.0.2/32 dev lo");
@@ -312,7 +356,7 @@ mod tests {
             let sender = Sender::open_v4(None).unwrap();
             sender.send(source, &packet([10, 0, 0, 2], source, 1)).unwrap();
             let mut small = [0; 20];
-            eventually(|| receiver.receive(&mut small).unwrap() == Some([].as_slice()));
+            eventually(|| matches!(receiver.receive(&mut small).unwrap(), Some(([], _))));
             assert_eq!(receiver.receive(&mut small).unwrap(), None);
         });
     }
