@@ -110,7 +110,11 @@ fn at_rest(pair: &Pair, step: &'static str, marks: &mut [usize; 2]) -> Outcome<S
     until(secs(15.0), format!("anybody to be master after '{step}'"), || {
         let lately = Stamp(Stamp::now().0 - 1_200_000_000);
         let speaks = pair.wire.adverts().iter().any(|advert| advert.at > lately && advert.priority != 0);
-        (speaks && Stamp::now().since(begin) > 3.0 + skew(100) + 1.5).then_some(())
+        let log = [pair.a.log(), pair.b.log()].concat();
+        let mut moves = log.iter().filter(|line| line.at >= begin && line.text.contains(") Entering "));
+        let settled = moves.all(|line| Stamp::now().since(line.at) > 2.0);
+        let passed = Stamp::now().since(begin) > 3.0 + skew(100) + 1.5;
+        (speaks && settled && passed).then_some(())
     })?;
     let speaking = Stamp(Stamp::now().0 - 1_500_000_000);
     let mut speakers: Vec<(String, u8)> = ["a", "b"]
