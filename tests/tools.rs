@@ -223,3 +223,12 @@ fn a_lint_can_be_silenced_and_explained() {
     );
     assert!(out(&run(&[], &["explain", "--lints"])).contains("\n  all-weights-zero "));
 }
+
+#[test]
+fn the_committed_manual_page_is_the_one_of_the_tables() {
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/keepalived-rs.conf.5");
+    let output = run(&[], &["explain", "--man"]);
+    assert_eq!(code(&output), Some(0));
+    let same = std::fs::read_to_string(committed).unwrap() == out(&output);
+    assert!(same, "the tables have changed: keepalived-rs explain --man > docs/keepalived-rs.conf.5");
+}

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, ArgAction, Command};
 
-use super::{arguments, print, refuse};
+use super::{arguments, man, print, refuse};
 use crate::config::blocks;
 use crate::config::catalogue::{Entry, entries, facts};
 use crate::config::lint::{LINTS, Lint, find};
@@ -18,7 +18,7 @@ use crate::config::suggest::did_you_mean;
 use crate::daemon::exit::Exit;
 
 /// The line in the help.
-pub const USAGE: &str = "explain WORD... | --unsupported | --lints";
+pub const USAGE: &str = "explain WORD... | --unsupported | --lints | --man";
 
 fn command() -> Command {
     let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
@@ -30,6 +30,7 @@ fn command() -> Command {
         .arg(Arg::new("words").value_name("WORD").num_args(0..).help("A keyword or a lint"))
         .arg(flag("unsupported").help("List the words that are understood and have no effect yet"))
         .arg(flag("lints").help("List the lints of `check`"))
+        .arg(flag("man").help("Print the manual page keepalived-rs.conf(5) for man"))
 }
 
 /// The width that text is broken at.
@@ -54,6 +55,9 @@ pub fn run(words: &[OsString]) -> Exit {
     }
     if matches.get_flag("lints") {
         parts.push(lints());
+    }
+    if matches.get_flag("man") {
+        parts.push(man::page());
     }
     if parts.is_empty() && unknown.is_empty() {
         return refuse("explain", "which word? As in: keepalived-rs explain priority");

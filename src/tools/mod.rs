@@ -3,6 +3,7 @@
 pub mod check; // reads configurations and says everything there is to say about them
 pub mod explain; // what a keyword means
 pub mod findings; // diagnostics as JSON and SARIF, for programs
+pub mod man; // the manual page of the configuration
 
 use std::ffi::OsString;
 use std::io::Write as _;
