@@ -35,6 +35,9 @@ use crate::time::Time;
 /// Requests in one message to the prober.
 const PROBES_AT_ONCE: usize = 1000;
 
+/// How many of the checks that a prober died with are named in the log: one of them may be what it died of.
+const NAMED: usize = 8;
+
 /// What IPVS and the probes' sockets need: the table, marks and interfaces of sockets, low local ports.
 const RIGHTS: [Capability; 3] =
     [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW, Capability::CAP_NET_BIND_SERVICE];
@@ -288,7 +291,13 @@ impl Checkers {
                 self.director.probed(reports, now(), &mut self.table, orders);
             }
             // The parent brings another one; what is under way is asked again then.
-            None => self.prober = None,
+            None => {
+                self.prober = None;
+                let count = self.director.under_way().count();
+                let some: Vec<&str> = self.director.under_way().take(NAMED).collect();
+                let more = if count > NAMED { " …" } else { "" };
+                info!("The prober is gone with {count} checks under way: {}{more}", some.join(" "));
+            }
         }
     }
 

@@ -176,6 +176,14 @@ impl Director {
         }
     }
 
+    /// The real servers whose attempts are under way, as logs name them.
+    pub fn under_way(&self) -> impl Iterator<Item = &str> {
+        self.checks
+            .iter()
+            .filter(|check| check.asked.is_some())
+            .map(|check| &*self.servers[check.server].labels[check.real_server])
+    }
+
     /// The daemon stops: says so, and releases the table.
     pub fn stop(&mut self, release: Release, kernel: &mut dyn Kernel, out: &mut Orders) {
         // From now on nothing that is missing is put back.

@@ -175,6 +175,23 @@ fn at_start_real_servers_are_in_service_before_any_check_and_the_quorum_is_gaine
 }
 
 #[test]
+fn with_rs_init_notifies_those_in_service_at_start_are_told() {
+    let mut vs = virtual_server(2);
+    vs.real_servers[1].checkers[0].alpha = true;
+    let mut out = Vec::new();
+    VirtualServerHealth::start(Arc::new(vs.clone()), true, &mut out);
+    assert!(!out.iter().any(|action| matches!(action, Action::Notify { .. })), "not before it is done");
+    let mut health = VirtualServerHealth::start(Arc::new(vs), true, &mut out);
+    out.clear();
+    health.handle(Event::Applied, &mut out);
+    let paths = out.iter().filter_map(|action| match action {
+        Action::Notify { command, .. } => Some(command.path.as_str()),
+        _ => None,
+    });
+    assert_eq!(paths.collect::<Vec<_>>(), ["/x/up", "/x/quorum_up"]);
+}
+
+#[test]
 fn a_real_server_goes_down_and_comes_back_in_stocks_words_and_order() {
     let mut bench = Bench::start(virtual_server(2));
     bench.taken();

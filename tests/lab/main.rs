@@ -10,6 +10,7 @@ mod farm;
 mod inner;
 mod kit;
 mod lvs_checks;
+mod lvs_release;
 mod lvs_table;
 mod pair;
 mod runner;
@@ -36,6 +37,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_daemon::CASES,
         vrrp_stock::CASES,
         lvs_table::CASES,
+        lvs_release::CASES,
         lvs_checks::CASES,
         systemd::CASES,
     ]
