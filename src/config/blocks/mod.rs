@@ -5,6 +5,7 @@
 pub mod address; // lines of virtual_ipaddress and static_ipaddress
 pub mod check; // what checkers share, and TCP_CHECK
 pub mod global; // global_defs and the top-level words
+mod global_values; // what their words do
 pub mod http; // HTTP_GET and SSL_GET
 pub mod other_checks; // checkers that are only parsed
 pub mod real_server;
@@ -17,6 +18,7 @@ pub mod tracking; // track_* lists
 pub mod virtual_server;
 pub mod virtual_server_group;
 pub mod vrrp_instance;
+mod vrrp_instance_values; // what its keywords do
 pub mod vrrp_script;
 pub mod vrrp_sync_group;
 pub mod watched; // track_file, vrrp_track_process, bfd_instance

@@ -9,9 +9,9 @@ use crate::config::syntax::Word;
 use crate::config::value;
 
 /// `virtual_routes`.
-pub static VIRTUAL: List = list(|reader: &mut Reader<'_>, words: Item<'_>| check(reader, words, false));
+pub static VIRTUAL: List = list(check);
 /// `static_routes`.
-pub static STATIC: List = list(|reader: &mut Reader<'_>, words: Item<'_>| check(reader, words, true));
+pub static STATIC: List = list(check);
 
 /// What follows an option.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,10 +87,9 @@ const TYPES: [&str; 10] = [
     "nat",
 ];
 
-fn check<'a>(reader: &mut Reader<'a>, words: Item<'a>, fixed: bool) {
+fn check<'a>(reader: &mut Reader<'a>, words: Item<'a>) {
     let mut rest = words;
     let mut destination = false;
-    let mut interface = false;
     let mut protocol: Option<&Word> = None;
     let mut no_track = false;
     if let [family, after @ ..] = rest
@@ -159,7 +158,6 @@ fn check<'a>(reader: &mut Reader<'a>, words: Item<'a>, fixed: bool) {
         if name == "to" && matches!(word.as_str(), "default" | "any" | "all" | "default6") {
             continue;
         }
-        interface |= takes == Takes::Interface;
         if !accepts(reader, takes, name, word) {
             return;
         }
@@ -171,7 +169,6 @@ fn check<'a>(reader: &mut Reader<'a>, words: Item<'a>, fixed: bool) {
                 .stock("sets the protocol to keepalived (18)"),
         );
     }
-    let _ = (interface, fixed);
     if !destination {
         no_destination(reader, words);
     }

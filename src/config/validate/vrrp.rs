@@ -1,33 +1,31 @@
 //! The VRRP side after the whole file is read, in stock's order (spec/vrrp-config.md §4; the numbers are its rows).
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
+use super::instance::{Builder, Sockets};
 use super::scripts::{Purpose, Scripts};
-use crate::config::blocks::address::{AddressDraft, IFA_F_NODAD};
 use crate::config::blocks::scripts::ScriptDraft;
 use crate::config::blocks::tracking::Tracked;
-use crate::config::blocks::vrrp_instance::{AuthType, Draft};
+use crate::config::blocks::vrrp_instance::Draft;
 use crate::config::blocks::vrrp_sync_group::{self, Notify};
 use crate::config::blocks::{quoted, vrrp_script};
-use crate::config::diagnostic::{Class, Diagnostic};
+use crate::config::diagnostic::Diagnostic;
 use crate::config::model::{
-    Auth, Centis, Command, Config, Family, GarpSettings, InitialState, Instance, NotifyScripts, Priority,
-    SyncGroup, TrackedInterface, TrackedScript, Transport, VirtualAddress, Vrid, VrrpScript, VrrpVersion,
+    Command, Config, InitialState, Instance, NotifyScripts, SyncGroup, TrackedInterface, TrackedScript,
+    Transport, VrrpScript,
 };
-use crate::config::reader::{Reader, decimal};
-use crate::config::source::{Span, encode};
+use crate::config::reader::Reader;
+use crate::config::source::Span;
 use crate::config::suggest::did_you_mean;
 use crate::config::syntax::Word;
-use crate::config::value::is_link_local;
 
 /// The daemon would refuse the configuration; the reports say why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
 /// Commands by the place of their script.
-type Commands = HashMap<Span, Command>;
+pub(super) type Commands = HashMap<Span, Command>;
 
 /// Checks the VRRP drafts and fills in the VRRP part of `config`, whose `global` is already there.
 pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refused> {
@@ -58,7 +56,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
             reader.mute();
         }
     }
-    refused |= clashes(reader, &instances, &built);
+    refused |= clashes(reader, &built);
     config.instances = built.into_iter().map(|(instance, _)| instance).collect();
     members.retain(|name, _| config.instances.iter().any(|instance| instance.name == *name));
     config.sync_groups = groups
@@ -231,738 +229,7 @@ fn is_owner(draft: &Draft<'_>) -> bool {
     }
 }
 
-/// What rows 37 and 38 compare.
-struct Sockets {
-    vrid: Span,
-}
-
-/// Builds one instance.
-struct Builder<'b, 'a> {
-    reader: &'b mut Reader<'a>,
-    draft: &'b Draft<'a>,
-    group: Option<&'b vrrp_sync_group::Draft<'a>>,
-    scripts: &'b [vrrp_script::Draft<'a>],
-    commands: &'b Commands,
-}
-
-impl Builder<'_, '_> {
-    fn name(&self) -> String {
-        self.draft.name.map(quoted).unwrap_or_default()
-    }
-
-    fn head(&self) -> Option<Span> {
-        self.draft.name.map(Word::span)
-    }
-
-    fn warn(&mut self, id: &'static str, span: Option<Span>, what: &str, help: &str, stock: &'static str) {
-        let Some(span) = span.or(self.head()) else { return };
-        let message = format!("vrrp_instance `{}`: {what}", self.name());
-        let mut report = Diagnostic::warning(id, span, message).stock(stock);
-        if !help.is_empty() {
-            report = report.help(help);
-        }
-        self.reader.push(report);
-    }
-
-    fn refuse(&mut self, id: &'static str, span: Option<Span>, what: &str, help: &str) -> Refused {
-        let span = span.or(self.head());
-        let message = format!("vrrp_instance `{}`: {what}", self.name());
-        if let Some(span) = span {
-            self.reader
-                .push(Diagnostic::error(id, span, message).help(help).stock("refuses to start (exit 2)"));
-        }
-        Refused
-    }
-
-    #[expect(clippy::cognitive_complexity, reason = "the rows of the spec's table, in its order")]
-    fn build(&mut self) -> Result<(Instance, Sockets), Refused> {
-        let draft = self.draft;
-        let global = self.reader.drafts.global.values.clone();
-        // Rows 3, 4.
-        let Some((vrid, vrid_span)) = draft.virtual_router_id else {
-            return Err(self.refuse(
-                "no-vrid",
-                None,
-                "has no `virtual_router_id`",
-                "add `virtual_router_id N`, 1..255, the same on all nodes of this virtual router",
-            ));
-        };
-        if draft.interface.is_none() && (draft.unicast.is_none() || draft.use_vmac.is_some()) {
-            return Err(self.refuse("no-interface", None, "has no `interface`", "add `interface NAME`"));
-        }
-        // Rows 6 to 11.
-        let strict = draft.strict_mode.unwrap_or(global.vrrp_strict);
-        let family = draft.family.unwrap_or(Family::V4);
-        let mut version = match (draft.version, family) {
-            (Some((version, _)), _) => version,
-            (None, Family::V6) => VrrpVersion::V3,
-            (None, Family::V4) => global.vrrp_version,
-        };
-        if strict && family == Family::V6 && version == VrrpVersion::V2 {
-            let span = draft.version.map(|(_, span)| span);
-            self.warn(
-                "strict-mode",
-                span,
-                "IPv6 needs version 3 in strict mode",
-                "remove `version 2`",
-                "uses version 3",
-            );
-            version = VrrpVersion::V3;
-        }
-        let master = matches!(draft.state, Some((InitialState::Master, _)));
-        let priority = match draft.priority {
-            Some((priority, _)) => priority,
-            None if master => Priority::OWNER,
-            None => Priority::DEFAULT,
-        };
-        if master && draft.priority.is_none() {
-            let span = draft.state.map(|(_, span)| span);
-            if let Some(span) = span {
-                let message = format!("vrrp_instance `{}`: without `priority` a MASTER has 255", self.name());
-                self.reader.push(
-                    Diagnostic::warning("implied-owner", span, message)
-                        .class(Class::None)
-                        .help("add `priority N`, as `priority 100`")
-                        .stock("makes it the owner of the addresses (255), without a word"),
-                );
-            }
-        }
-        let owner = priority.is_owner();
-        let mut initial = match draft.state {
-            Some((state, _)) => state,
-            None if owner => InitialState::Master,
-            None => InitialState::Backup,
-        };
-        if strict && (initial == InitialState::Master) != owner {
-            let span = draft.state.map(|(_, span)| span);
-            self.warn(
-                "strict-mode",
-                span,
-                "in strict mode MASTER and priority 255 belong together",
-                "write `state BACKUP`, or `priority 255`",
-                "changes the state",
-            );
-            initial = if owner { InitialState::Master } else { InitialState::Backup };
-        }
-        let mut config_fault: Option<String> = None;
-        let auth = self.auth(strict, version, family, owner, &mut initial, &mut config_fault);
-        let transport = self.transport(strict, family, &mut config_fault)?;
-        let unicast = matches!(transport, Transport::Unicast { .. });
-        // Row 16.
-        if draft.interface.is_none() {
-            match draft.source {
-                None => {
-                    return Err(self.refuse(
-                        "no-source",
-                        None,
-                        "without `interface` it needs a source address",
-                        "add `unicast_src_ip ADDRESS`, or `interface NAME`",
-                    ));
-                }
-                Some((IpAddr::V6(source), span)) if is_link_local(source) => {
-                    return Err(self.refuse(
-                        "no-source",
-                        Some(span),
-                        "a link-local source needs an `interface`",
-                        "add `interface NAME`",
-                    ));
-                }
-                Some(_) => {}
-            }
-        }
-        if draft.use_vmac.is_some() || draft.use_ipvlan.is_some() {
-            config_fault.get_or_insert_with(|| "runs on a VMAC or ipvlan, which is not built yet".to_owned());
-        }
-        // Row 18.
-        let facts = draft.interface.and_then(|name| self.reader.world.facts.interfaces.get(name.as_str()));
-        if let Some(facts) = facts.filter(|facts| !facts.multicast && !unicast) {
-            let _ = facts;
-            let span = draft.interface.map(Word::span);
-            self.warn(
-                "no-multicast",
-                span,
-                "the interface has no multicast",
-                "add `unicast_peer { … }`",
-                "stays in FAULT",
-            );
-            config_fault.get_or_insert_with(|| "the interface has no multicast".to_owned());
-        }
-        // Row 19.
-        if let Some(first) = draft.vips.first()
-            && let IpAddr::V6(address) = first.address
-            && !unicast
-            && !is_link_local(address)
-        {
-            let class = if strict { Class::Other } else { Class::None };
-            let message =
-                format!("vrrp_instance `{}`: the first IPv6 address should be link-local", self.name());
-            self.reader.push(
-                Diagnostic::warning("not-link-local", first.span, message)
-                    .class(class)
-                    .help("put a link-local address first, as `fe80::1`")
-                    .stock("says so and goes on"),
-            );
-        }
-        let (vips, excluded) = self.addresses(family, auth != Auth::None);
-        // Row 22.
-        let mut preempt = draft.nopreempt.is_none();
-        let mut preempt_delay = draft.preempt_delay.map_or(Duration::ZERO, |(delay, _)| delay);
-        if let Some(span) = draft.nopreempt {
-            if owner {
-                self.warn(
-                    "contradiction",
-                    Some(span),
-                    "`nopreempt` cannot be kept by the owner of the addresses (priority 255)",
-                    "remove `nopreempt`, or lower the priority",
-                    "ignores `nopreempt`",
-                );
-                preempt = true;
-            } else if initial == InitialState::Master {
-                self.warn(
-                    "contradiction",
-                    Some(span),
-                    "`nopreempt` does not work with `state MASTER`",
-                    "write `state BACKUP` on all nodes",
-                    "ignores `nopreempt`",
-                );
-                preempt = true;
-            }
-        }
-        if let Some((_, span)) = draft.preempt_delay.filter(|(delay, _)| !delay.is_zero()) {
-            let why = if strict {
-                Some("in strict mode there is no `preempt_delay`")
-            } else if initial == InitialState::Master {
-                Some("`preempt_delay` does not work with `state MASTER`")
-            } else if !preempt {
-                Some("`preempt_delay` does nothing with `nopreempt`")
-            } else {
-                None
-            };
-            if let Some(why) = why {
-                let help = if initial == InitialState::Master {
-                    "write `state BACKUP`"
-                } else {
-                    "remove one of them"
-                };
-                self.warn("contradiction", Some(span), why, help, "ignores `preempt_delay`");
-                preempt_delay = Duration::ZERO;
-            }
-        }
-        // Row 23.
-        let mut down_timer_adverts =
-            draft.down_timer_adverts.map_or(global.down_timer_adverts, |(adverts, _)| adverts);
-        if strict && down_timer_adverts != 3 {
-            let span = draft.down_timer_adverts.map(|(_, span)| span);
-            self.warn(
-                "strict-mode",
-                span,
-                "in strict mode `down_timer_adverts` is 3",
-                "remove the line",
-                "uses 3",
-            );
-            down_timer_adverts = 3;
-        }
-        // Row 24.
-        if preempt && let Some(span) = draft.timer_expired_backup {
-            let help = "add `nopreempt`, or remove the line";
-            self.warn(
-                "contradiction",
-                Some(span),
-                "`timer_expired_backup` needs `nopreempt`",
-                help,
-                "ignores it",
-            );
-        }
-        // Row 25.
-        let accept = match draft.accept {
-            Some((true, span)) if strict && version == VrrpVersion::V2 && !owner => {
-                self.warn(
-                    "strict-mode",
-                    Some(span),
-                    "in strict mode version 2 has no `accept` below priority 255",
-                    "remove `accept`",
-                    "ignores `accept`",
-                );
-                false
-            }
-            Some((accept, _)) => accept,
-            None => !strict || owner,
-        };
-        let garp = self.garp(strict, &global.garp);
-        let (lower_prio_no_advert, higher_prio_send_advert) = self.advert_rules(strict);
-        let owner_ignore_adverts = self.owner_rule(strict, owner);
-        let advert_int = self.advert_int(version);
-        // Row 32.
-        let promote_secondaries = draft.promote_secondaries.is_some();
-        if let Some(span) = draft.promote_secondaries.filter(|_| draft.use_vmac.is_some()) {
-            self.warn("contradiction", Some(span), "`promote_secondaries` with a VMAC", "", "ignores it");
-        }
-        if let Some(span) = draft.vmac_xmit_base.filter(|_| strict) {
-            self.warn(
-                "strict-mode",
-                Some(span),
-                "in strict mode there is no `vmac_xmit_base`",
-                "",
-                "ignores it",
-            );
-        }
-        let track_interfaces = self.track_interfaces();
-        // Row 35.
-        if vips.is_empty() {
-            self.no_address(strict, version)?;
-        }
-        let (track_interfaces, track_scripts) = self.weights(track_interfaces, owner);
-        let extra = &self.reader.drafts.global;
-        let smtp_alert = draft.smtp_alert.or(extra.smtp_alert_vrrp).or(global.smtp_alert).unwrap_or(false);
-        let instance = Instance {
-            name: self.draft.name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
-            family,
-            version,
-            vrid,
-            interface: draft.interface.map(|name| name.as_str().to_owned()),
-            initial,
-            priority,
-            advert_int,
-            transport,
-            source: draft.source.map(|(address, _)| address),
-            track_source: draft.track_src_ip && draft.source.is_some(),
-            auth,
-            vips,
-            excluded,
-            preempt,
-            preempt_delay,
-            down_timer_adverts,
-            dont_track_primary: draft.dont_track_primary,
-            track_interfaces,
-            track_scripts,
-            garp,
-            accept,
-            strict,
-            skip_check_adv_addr: draft.skip_check_adv_addr.unwrap_or(global.vrrp_skip_check_adv_addr),
-            lower_prio_no_advert,
-            higher_prio_send_advert,
-            owner_ignore_adverts,
-            check_unicast_src: draft.check_unicast_src || extra.check_unicast_src,
-            v3_checksum_as_v2: draft.v3_checksum_as_v2.unwrap_or(extra.v3_checksum_as_v2),
-            promote_secondaries: promote_secondaries && draft.use_vmac.is_none(),
-            notify: notify_scripts(&draft.notify, self.commands),
-            notify_deleted: draft.notify_deleted,
-            smtp_alert,
-            config_fault,
-        };
-        Ok((instance, Sockets { vrid: vrid_span }))
-    }
-
-    /// Rows 12 and 13.
-    fn auth(
-        &mut self,
-        strict: bool,
-        version: VrrpVersion,
-        family: Family,
-        owner: bool,
-        initial: &mut InitialState,
-        config_fault: &mut Option<String>,
-    ) -> Auth {
-        let draft = self.draft;
-        if draft.auth_hmac.is_some() {
-            config_fault.get_or_insert_with(|| "`auth_hmac` is not built yet".to_owned());
-        }
-        let Some((kind, span)) = draft.auth_type else { return Auth::None };
-        let dropped = if draft.auth_hmac.is_some() {
-            Some("`auth_hmac` replaces the legacy authentication")
-        } else if strict {
-            Some("there is no authentication in strict mode")
-        } else if version == VrrpVersion::V3 {
-            Some("there is no authentication in version 3")
-        } else if draft.auth_pass.as_ref().is_none_or(|(password, _)| password.is_empty()) {
-            Some("`auth_type` without `auth_pass`")
-        } else if kind == AuthType::Ah && family == Family::V6 {
-            Some("there is no AH with IPv6")
-        } else {
-            None
-        };
-        if let Some(why) = dropped {
-            let help = "remove `authentication`, on all nodes alike";
-            self.warn("auth-dropped", Some(span), why, help, "runs without authentication");
-            return Auth::None;
-        }
-        if kind == AuthType::Ah {
-            if *initial == InitialState::Master && !owner {
-                let help = "write `state BACKUP`";
-                self.warn(
-                    "contradiction",
-                    Some(span),
-                    "`state MASTER` does not work with AH",
-                    help,
-                    "uses BACKUP",
-                );
-                *initial = InitialState::Backup;
-            }
-            config_fault.get_or_insert_with(|| "`auth_type AH` is not built yet".to_owned());
-            let message = format!(
-                "vrrp_instance `{}`: `auth_type AH` is not built yet; it stays in FAULT",
-                self.name()
-            );
-            self.reader.push(Diagnostic::note("no-effect-yet", span, message).help("use `auth_type PASS`"));
-            return Auth::None;
-        }
-        let mut password = [0; 8];
-        if let Some((text, _)) = &draft.auth_pass {
-            for (slot, byte) in password.iter_mut().zip(encode(text).iter()) {
-                *slot = *byte;
-            }
-        }
-        Auth::Pass(password)
-    }
-
-    /// Rows 14, 15, 26.
-    fn transport(
-        &mut self,
-        strict: bool,
-        family: Family,
-        config_fault: &mut Option<String>,
-    ) -> Result<Transport, Refused> {
-        let draft = self.draft;
-        let global = &self.reader.drafts.global.values;
-        let default_group = match family {
-            Family::V4 => IpAddr::V4(global.vrrp_mcast_group4),
-            Family::V6 => IpAddr::V6(global.vrrp_mcast_group6),
-        };
-        let group = draft.mcast_dst_ip.map_or(default_group, |(group, _)| group);
-        let ttl = draft.unicast_ttl.map(|(ttl, _)| ttl);
-        if draft.peers.is_empty() {
-            if draft.unicast.is_some() && draft.unicast_fault_no_peer {
-                config_fault.get_or_insert_with(|| "unicast without peers".to_owned());
-                return Ok(Transport::Unicast { peers: Vec::new(), ttl });
-            }
-            if draft.unicast.is_some() {
-                self.warn(
-                    "without-peers",
-                    draft.unicast,
-                    "a word for unicast, but no peers",
-                    "add `unicast_peer { ADDRESS }`, or write `mcast_src_ip` for the source",
-                    "uses multicast",
-                );
-            }
-            return Ok(Transport::Multicast { group });
-        }
-        let facts = draft.interface.and_then(|name| self.reader.world.facts.interfaces.get(name.as_str()));
-        if strict && facts.is_some_and(|facts| facts.multicast) {
-            return Err(self.refuse(
-                "strict-mode",
-                draft.unicast,
-                "in strict mode there is no unicast on an interface with multicast",
-                "remove `unicast_peer`, or strict mode",
-            ));
-        }
-        if let Some((_, span)) = draft.mcast_dst_ip {
-            self.warn(
-                "contradiction",
-                Some(span),
-                "`mcast_dst_ip` with unicast peers",
-                "remove one of them",
-                "ignores it",
-            );
-        }
-        Ok(Transport::Unicast { peers: draft.peers.clone(), ttl })
-    }
-
-    /// Rows 21 and 34.
-    fn addresses(
-        &mut self,
-        family: Family,
-        authenticated: bool,
-    ) -> (Vec<VirtualAddress>, Vec<VirtualAddress>) {
-        let draft = self.draft;
-        let mtu = draft
-            .interface
-            .and_then(|name| self.reader.world.facts.interfaces.get(name.as_str()))
-            .map_or(1500, |facts| usize::try_from(facts.mtu).unwrap_or(1500))
-            .max(576);
-        let room = match family {
-            Family::V4 => (mtu - 20 - 8 - if authenticated { 8 } else { 0 }) / 4,
-            Family::V6 => (mtu - 40 - 8) / 16,
-        };
-        let limit = room.min(255);
-        let mut vips: Vec<VirtualAddress> = Vec::with_capacity(draft.vips.len());
-        let mut excluded: Vec<VirtualAddress> = Vec::new();
-        for address in &draft.vips {
-            let Some(address) = self.address(address) else { continue };
-            if vips.len() < limit { vips.push(address) } else { excluded.push(address) }
-        }
-        if let Some(first) = draft.vips.get(limit).filter(|_| !excluded.is_empty()) {
-            let what = format!("an advert holds {limit} addresses, and there are {}", draft.vips.len());
-            let help = "put the rest into `virtual_ipaddress_excluded`";
-            self.warn("too-many-addresses", Some(first.span), &what, help, "treats those beyond as excluded");
-        }
-        for address in &draft.excluded {
-            excluded.extend(self.address(address));
-        }
-        (vips, excluded)
-    }
-
-    fn address(&mut self, draft: &AddressDraft<'_>) -> Option<VirtualAddress> {
-        let Some(interface) = draft.dev.or(self.draft.interface) else {
-            let what = format!("the address {} has no interface", draft.address);
-            self.warn(
-                "no-interface",
-                Some(draft.span),
-                &what,
-                "add `dev INTERFACE` to its line",
-                "removes the address",
-            );
-            return None;
-        };
-        let v6_default = if draft.prefix == 128 { 0 } else { u32::MAX };
-        Some(VirtualAddress {
-            address: draft.address,
-            prefix: draft.prefix,
-            interface: interface.as_str().to_owned(),
-            scope: draft.scope.unwrap_or(0),
-            broadcast: draft.broadcast,
-            label: draft.label.clone(),
-            peer: draft.peer,
-            // Stock: no duplicate address detection unless `-nodad` asks for it.
-            flags: if draft.address.is_ipv6() {
-                draft.flags ^ IFA_F_NODAD
-            } else {
-                draft.flags & !IFA_F_NODAD
-            },
-            preferred_lifetime: match draft.address {
-                IpAddr::V4(_) => draft.preferred_lifetime,
-                IpAddr::V6(_) => {
-                    draft.preferred_lifetime.or(Some(v6_default)).filter(|&seconds| seconds != u32::MAX)
-                }
-            },
-            no_track: draft.no_track,
-        })
-    }
-
-    /// Row 27, first half.
-    fn garp(&mut self, strict: bool, global: &GarpSettings) -> GarpSettings {
-        let draft = self.draft;
-        let mut garp = GarpSettings {
-            delay: draft.garp_master_delay.unwrap_or(global.delay),
-            repeat: draft.garp_master_repeat.unwrap_or(global.repeat),
-            refresh: draft.garp_master_refresh.unwrap_or(global.refresh),
-            refresh_repeat: draft.garp_master_refresh_repeat.unwrap_or(global.refresh_repeat),
-            lower_prio_delay: draft.garp_lower_prio_delay.map_or(global.lower_prio_delay, |(delay, _)| delay),
-            lower_prio_repeat: draft
-                .garp_lower_prio_repeat
-                .map_or(global.lower_prio_repeat, |(repeat, _)| repeat),
-        };
-        if strict {
-            if let Some((_, span)) = draft.garp_lower_prio_repeat.filter(|(repeat, _)| *repeat > 0) {
-                let what = "in strict mode `garp_lower_prio_repeat` is 0";
-                self.warn("strict-mode", Some(span), what, "remove the line", "uses 0");
-            }
-            if let Some((_, span)) = draft.garp_lower_prio_delay.filter(|(delay, _)| !delay.is_zero()) {
-                let what = "in strict mode `garp_lower_prio_delay` is 0";
-                self.warn("strict-mode", Some(span), what, "remove the line", "uses 0");
-            }
-            garp.lower_prio_delay = Duration::ZERO;
-            garp.lower_prio_repeat = 0;
-        }
-        garp
-    }
-
-    /// Row 27, second half: `lower_prio_no_advert`, `higher_prio_send_advert`.
-    fn advert_rules(&mut self, strict: bool) -> (bool, bool) {
-        let draft = self.draft;
-        let global = &self.reader.drafts.global;
-        let (lower, higher) = (global.lower_prio_no_advert, global.higher_prio_send_advert);
-        if !strict {
-            let lower = draft.lower_prio_no_advert.map(|(value, _)| value).or(lower).unwrap_or(false);
-            return (lower, draft.higher_prio_send_advert.map_or(higher, |(value, _)| value));
-        }
-        if let Some((false, span)) = draft.lower_prio_no_advert {
-            let what = "in strict mode `lower_prio_no_advert` is true";
-            self.warn("strict-mode", Some(span), what, "remove the line", "uses true");
-        }
-        if let Some((true, span)) = draft.higher_prio_send_advert {
-            let what = "in strict mode `higher_prio_send_advert` is false";
-            self.warn("strict-mode", Some(span), what, "remove the line", "uses false");
-        }
-        (true, false)
-    }
-
-    /// Row 28.
-    fn owner_rule(&mut self, strict: bool, owner: bool) -> bool {
-        let global = self.reader.drafts.global.owner_ignore_adverts;
-        match self.draft.owner_ignore_adverts {
-            Some((true, span)) if !owner => {
-                let what = "`owner_ignore_adverts` is for priority 255";
-                self.warn("contradiction", Some(span), what, "remove the line", "ignores it");
-                false
-            }
-            Some((false, span)) if owner => {
-                let what = "`owner_ignore_adverts no` with priority 255";
-                self.warn("contradiction", Some(span), what, "remove the line", "uses yes");
-                true
-            }
-            Some((value, _)) => value && owner,
-            None => owner && (global || strict),
-        }
-    }
-
-    /// Row 29.
-    fn advert_int(&mut self, version: VrrpVersion) -> Centis {
-        let Some((interval, span)) = self.draft.advert_int else { return Centis::SECOND };
-        let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
-        let (unit, most) = match version {
-            VrrpVersion::V2 => (1_000_000, 255_000_000),
-            VrrpVersion::V3 => (10_000, 40_950_000),
-        };
-        let rounded = (micros.saturating_add(unit / 2) / unit * unit).clamp(unit, most);
-        if rounded != micros {
-            let seconds = decimal(rounded, 1_000_000);
-            let what = match version {
-                VrrpVersion::V2 => "version 2 adverts have whole seconds",
-                VrrpVersion::V3 => "version 3 adverts have steps of 0.01 s, up to 40.95 s",
-            };
-            let help = match version {
-                VrrpVersion::V2 => format!("write `advert_int {seconds}`, or use `version 3`"),
-                VrrpVersion::V3 => format!("write `advert_int {seconds}`"),
-            };
-            self.warn("rounded", Some(span), &format!("{what}: it is {seconds} s"), &help, "rounds it");
-        }
-        Centis(u16::try_from(rounded / 10_000).unwrap_or(u16::MAX))
-    }
-
-    /// Row 33.
-    fn track_interfaces(&mut self) -> Vec<TrackedInterface> {
-        let own = self.draft.interface;
-        let mut list = Vec::new();
-        for tracked in &self.draft.trackers.interfaces {
-            if own.is_some_and(|own| own.as_str() == tracked.name.as_str()) {
-                self.warn(
-                    "own-interface",
-                    Some(tracked.name.span()),
-                    "its own interface is tracked anyway",
-                    "remove the line",
-                    "ignores the line",
-                );
-                continue;
-            }
-            list.push(tracked_interface(tracked));
-        }
-        list
-    }
-
-    /// Row 35.
-    fn no_address(&mut self, strict: bool, version: VrrpVersion) -> Result<(), Refused> {
-        let draft = self.draft;
-        if draft.no_virtual_ipaddress.is_some() && !strict {
-            return Ok(());
-        }
-        if let Some(span) = draft.no_virtual_ipaddress {
-            self.warn(
-                "strict-mode",
-                Some(span),
-                "in strict mode it needs an address",
-                "",
-                "ignores the line",
-            );
-        }
-        if version == VrrpVersion::V3 || strict {
-            return Err(self.refuse(
-                "no-address",
-                None,
-                "has no virtual address",
-                "add `virtual_ipaddress { ADDRESS }` (excluded addresses do not count), or `no_virtual_ipaddress`",
-            ));
-        }
-        let help = "add `virtual_ipaddress { ADDRESS }`";
-        self.warn("no-address", None, "has no virtual address", help, "runs it nevertheless");
-        Ok(())
-    }
-
-    /// Row 36.
-    fn weights(
-        &mut self,
-        interfaces: Vec<TrackedInterface>,
-        owner: bool,
-    ) -> (Vec<TrackedInterface>, Vec<TrackedScript>) {
-        let draft = self.draft;
-        let in_group = self.group.is_some_and(|group| !group.tracking_weight);
-        let mut scripts = Vec::new();
-        for tracked in &draft.trackers.scripts {
-            let Some(script) = tracked_script(tracked, self.scripts, self.commands) else { continue };
-            if script.weight != 0 && (owner || in_group) {
-                let what = if owner {
-                    "an owner (255) cannot track with a weight"
-                } else {
-                    "a member of a sync group cannot track with a weight"
-                };
-                let help =
-                    if owner { "remove the weight" } else { "add `sync_group_tracking_weight` to the group" };
-                self.warn(
-                    "weight-dropped",
-                    Some(tracked.name.span()),
-                    what,
-                    help,
-                    "does not track the script",
-                );
-                continue;
-            }
-            scripts.push(script);
-        }
-        let mut kept = Vec::new();
-        for mut tracked in interfaces {
-            if tracked.weight != 0 && (owner || in_group) {
-                let span =
-                    draft.trackers.interfaces.iter().find(|entry| entry.name.as_str() == tracked.interface);
-                let span = span.map(|entry| entry.name.span());
-                if owner {
-                    let what = "an owner (255) cannot track with a weight";
-                    self.warn(
-                        "weight-dropped",
-                        span,
-                        what,
-                        "remove the weight",
-                        "does not track the interface",
-                    );
-                    continue;
-                }
-                let what = "a member of a sync group cannot track with a weight";
-                let help = "add `sync_group_tracking_weight` to the group";
-                self.warn("weight-dropped", span, what, help, "uses weight 0: FAULT when it is down");
-                tracked.weight = 0;
-            }
-            kept.push(tracked);
-        }
-        for tracked in draft.trackers.bfds.iter().filter(|tracked| tracked.weight.unwrap_or(0) != 0) {
-            if owner || in_group {
-                let span = Some(tracked.name.span());
-                self.warn(
-                    "weight-dropped",
-                    span,
-                    "cannot track a BFD session with a weight",
-                    "",
-                    "does not track it",
-                );
-            }
-        }
-        for tracked in &draft.trackers.files {
-            let own = self.reader.drafts.track_file_weight(tracked.name);
-            let weight = tracked.weight.unwrap_or(own);
-            if (owner || in_group) && weight != 0 {
-                let span = Some(tracked.name.span());
-                let help = "add `sync_group_tracking_weight` to the group, or set the weight to 0";
-                self.warn(
-                    "weight-dropped",
-                    span,
-                    "cannot track a file with a weight",
-                    help,
-                    "drops it, or uses weight 0",
-                );
-            }
-        }
-        (kept, scripts)
-    }
-}
-
-fn tracked_interface(tracked: &Tracked<'_>) -> TrackedInterface {
+pub(super) fn tracked_interface(tracked: &Tracked<'_>) -> TrackedInterface {
     TrackedInterface {
         interface: tracked.name.as_str().to_owned(),
         weight: tracked.weight.unwrap_or(0),
@@ -970,7 +237,7 @@ fn tracked_interface(tracked: &Tracked<'_>) -> TrackedInterface {
     }
 }
 
-fn tracked_script(
+pub(super) fn tracked_script(
     tracked: &Tracked<'_>,
     scripts: &[vrrp_script::Draft<'_>],
     commands: &Commands,
@@ -984,7 +251,7 @@ fn tracked_script(
     })
 }
 
-fn notify_scripts(notify: &Notify, commands: &Commands) -> NotifyScripts {
+pub(super) fn notify_scripts(notify: &Notify, commands: &Commands) -> NotifyScripts {
     let command = |script: &Option<ScriptDraft>| commands.get(&script.as_ref()?.span).cloned();
     NotifyScripts {
         backup: command(&notify.backup),
@@ -998,9 +265,8 @@ fn notify_scripts(notify: &Notify, commands: &Commands) -> NotifyScripts {
 }
 
 /// Rows 37 and 38.
-fn clashes(reader: &mut Reader<'_>, drafts: &[Draft<'_>], built: &[(Instance, Sockets)]) -> bool {
+fn clashes(reader: &mut Reader<'_>, built: &[(Instance, Sockets)]) -> bool {
     let mut clash = false;
-    let _ = drafts;
     for (index, (second, sockets)) in built.iter().enumerate() {
         for (first, first_sockets) in &built[..index] {
             if first.vrid != second.vrid || first.family != second.family {
@@ -1030,9 +296,7 @@ fn clashes(reader: &mut Reader<'_>, drafts: &[Draft<'_>], built: &[(Instance, So
                     sockets.vrid,
                     format!(
                         "`{}` and `{}` both use virtual_router_id {}{place}",
-                        first.name,
-                        second.name,
-                        vrid(second.vrid)
+                        first.name, second.name, second.vrid
                     ),
                 )
                 .related(first_sockets.vrid, "used here")
@@ -1042,10 +306,6 @@ fn clashes(reader: &mut Reader<'_>, drafts: &[Draft<'_>], built: &[(Instance, So
         }
     }
     clash
-}
-
-fn vrid(vrid: Vrid) -> u8 {
-    vrid.get()
 }
 
 /// Builds a sync group; `None` when it has no members left.
