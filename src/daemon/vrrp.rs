@@ -202,7 +202,7 @@ impl<'a> Vrrp<'a> {
     fn carry_out(&mut self) {
         for action in &self.out {
             let news = match action {
-                Action::SendAdvert { .. } | Action::SendGarp { .. } | Action::Log { .. } => News::None,
+                Action::SendAdvert { .. } | Action::Announce { .. } | Action::Log { .. } => News::None,
                 Action::Transition(_) => News::Important,
                 _ => News::Some,
             };

@@ -5,7 +5,7 @@
 //! between which the caller serves adverts that fall due. Notify scripts wait in the same queue, so that a script finds
 //! the addresses it is told about. No decision about the protocol is taken here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -49,9 +49,38 @@ const MONITOR: u64 = u64::MAX;
 /// Work that may take the kernel long.
 enum Work {
     Address { instance: usize, change: Change, address: VirtualAddress },
-    Garp { index: u32, address: IpAddr },
+    Announce(Burst),
     PromoteSecondaries { interface: String, on: bool },
     Tell(FromChild),
+}
+
+/// What is left of a burst of announcements.
+struct Burst {
+    /// Interface index and address, in order.
+    targets: Vec<(u32, IpAddr)>,
+    /// The one that is next.
+    next: usize,
+    /// Rounds to go, this one included.
+    rounds: u32,
+}
+
+impl Burst {
+    /// The next packet; `None` when all were sent.
+    fn step(&mut self) -> Option<(u32, IpAddr)> {
+        if self.next == self.targets.len() {
+            self.next = 0;
+            self.rounds = self.rounds.saturating_sub(1);
+        }
+        let target = *self.targets.get(self.next).filter(|_| self.rounds > 0)?;
+        self.next += 1;
+        Some(target)
+    }
+
+    /// Leaves out what `is_gone` says.
+    fn forget(&mut self, is_gone: impl Fn(&(u32, IpAddr)) -> bool) {
+        self.next -= self.targets[..self.next].iter().filter(|target| is_gone(target)).count();
+        self.targets.retain(|target| !is_gone(target));
+    }
 }
 
 /// A receive socket and what it is for.
@@ -139,9 +168,12 @@ impl Edge {
                     self.queue_addresses(instance, Change::Add, addresses);
                 }
                 Action::RemoveAddresses { instance, addresses } => {
+                    self.forget(&addresses);
                     self.queue_addresses(instance, Change::Remove, addresses);
                 }
-                Action::SendGarp { index, address } => self.queue.push_back(Work::Garp { index, address }),
+                Action::Announce { targets, copies } => {
+                    self.queue.push_back(Work::Announce(Burst { targets, next: 0, rounds: copies }));
+                }
                 Action::PromoteSecondaries { interface, on } => {
                     self.queue.push_back(Work::PromoteSecondaries { interface, on });
                 }
@@ -156,17 +188,43 @@ impl Edge {
         self.queue.extend(addresses.into_iter().map(|address| Work::Address { instance, change, address }));
     }
 
+    /// These addresses are to be removed: what is still queued for them must not be done. Announcing what another
+    /// router has taken over would take its packets.
+    fn forget(&mut self, addresses: &[VirtualAddress]) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let gone: HashSet<(u32, IpAddr)> = addresses
+            .iter()
+            .filter_map(|address| Some((self.index(&address.interface)?, address.address)))
+            .collect();
+        for work in &mut self.queue {
+            if let Work::Announce(burst) = work {
+                burst.forget(|target| gone.contains(target));
+            }
+        }
+        let named: HashSet<(&str, IpAddr)> =
+            addresses.iter().map(|address| (address.interface.as_str(), address.address)).collect();
+        self.queue.retain(|work| match work {
+            Work::Address { change: Change::Add, address, .. } => {
+                !named.contains(&(address.interface.as_str(), address.address))
+            }
+            _ => true,
+        });
+    }
+
     /// Does queued work for about a millisecond. What came of it goes to `events` (for the core) and `told`.
     pub(super) fn slice(&mut self, events: &mut Vec<Event>, told: &mut Vec<FromChild>) {
         let end = timer::now() + SLICE;
         let mut frames = 0;
-        while let Some(work) = self.queue.front() {
+        while let Some(work) = self.queue.front_mut() {
             match work {
                 Work::Address { .. } => self.change_addresses(events),
-                Work::Garp { index, address } => {
-                    let (index, address) = (*index, *address);
-                    self.queue.pop_front();
-                    self.announce(index, address);
+                Work::Announce(burst) => {
+                    match burst.step() {
+                        Some((index, address)) => self.announce(index, address),
+                        None => drop(self.queue.pop_front()),
+                    }
                     frames += 1;
                     if frames % FRAMES != 0 {
                         continue;
@@ -451,5 +509,44 @@ fn refused(instance: usize, change: Change, address: &VirtualAddress, errno: Err
         change,
         // An errno is a small number.
         errno: errno as i32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn burst(rounds: u32) -> Burst {
+        let target = |last: u8| (1, IpAddr::from([10, 0, 0, last]));
+        Burst { targets: vec![target(1), target(2), target(3)], next: 0, rounds }
+    }
+
+    fn rest(burst: &mut Burst) -> Vec<u8> {
+        std::iter::from_fn(|| burst.step())
+            .map(|(_, address)| match address {
+                IpAddr::V4(v4) => v4.octets()[3],
+                IpAddr::V6(_) => 0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_burst_goes_round_by_round() {
+        assert_eq!(rest(&mut burst(2)), [1, 2, 3, 1, 2, 3]);
+        assert!(rest(&mut burst(0)).is_empty());
+    }
+
+    #[test]
+    fn what_is_forgotten_in_the_middle_of_a_burst_is_sent_no_more_and_nothing_else_is_left_out() {
+        for (gone, left) in [(1, vec![3, 2, 3]), (2, vec![3, 1, 3]), (3, vec![1, 2])] {
+            let mut burst = burst(2);
+            burst.step();
+            burst.step();
+            burst.forget(|(_, address)| *address == IpAddr::from([10, 0, 0, gone]));
+            assert_eq!(rest(&mut burst), left, "without {gone}");
+        }
+        let mut burst = burst(2);
+        burst.forget(|_| true);
+        assert!(rest(&mut burst).is_empty());
     }
 }

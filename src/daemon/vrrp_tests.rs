@@ -2,6 +2,7 @@
 //! the wire, and the test in the parent's place.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::config::model::{
 };
 use crate::kernel::readiness::Watched;
 use crate::kernel::testing::{in_namespace, ip_json, run, wire};
+use crate::kernel::vrrp_socket::Sender;
 
 /// The parent's end of the channel and the far end of the wire.
 struct Outside {
@@ -312,5 +314,42 @@ fn a_takeover_of_two_thousand_addresses_delays_no_other_instances_advert() {
         outside.channel.send(&ToChild::Stop).unwrap();
         outside.until(&FromChild::Stopped).await;
         assert_eq!(addresses(), ["10.0.0.1"]);
+    });
+}
+
+#[test]
+fn a_router_that_yields_in_the_middle_of_a_takeover_announces_nothing_and_leaves_nothing() {
+    beside(Options::default(), |mut outside| async move {
+        let vips: Vec<String> = (0..2000).map(|n| format!("10.1.{}.{}", n / 250, 1 + n % 250)).collect();
+        let vips: Vec<&str> = vips.iter().map(String::as_str).collect();
+        let mut part = part(100, &vips[..1]);
+        part.instances[0].excluded = super::vrrp_tests::part(100, &vips[1..]).instances.remove(0).vips;
+        part.instances[0].v3_checksum_as_v2 = true;
+        part.instances[0].advert_int = Centis(20);
+        outside.start(&part, None).await;
+        while outside.see().await != (Frame::Advert { vrid: 7, priority: 100 }) {}
+        let index = nix::net::if_::if_nametoindex("vc").unwrap();
+        let better = Sender::open_v4(NonZeroU32::new(index)).unwrap();
+        let group = [224, 0, 0, 18].into();
+        let mut advert = vec![0x45, 0xc0, 0, 32, 0, 1, 0, 0, 255, 112, 0, 0, 10, 0, 0, 2, 224, 0, 0, 18];
+        advert.extend([0x31, 7, 200, 1, 0, 20, 0, 0, 10, 1, 0, 1]);
+        better.send(group, &advert).unwrap();
+        // Enough of them for the removal of 2000 addresses, and no takeover in between.
+        for _ in 0..15 {
+            let ours_only = async {
+                loop {
+                    let frame = outside.see().await;
+                    if frame != (Frame::Advert { vrid: 7, priority: 200 }) {
+                        return frame;
+                    }
+                }
+            };
+            let seen = tokio::time::timeout(Duration::from_millis(40), ours_only).await;
+            assert!(seen.is_err(), "{seen:?}");
+            better.send(group, &advert).unwrap();
+        }
+        assert_eq!(addresses(), ["10.0.0.1"]);
+        outside.channel.send(&ToChild::Stop).unwrap();
+        outside.until(&FromChild::Stopped).await;
     });
 }

@@ -106,12 +106,8 @@ impl Pacer {
         out: &mut Actions,
     ) {
         if self.gap.is_zero() || targets.iter().all(|(_, address)| address.is_ipv6()) {
-            for _ in 0..copies {
-                out.extend(
-                    targets
-                        .iter()
-                        .map(|(index, address)| Action::SendGarp { index: *index, address: *address }),
-                );
+            if copies > 0 && !targets.is_empty() {
+                out.push(Action::Announce { targets: targets.to_vec(), copies });
             }
             return;
         }
@@ -160,7 +156,7 @@ impl Pacer {
                 continue;
             }
             let Some(mut waiting) = queue.waiting.pop_front() else { continue };
-            out.push(Action::SendGarp { index: *index, address: waiting.address });
+            out.push(Action::Announce { targets: vec![(*index, waiting.address)], copies: 1 });
             queue.next = now + self.gap;
             waiting.copies -= 1;
             if waiting.copies > 0 {
@@ -183,12 +179,17 @@ mod tests {
     }
 
     fn sent(out: &[Action]) -> Vec<u8> {
-        out.iter()
-            .map(|action| match action {
-                Action::SendGarp { address: IpAddr::V4(v4), .. } => v4.octets()[3],
-                other => panic!("{other:?}"),
-            })
-            .collect()
+        let mut sent = Vec::new();
+        for action in out {
+            let Action::Announce { targets, copies } = action else { panic!("{action:?}") };
+            for _ in 0..*copies {
+                sent.extend(targets.iter().map(|(_, address)| match address {
+                    IpAddr::V4(v4) => v4.octets()[3],
+                    IpAddr::V6(_) => panic!("{address}"),
+                }));
+            }
+        }
+        sent
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What an instance puts on its interfaces and on the wire: addresses, adverts, gratuitous ARPs.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::event::{Action, Detail};
@@ -48,24 +49,24 @@ impl Machine<'_> {
         }
         let facts = self.facts;
         let mut targets = Vec::with_capacity(self.run.set.len());
+        // One action for all lines: an advert waits in the same vector.
+        let mut text = String::new();
         for address in addresses(self.config) {
             let Some(interface) = facts.by_name(&address.interface).filter(|i| i.link.has_arp()) else {
                 continue;
             };
             targets.push((interface.link.index, address.address));
-            self.log(
-                Detail::Detail,
-                format_args!(
-                    "Sending/queueing {} on {} for {}",
-                    if address.address.is_ipv4() {
-                        "gratuitous ARPs"
-                    } else {
-                        "Unsolicited Neighbour Adverts"
-                    },
-                    address.interface,
-                    address.address
-                ),
+            let what =
+                if address.address.is_ipv4() { "gratuitous ARPs" } else { "Unsolicited Neighbour Adverts" };
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "({}) Sending/queueing {what} on {} for {}",
+                self.config.name, address.interface, address.address
             );
+        }
+        if !text.is_empty() {
+            self.out.push(Action::Log { detail: Detail::Detail, text });
         }
         self.pacer.burst(self.index, &targets, copies, self.now, self.out);
     }
@@ -78,7 +79,8 @@ impl Machine<'_> {
             return;
         };
         if let Some(interface) = self.facts.by_name(name).filter(|i| i.link.has_arp()) {
-            self.out.push(Action::SendGarp { index: interface.link.index, address: source });
+            let targets = vec![(interface.link.index, source)];
+            self.out.push(Action::Announce { targets, copies: 1 });
         }
     }
 

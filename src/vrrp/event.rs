@@ -152,13 +152,14 @@ pub enum Action {
         /// What to remove.
         addresses: Vec<VirtualAddress>,
     },
-    /// Send one gratuitous ARP (IPv4) or unsolicited neighbour advertisement (IPv6), and log
-    /// `Sending gratuitous ARP on IF for A` with -D.
-    SendGarp {
-        /// Kernel index of the interface.
-        index: u32,
-        /// The address to announce.
-        address: IpAddr,
+    /// Announce these by gratuitous ARP (IPv4) or unsolicited neighbour advertisement (IPv6), all of them once, then
+    /// all again, and log each packet with -D: `Sending gratuitous ARP on IF for A`. Later removals of an address end
+    /// what is still to be sent for it.
+    Announce {
+        /// Kernel index of the interface and address, in order.
+        targets: Vec<(u32, IpAddr)>,
+        /// Rounds, at least 1.
+        copies: u32,
     },
     /// Set `promote_secondaries` of an interface: 1 at start, 0 at stop.
     PromoteSecondaries {
@@ -194,7 +195,7 @@ pub enum Action {
     Log {
         /// When to write it.
         detail: Detail,
-        /// The line, in stock's words where the spec lists them.
+        /// The line, in stock's words where the spec lists them; sometimes several.
         text: String,
     },
 }

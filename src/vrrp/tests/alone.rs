@@ -35,12 +35,12 @@ fn a_start_waits_the_full_master_down_time_and_then_takes_over_in_stocks_order()
         .filter_map(|action| match action {
             Action::SendAdvert { .. } => Some("advert"),
             Action::AddAddresses { .. } => Some("address"),
-            Action::SendGarp { .. } => Some("garp"),
+            Action::Announce { copies: 5, .. } => Some("garps"),
             Action::Notify { .. } => Some("notify"),
             _ => None,
         })
         .collect();
-    assert_eq!(order, ["advert", "address", "garp", "garp", "garp", "garp", "garp", "notify"]);
+    assert_eq!(order, ["advert", "address", "garps", "notify"]);
     assert_eq!(logs(&out), ["(V) Entering MASTER STATE"]);
     assert_eq!(notified(&out), ["/master", "/n INSTANCE V MASTER 150"]);
     assert_eq!(adverts(&bench.wait(3.0)), [150, 150, 150]);
@@ -101,7 +101,7 @@ fn a_lower_priority_is_answered_at_once_with_an_advert_and_a_burst() {
     bench.wait(4.0);
     let out = bench.hear("10.0.0.2", 100);
     assert_eq!(adverts(&out), [150]);
-    assert_eq!(out.iter().filter(|action| matches!(action, Action::SendGarp { .. })).count(), 5);
+    assert_eq!(announced(&out), 5);
     assert_eq!(notified(&out), ["/lower"], "the generic script does not hear of it");
 }
 
@@ -454,11 +454,9 @@ fn arps_of_one_interface_keep_their_distance() {
     let mut part = part(&[instance("V", 1, 255)]);
     part.global.garp_interval = Duration::from_millis(100);
     let (mut bench, out) = Bench::start(&part);
-    let garps =
-        |out: &[Action]| out.iter().filter(|action| matches!(action, Action::SendGarp { .. })).count();
-    assert_eq!(garps(&out), 1);
-    assert_eq!(garps(&bench.wait(0.25)), 2);
-    assert_eq!(garps(&bench.wait(1.0)), 2);
+    assert_eq!(announced(&out), 1);
+    assert_eq!(announced(&bench.wait(0.25)), 2);
+    assert_eq!(announced(&bench.wait(1.0)), 2);
 }
 
 #[test]
@@ -469,7 +467,7 @@ fn an_arp_that_still_waits_is_not_sent_after_the_address_is_given_up() {
     bench.wait(3.7);
     bench.hear("10.0.0.2", 150);
     let out = bench.wait(1.0);
-    assert!(!out.iter().any(|action| matches!(action, Action::SendGarp { .. })), "{out:?}");
+    assert_eq!(announced(&out), 0, "{out:?}");
 }
 
 #[test]
@@ -478,7 +476,7 @@ fn a_second_burst_follows_after_the_delay() {
     let config = Instance { garp, ..instance("V", 1, 255) };
     let (mut bench, _) = Bench::start(&part(&[config]));
     let out = bench.wait(2.0);
-    assert_eq!(out.iter().filter(|action| matches!(action, Action::SendGarp { .. })).count(), 3);
+    assert_eq!(announced(&out), 3);
 }
 
 #[test]

@@ -83,6 +83,15 @@ pub(crate) fn instance(name: &str, vrid: u8, priority: u8) -> Instance {
     }
 }
 
+/// How many packets announce addresses.
+pub(crate) fn announced(out: &[Action]) -> usize {
+    let packets = |action: &Action| match action {
+        Action::Announce { targets, copies } => targets.len() * usize::try_from(*copies).unwrap(),
+        _ => 0,
+    };
+    out.iter().map(packets).sum()
+}
+
 pub(crate) fn part(instances: &[Instance]) -> VrrpPart {
     VrrpPart { instances: instances.to_vec(), ..VrrpPart::default() }
 }
