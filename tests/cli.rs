@@ -38,7 +38,10 @@ fn folder() -> tempfile::TempDir {
 /// What every script of a daemon begins with.
 const PRELUDE: &str = r#"
 set -u
-mount -t tmpfs none /run && mount -t tmpfs none /tmp || exit 99
+mount -t tmpfs none /run && mkdir /run/tmp && mount -t tmpfs none /run/tmp || exit 99
+# A project below /tmp stays visible.
+case $PROJECT in /tmp/*) mkdir -p "/run$PROJECT" && mount --rbind "$PROJECT" "/run$PROJECT" || exit 99 ;; esac
+mount --rbind /run/tmp /tmp && umount -l /run/tmp && rmdir /run/tmp || exit 99
 ip link add veth0 type veth peer name veth1 && ip link set veth0 up && ip link set veth1 up || exit 99
 ip addr add 10.9.0.1/24 dev veth0
 until_ok() { for _ in $(seq 200); do "$@" 2>/dev/null && return 0; sleep 0.05; done; echo "NEVER: $*"; exit 98; }
@@ -58,6 +61,7 @@ fn lab_with(configuration: &str, script: &str, environment: &[(&str, &str)], at:
         .args(["--kill-child", "bash", "-c", &format!("{PRELUDE}\n{script}")])
         .current_dir(at)
         .env("PROGRAM", PROGRAM)
+        .env("PROJECT", env!("CARGO_MANIFEST_DIR"))
         .env_remove("NOTIFY_SOCKET")
         .envs(environment.iter().copied());
     let output = command.output().unwrap();
