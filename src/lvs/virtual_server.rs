@@ -473,7 +473,8 @@ impl VirtualServerHealth {
         let sum = self.sum();
         let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
         let lose_below = i64::from(quorum) - i64::from(hysteresis);
-        if !self.state.quorum_up && sum >= self.gain_at() {
+        // A pool of weight 0 serves nobody. Stock: such a quorum gets a hysteresis that cannot be reached.
+        if !self.state.quorum_up && sum > 0 && sum >= self.gain_at() {
             out.push(Action::Log(format!(
                 "Gained quorum {quorum}+{hysteresis}={} <= {sum} for VS {}",
                 self.gain_at(),
