@@ -239,7 +239,12 @@ pub(super) struct Prober {
 }
 
 pub(super) enum ProberEvent {
-    Ended { pid: u32, lived: Duration },
+    /// `orphan`: because its checkers process was gone.
+    Ended {
+        pid: u32,
+        lived: Duration,
+        orphan: bool,
+    },
     Due,
 }
 
@@ -271,6 +276,26 @@ impl Prober {
         let _ = process.wait().await;
         let lived = born.elapsed();
         self.process = None;
-        ProberEvent::Ended { pid, lived }
+        let orphan = std::mem::take(&mut self.orphan);
+        ProberEvent::Ended { pid, lived, orphan }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn ended(prober: &mut Prober) -> bool {
+        let process = tokio::process::Command::new("/bin/true").spawn().expect("a child");
+        prober.process = Some((process, Instant::now()));
+        prober.orphaned();
+        matches!(prober.next().await, ProberEvent::Ended { orphan: true, .. })
+    }
+
+    #[tokio::test]
+    async fn only_the_prober_of_a_lost_checkers_process_is_an_orphan() {
+        let mut prober = Prober::default();
+        assert!(ended(&mut prober).await);
+        assert!(!prober.orphan, "its successor is none");
     }
 }

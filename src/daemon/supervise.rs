@@ -571,13 +571,12 @@ impl Supervisor {
     fn prober_event(&mut self, event: &ProberEvent) {
         match event {
             ProberEvent::Due => self.start_prober(),
-            ProberEvent::Ended { pid, lived } => {
+            ProberEvent::Ended { pid, lived, orphan } => {
                 if self.stopping.is_some() || self.checkers.alive.is_none() {
                     return;
                 }
-                if self.prober.orphan {
+                if *orphan {
                     // Its checkers process died and has a successor already.
-                    self.prober.orphan = false;
                     self.start_prober();
                     return;
                 }
