@@ -199,6 +199,36 @@ fn surplus_braces_are_unknown_at_the_top_level() {
 }
 
 #[test]
+fn a_surplus_brace_at_the_top_level_names_the_unknown_block_that_it_belongs_to() {
+    let loaded = loaded("real_server 192.0.2.1 80 {\nTCP_CHECK {\n}\n}\n}\n", Mode::ConfigTest);
+    let line = |span| loaded.sources.location(span).map(|place| place.line);
+    let blamed: Vec<_> = loaded
+        .diagnostics
+        .iter()
+        .filter(|report| report.id == "surplus-brace")
+        .map(|report| report.related.first().and_then(|(span, _)| line(*span)))
+        .collect();
+    assert_eq!(blamed, [Some(2), Some(1), None]);
+}
+
+#[test]
+fn a_list_that_swallows_blocks_is_reported_once() {
+    let text = "global_defs {\nnotification_email {\na@b.c\n}\nvrrp_script s {\n}\nvrrp_script t {\n}\n";
+    let lost = text.replacen("a@b.c\n}", "a@b.c", 1);
+    assert_eq!(reports(&lost).iter().filter(|report| report.ends_with("unexpected-brace")).count(), 1);
+    let lost = lost.replace("}\n", "");
+    assert_eq!(reports(&lost).iter().filter(|report| report.ends_with("unexpected-brace")).count(), 1);
+}
+
+#[test]
+fn the_command_that_mends_wrong_blanks_is_named_once() {
+    let loaded = loaded("global_defs {\n\u{a0}router_id a\n\u{a0}smtp_alert\n}\n", Mode::ConfigTest);
+    let commands =
+        loaded.diagnostics.iter().flat_map(|report| &report.help).filter(|it| it.contains("sed -i"));
+    assert_eq!(commands.count(), 1);
+}
+
+#[test]
 fn blocks_with_no_name_two_names_or_a_taken_one_are_skipped() {
     // [V26]
     assert_eq!(reports("vrrp_instance A B {\nfoo\n}\n"), ["1:bad-block-name"]);

@@ -14,7 +14,7 @@ use super::schema::{
     Value,
 };
 use super::source::{Files, Span};
-use super::suggest::did_you_mean;
+use super::suggest::{did_you_mean, look_alikes};
 use super::syntax::{Line, LineKind, Word};
 use super::value::{self, Mode, Reading, Trouble};
 
@@ -39,6 +39,10 @@ pub struct Reader<'a> {
     open: Vec<(&'static Table, Span)>,
     /// Blocks that were closed by the brace of an unknown block inside them.
     closed_early: Vec<(&'static Table, &'a Word)>,
+    /// Unknown blocks at the top level whose `{` was skipped and whose `}` is still to come.
+    skipped_opens: Vec<&'a Word>,
+    /// The command that mends all wrong blanks was named.
+    blanks_told: bool,
     /// A block of another process was open at the end of the file.
     unbalanced: Option<Span>,
     /// Reports of one line of a list, held back until it is clear what is wrong.
@@ -77,6 +81,8 @@ impl<'a> Reader<'a> {
             process: Readers::PARENT,
             open: Vec::new(),
             closed_early: Vec::new(),
+            skipped_opens: Vec::new(),
+            blanks_told: false,
             unbalanced: None,
             captured: None,
             list: None,
@@ -95,6 +101,7 @@ impl<'a> Reader<'a> {
         self.next = 0;
         self.open.clear();
         self.closed_early.clear();
+        self.skipped_opens.clear();
         self.ended = false;
         self.muted = false;
         while matches!(self.block(table), End::Closed) {
@@ -233,7 +240,11 @@ impl<'a> Reader<'a> {
                         }
                         None => {
                             if self.unknown(table, line, head) {
-                                stray = Some(head);
+                                if self.open.is_empty() {
+                                    self.skipped_opens.push(head);
+                                } else {
+                                    stray = Some(head);
+                                }
                             }
                         }
                     }
@@ -573,10 +584,12 @@ impl<'a> Reader<'a> {
     fn surplus_brace(&mut self, span: Span) {
         let mut report = Diagnostic::error("surplus-brace", span, "`}` without a block that it could close")
             .stock("the line is ignored");
-        report = match self.closed_early.last() {
-            Some((table, cause)) => report
+        let skipped = self.skipped_opens.pop();
+        report = match (skipped, self.closed_early.last()) {
+            (Some(cause), _) => report.related(cause.span(), "the `{` of this unknown block was skipped"),
+            (None, Some((table, cause))) => report
                 .related(cause.span(), format!("the `}}` of this unknown block has closed `{}`", table.name)),
-            None => report.help("remove it, or look for a `}` too many above"),
+            (None, None) => report.help("remove it, or look for a `}` too many above"),
         };
         self.push(report);
     }
@@ -646,6 +659,11 @@ impl<'a> Reader<'a> {
             report = report.related(span, "this block is open");
         } else {
             report = super::blocks::remedy(table, line, head, report);
+            if let Some(blank) = look_alikes(head).iter().find(|it| it.plain == " ")
+                && !std::mem::replace(&mut self.blanks_told, true)
+            {
+                report = report.help(format!("for all of them: {}", blank.mend_all()));
+            }
         }
         report = if opens && !self.open.is_empty() {
             report.stock("skips the line, reads the lines of its block as lines of this one, and the block's `}` closes this one")

@@ -43,6 +43,14 @@ impl LookAlike {
             _ => format!("write `{plain}` instead of the {name} `{character}` (U+{code:04X})"),
         }
     }
+
+    /// The command that mends every such character of a file.
+    pub fn mend_all(&self) -> String {
+        let mut buffer = [0; 4];
+        let bytes: String =
+            self.character.encode_utf8(&mut buffer).bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+        format!("sed -i 's/{bytes}/{}/g' FILE", self.plain)
+    }
 }
 
 /// The characters of a word that look like plain ones, in order.
@@ -134,6 +142,11 @@ fn homoglyph(character: char) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_for_a_whole_file_names_the_bytes() {
+        assert_eq!(look_alikes("\u{a0}x")[0].mend_all(), r"sed -i 's/\xc2\xa0/ /g' FILE");
+    }
 
     #[test]
     fn a_slip_of_the_fingers_is_recognised() {

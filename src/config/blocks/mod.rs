@@ -186,7 +186,8 @@ fn look_alike(
     let mut words = written.split_whitespace().chain(line.words.iter().skip(1).map(Word::as_str));
     let Some(keyword) = words.next().and_then(|word| table.find(word)) else { return report };
     let rest: Vec<&str> = words.collect();
-    report.help(format!("that is `{} {}`", keyword.name, rest.join(" ").trim_end()))
+    let line = format!("{} {}", keyword.name, rest.join(" "));
+    report.help(format!("that is `{}`", line.trim_end()))
 }
 
 /// What to write instead of an unknown keyword.
