@@ -274,6 +274,11 @@ impl VirtualServerHealth {
             if from != to {
                 self.log_weight(index, i64::from(from), i64::from(to), out);
             }
+            // Nothing is left that says it is down.
+            if !old_state[before].alive() && self.state.real_servers[index].alive() {
+                self.log_transition(index, Direction::Up, out);
+                self.notify_real_server(index, Direction::Up, &mut notifiers);
+            }
         }
 
         let same_sorry = match (&old_sorry, &self.config.sorry_server) {
