@@ -212,15 +212,6 @@ fn a_surplus_brace_at_the_top_level_names_the_unknown_block_that_it_belongs_to()
 }
 
 #[test]
-fn a_list_that_swallows_blocks_is_reported_once() {
-    let text = "global_defs {\nnotification_email {\na@b.c\n}\nvrrp_script s {\n}\nvrrp_script t {\n}\n";
-    let lost = text.replacen("a@b.c\n}", "a@b.c", 1);
-    assert_eq!(reports(&lost).iter().filter(|report| report.ends_with("unexpected-brace")).count(), 1);
-    let lost = lost.replace("}\n", "");
-    assert_eq!(reports(&lost).iter().filter(|report| report.ends_with("unexpected-brace")).count(), 1);
-}
-
-#[test]
 fn the_command_that_mends_wrong_blanks_is_named_once() {
     let loaded = loaded("global_defs {\n\u{a0}router_id a\n\u{a0}smtp_alert\n}\n", Mode::ConfigTest);
     let commands =
