@@ -751,3 +751,21 @@ fn word() -> impl proptest::strategy::Strategy<Value = String> {
         1 => "\\PC{0,6}",
     ]
 }
+
+#[test]
+fn a_check_reaches_only_its_own_family_and_link_local_addresses_by_an_interface() {
+    let check = |server: &str, lines: &str| {
+        let text = format!(
+            "virtual_server fd00::1 80 {{\nlvs_sched rr\nlvs_method NAT\nprotocol TCP\n\
+             real_server {server} 80 {{\nTCP_CHECK {{\n{lines}\n}}\n}}\n}}\n"
+        );
+        let checkers = config(&text).virtual_servers[0].real_servers[0].checkers.len();
+        (reports(&text).join(" "), checkers)
+    };
+    assert_eq!(check("fe80::2", ""), ("6:no-interface".to_owned(), 0));
+    assert_eq!(check("fe80::2", "bind_if eth0"), (String::new(), 1));
+    assert_eq!(check("fd00::2", "connect_ip fe80::5"), ("7:no-interface".to_owned(), 0));
+    assert_eq!(check("fd00::2", "bindto 192.0.2.1\nconnect_ip 192.0.2.2"), ("7:bad-value".to_owned(), 1));
+    assert_eq!(check("fd00::2", "connect_ip 192.0.2.2\nbindto 192.0.2.1"), (String::new(), 1));
+    assert_eq!(check("fd00::2", "bindto fd00::9\nconnect_ip 192.0.2.2"), ("8:bad-value".to_owned(), 1));
+}

@@ -407,7 +407,11 @@ impl<'a> Reader<'a> {
         } else {
             let digits: String = word.chars().filter(char::is_ascii_digit).collect();
             if !digits.is_empty() && digits.len() < 10 && word.starts_with(|c: char| c.is_ascii_digit()) {
-                let leading: String = word.chars().take_while(char::is_ascii_digit).collect();
+                let hex = word.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+                let leading = match hex {
+                    Some(number) => number.to_string(),
+                    None => word.chars().take_while(char::is_ascii_digit).collect(),
+                };
                 report = report.help(format!("write `{} {leading}`", keyword.name));
             }
         }

@@ -1,5 +1,7 @@
 //! Did-you-mean, and characters that look like others: what a report of an unknown word can say about it.
 
+use std::fmt::Write as _;
+
 /// The candidate that was probably meant: a small edit distance, or the same word but for case, `-` and `_`.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let fold = |word: &str| word.to_lowercase().replace('-', "_");
@@ -47,8 +49,10 @@ impl LookAlike {
     /// The command that mends every such character of a file.
     pub fn mend_all(&self) -> String {
         let mut buffer = [0; 4];
-        let bytes: String =
-            self.character.encode_utf8(&mut buffer).bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+        let mut bytes = String::new();
+        for byte in self.character.encode_utf8(&mut buffer).bytes() {
+            let _ = write!(bytes, "\\x{byte:02x}");
+        }
         format!("sed -i 's/{bytes}/{}/g' FILE", self.plain)
     }
 }

@@ -23,7 +23,7 @@ pub struct CheckerDraft<'a> {
     pub head: Option<Span>,
     pub own: Inherited,
     pub log_all_failures: bool,
-    pub connect_ip: Option<IpAddr>,
+    pub connect_ip: Option<(IpAddr, Span)>,
     pub connect_port: Option<u16>,
     pub bindto: Option<IpAddr>,
     pub bind_port: u16,
@@ -92,8 +92,14 @@ pub const CONNECTION: &[Keyword] = &[
         .default("the real server's address")
         .mark(Mark::B)
         .apply(|r, g| {
-            if let Value::Address(address) = g.value {
-                r.drafts.checker.connect_ip = Some(address);
+            let (Value::Address(address), Some(word)) = (&g.value, g.argument(0)) else { return };
+            match r.drafts.checker.bindto {
+                Some(bind) if bind.is_ipv4() != address.is_ipv4() => r.push(
+                    bad_value(g.keyword, word, &format!("cannot be reached from `bindto` {bind}"))
+                        .help("use addresses of one family")
+                        .stock("the line is ignored, and the check fails for want of a destination"),
+                ),
+                _ => r.drafts.checker.connect_ip = Some((*address, word.span())),
             }
         }),
     keyword("connect_port", lenient(1, 65535), "The port to connect to.")
@@ -101,8 +107,16 @@ pub const CONNECTION: &[Keyword] = &[
         .mark(Mark::A)
         .apply(|r, g| r.drafts.checker.connect_port = u16::try_from(g.int()).ok()),
     keyword("bindto", Shape::Address, "The local address.").mark(Mark::B).apply(|r, g| {
-        if let Value::Address(address) = g.value {
-            r.drafts.checker.bindto = Some(address);
+        let (Value::Address(address), Some(word)) = (&g.value, g.argument(0)) else { return };
+        let (destination, _) = destination(r);
+        if address.is_ipv4() == destination.is_ipv4() {
+            r.drafts.checker.bindto = Some(*address);
+        } else {
+            r.push(
+                bad_value(g.keyword, word, &format!("cannot reach {destination}"))
+                    .help("use a local address of the same family; `connect_ip` must stand before it")
+                    .stock("the line is ignored"),
+            );
         }
     }),
     keyword("bind_port", strict(1, 65535), "The local port, together with bindto.")
@@ -132,19 +146,28 @@ pub fn start<'a>(reader: &mut Reader<'a>, given: Given<'a>, kind: Option<Kind>) 
 
 /// Ends a checker block: its destination is fixed here, whatever becomes of the real server's port later.
 pub fn finish(reader: &mut Reader<'_>) {
-    let mut checker = std::mem::take(&mut reader.drafts.checker);
-    let destination = checker.connect_ip.unwrap_or(reader.drafts.real_server.address);
-    if let (Some(bind), Some(head)) = (checker.bindto, checker.head)
-        && bind.is_ipv4() != destination.is_ipv4()
+    let (destination, span) = destination(reader);
+    let checker = std::mem::take(&mut reader.drafts.checker);
+    if let (IpAddr::V6(address), Some(span), None) = (destination, span, &checker.bind_if)
+        && value::is_link_local(address)
     {
         reader.push(
-            Diagnostic::error("wrong-family", head, format!("`bindto` {bind} cannot reach {destination}"))
-                .help("use a local address of the same family")
-                .stock("ignores `bindto`"),
+            Diagnostic::error("no-interface", span, format!("{address} is link-local: which interface?"))
+                .help("add `bind_if INTERFACE` to the check")
+                .stock("drops the check: the real server is always up"),
         );
-        checker.bindto = None;
+        return;
     }
     reader.drafts.real_server.checkers.push(checker);
+}
+
+/// Where the checker connects to, as far as it is read, and what says so.
+fn destination(reader: &Reader<'_>) -> (IpAddr, Option<Span>) {
+    let checker = &reader.drafts.checker;
+    match checker.connect_ip {
+        Some((address, span)) => (address, Some(span)),
+        None => (reader.drafts.real_server.address, checker.head),
+    }
 }
 
 /// The default of `delay_before_retry` by type.

@@ -196,6 +196,11 @@ pub fn remedy(table: &'static Table, line: &Line, head: &Word, report: Diagnosti
     if let Some(advice) = retired(head) {
         return report.help(advice);
     }
+    if second.is_some_and(|second| second == "=") || (head.starts_with('$') && head.contains('=')) {
+        return report.help(
+            "a definition is `$NAME=VALUE`: letters, digits and `_`, no digit first, no blank before `=`",
+        );
+    }
     let glued = second.map(|second| format!("{}_{}", head.as_str(), second.as_str()));
     if let Some(keyword) = glued.and_then(|glued| table.find(&glued)) {
         return report.help(format!("write it as one word: `{}`", keyword.name));

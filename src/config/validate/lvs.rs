@@ -486,7 +486,10 @@ impl Builder<'_, '_> {
             );
         }
         let connection = Connection {
-            destination: SocketAddr::new(draft.connect_ip.unwrap_or(server.address), port),
+            destination: SocketAddr::new(
+                draft.connect_ip.map_or(server.address, |(address, _)| address),
+                port,
+            ),
             bind: draft.bindto,
             bind_port: draft.bind_port,
             bind_interface: draft.bind_if.clone(),
