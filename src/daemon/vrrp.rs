@@ -32,6 +32,8 @@ const STATE_INTERVAL: Duration = Duration::from_millis(100);
 /// An advert counts from its arrival, not from when we got to it, if that was so long ago at most. Beyond, this process
 /// was held up, and what waits in its socket may be all there was room for: then it counts from now.
 const LATENCY: Duration = Duration::from_millis(10);
+/// In a flood of adverts the event loop looks at signals and the parent after this many wake-ups.
+const TURNS: u32 = 16;
 /// Rounds of packets that are heard before something overdue is done.
 const CATCH_UP: usize = 32;
 
@@ -51,13 +53,15 @@ struct Vrrp<'a> {
     parent: Parent<VrrpPart>,
     edge: Edge,
     timer: Timer,
-    running: Option<Running>,
+    running: Option<Router>,
     prepared: Option<Prepared>,
     out: Actions,
     told: Vec<FromChild>,
     news: News,
     told_at: Time,
     clock: Forwards,
+    /// The core's, as of the last turn of the loop: the alarm may ring earlier.
+    deadline: Option<Time>,
 }
 
 /// For the core time never goes back, although an advert is told with the time of its arrival.
@@ -69,11 +73,6 @@ impl Forwards {
         self.0 = self.0.max(moment);
         self.0
     }
-}
-
-struct Running {
-    part: VrrpPart,
-    router: Router,
 }
 
 struct Prepared {
@@ -106,16 +105,18 @@ impl<'a> Vrrp<'a> {
             news: News::None,
             told_at: Time::ZERO,
             clock: Forwards::default(),
+            deadline: None,
         })
     }
 
     async fn live(mut self) -> Exit {
+        let mut turns = 0_u32;
         loop {
             self.listen_before_acting();
             self.serve();
             self.report();
-            let deadline = self.running.as_ref().and_then(|running| running.router.deadline());
-            if let Err(error) = self.timer.set(deadline) {
+            self.deadline = self.running.as_ref().and_then(Router::deadline);
+            if let Err(error) = self.timer.set_by(self.deadline) {
                 info!("{error}");
                 return Exit::Fatal;
             }
@@ -133,8 +134,10 @@ impl<'a> Vrrp<'a> {
                 }
                 numbers = self.edge.ready() => {
                     self.receive(&numbers);
-                    // A flood of adverts must not keep the loop from looking at the alarm and the parent.
-                    tokio::task::yield_now().await;
+                    turns = (turns + 1) % TURNS;
+                    if turns == 0 {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 () = tokio::task::yield_now(), if self.edge.is_busy() => {}
             }
@@ -148,6 +151,7 @@ impl<'a> Vrrp<'a> {
             if !self.is_due() {
                 return;
             }
+            // What is heard may put the deadline off; that is seen when the timer finds nothing to do.
             let numbers = self.edge.waiting();
             if numbers.is_empty() {
                 return;
@@ -157,17 +161,15 @@ impl<'a> Vrrp<'a> {
     }
 
     fn is_due(&self) -> bool {
-        let deadline = self.running.as_ref().and_then(|running| running.router.deadline());
-        deadline.is_some_and(|deadline| deadline <= now())
+        self.deadline.is_some_and(|deadline| deadline <= now())
     }
 
     /// What is due by the clock, then a slice of queued work.
     fn serve(&mut self) {
-        let now = self.clock.at(now());
-        if let Some(running) = &mut self.running
-            && running.router.deadline().is_some_and(|deadline| deadline <= now)
+        if self.is_due()
+            && let Some(router) = &mut self.running
         {
-            running.router.handle(now, Event::Timer, &mut self.out);
+            router.handle(self.clock.at(now()), Event::Timer, &mut self.out);
             self.carry_out();
         }
         if self.edge.is_busy() {
@@ -178,9 +180,8 @@ impl<'a> Vrrp<'a> {
     }
 
     fn receive(&mut self, numbers: &[u64]) {
-        if let Some(running) = &mut self.running {
-            let (router, out) = (&mut running.router, &mut self.out);
-            let clock = &mut self.clock;
+        if let Some(router) = &mut self.running {
+            let (out, clock) = (&mut self.out, &mut self.clock);
             self.edge.receive(numbers, |index, envelope, packet, age| {
                 let at = clock.at(if age <= LATENCY { now() - age } else { now() });
                 router.advert(at, index, envelope, packet, out);
@@ -193,8 +194,8 @@ impl<'a> Vrrp<'a> {
 
     fn handle(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
-            let Some(running) = &mut self.running else { return };
-            running.router.handle(self.clock.at(now()), event, &mut self.out);
+            let Some(router) = &mut self.running else { return };
+            router.handle(self.clock.at(now()), event, &mut self.out);
             self.carry_out();
         }
     }
@@ -216,7 +217,7 @@ impl<'a> Vrrp<'a> {
         for message in self.told.drain(..) {
             self.parent.tell(&message);
         }
-        let Some(running) = &self.running else { return };
+        let Some(router) = &self.running else { return };
         let due = match self.news {
             News::None => false,
             News::Some => !self.edge.is_busy() && now().since(self.told_at) >= STATE_INTERVAL,
@@ -225,7 +226,7 @@ impl<'a> Vrrp<'a> {
         if !due {
             return;
         }
-        match postcard::to_stdvec(&running.router.state()) {
+        match postcard::to_stdvec(&router.state()) {
             Ok(state) => self.parent.tell(&FromChild::State(state)),
             Err(error) => info!("writing down the state of the instances: {error}"),
         }
@@ -236,7 +237,7 @@ impl<'a> Vrrp<'a> {
     fn hear(&mut self, message: ToChild<VrrpPart>) {
         match message {
             ToChild::Prepare { generation, part, state } => {
-                let plan = super::vrrp_plan::plan(self.running.as_ref().map(|running| &running.part), &part);
+                let plan = super::vrrp_plan::plan(self.running.as_ref().map(Router::part), &part);
                 self.prepared = Some(Prepared { generation, part, state });
                 self.told.push(FromChild::Prepared { generation, plan });
             }
@@ -263,9 +264,8 @@ impl<'a> Vrrp<'a> {
     fn commit(&mut self, Prepared { part, state, .. }: Prepared) {
         self.edge.admit_all = part.global.log_unknown_vrids;
         self.adapt_process(&part);
-        if let Some(mut running) = self.running.take() {
-            running.router.reconfigure(&part, self.clock.at(now()), &mut self.out);
-            self.running = Some(Running { part, ..running });
+        if let Some(router) = &mut self.running {
+            router.reconfigure(&part, self.clock.at(now()), &mut self.out);
             self.carry_out();
             return;
         }
@@ -280,7 +280,7 @@ impl<'a> Vrrp<'a> {
             Some(state) => Router::resume(&part, state, self.clock.at(now()), &mut self.out),
             None => Router::new(&part),
         };
-        self.running = Some(Running { part, router });
+        self.running = Some(router);
         let interfaces = self.edge.interfaces();
         self.carry_out();
         self.handle(interfaces);
@@ -292,7 +292,7 @@ impl<'a> Vrrp<'a> {
             info!("{error}");
         }
         let usual = Scheduling::default();
-        let before = self.running.as_ref().map_or(&usual, |running| &running.part.global.vrrp_scheduling);
+        let before = self.running.as_ref().map_or(&usual, |router| &router.part().global.vrrp_scheduling);
         for error in schedule::apply(&part.global.vrrp_scheduling, before) {
             info!("{error}");
         }
@@ -306,7 +306,8 @@ impl<'a> Vrrp<'a> {
     }
 
     fn dump(&mut self, what: Dump) {
-        let Some(Running { part, router }) = &mut self.running else { return };
+        let Some(router) = &mut self.running else { return };
+        let part = router.part();
         let now = now();
         let snapshot = router.snapshot(now);
         let wall = WallTime::now();
@@ -338,8 +339,8 @@ impl<'a> Vrrp<'a> {
             (false, true) => Release::All,
             (false, false) => Release::Ours,
         };
-        if let Some(running) = &mut self.running {
-            running.router.stop(self.clock.at(now()), release, &mut self.out);
+        if let Some(router) = &mut self.running {
+            router.stop(self.clock.at(now()), release, &mut self.out);
         }
         self.carry_out();
         let mut ignored = Vec::new();

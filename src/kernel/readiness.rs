@@ -63,6 +63,19 @@ impl<T: Steady> Watched<T> {
         self.until(Interest::READABLE, read).await
     }
 
+    /// As [`Self::read`], for a descriptor that has no more to read after one success (a timer): it is not asked again
+    /// before it has news.
+    pub async fn read_all<R>(&self, mut read: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            if let Ok(result) = ready.try_io(|held| read(&held.get_ref().0)) {
+                // Only what was seen before the reading is forgotten, not what came since.
+                ready.clear_ready();
+                return result;
+            }
+        }
+    }
+
     /// Waits until `write` gives something else than `WouldBlock`. Safe to cancel.
     pub async fn write<R>(&self, write: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.until(Interest::WRITABLE, write).await

@@ -58,11 +58,20 @@ impl Timer {
         Ok(())
     }
 
+    /// As [`Self::set`], but an alarm that is set to an earlier moment stays: it rings too early, and the owner looks
+    /// what is due and sets it again. So a deadline that is put off again and again costs nothing.
+    pub fn set_by(&mut self, deadline: Option<Time>) -> Result<(), Error> {
+        match (self.armed, deadline) {
+            (Some(armed), Some(deadline)) if armed <= deadline => Ok(()),
+            _ => self.set(deadline),
+        }
+    }
+
     /// Returns when the alarm rang; it is off afterwards. Never returns while it is not set. Safe to cancel.
     pub async fn ring(&mut self) -> Result<(), Error> {
         // A reading would block when the alarm was moved after it rang.
         self.descriptor
-            .read(|timer| timer.wait().map_err(Into::into))
+            .read_all(|timer| timer.wait().map_err(Into::into))
             .await
             .doing(|| "waiting for a timer")?;
         self.armed = None;
@@ -88,6 +97,25 @@ mod tests {
             timer.set(Some(deadline)).unwrap();
             timer.ring().await.unwrap();
             assert!(now() >= deadline);
+        });
+    }
+
+    #[test]
+    fn a_deadline_that_is_put_off_rings_too_early_and_then_at_its_moment() {
+        on_a_reactor(async {
+            let mut timer = Timer::new().unwrap();
+            let (early, late) = (now() + Duration::from_millis(10), now() + Duration::from_millis(30));
+            timer.set_by(Some(early)).unwrap();
+            timer.set_by(Some(late)).unwrap();
+            timer.ring().await.unwrap();
+            assert!(now() >= early);
+            timer.set_by(Some(late)).unwrap();
+            timer.ring().await.unwrap();
+            assert!(now() >= late);
+            // And one that comes nearer is not waited over.
+            timer.set_by(Some(now() + Duration::from_secs(60))).unwrap();
+            timer.set_by(Some(now() + Duration::from_millis(5))).unwrap();
+            timer.ring().await.unwrap();
         });
     }
 

@@ -78,6 +78,11 @@ impl Router {
         router
     }
 
+    /// The running configuration.
+    pub fn part(&self) -> &VrrpPart {
+        &self.part
+    }
+
     /// Takes one event.
     pub fn handle(&mut self, now: Time, event: Event, out: &mut Actions) {
         match event {
