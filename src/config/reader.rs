@@ -4,6 +4,7 @@
 //! counting braces. Where braces are wrong they therefore disagree on what belongs to what; so we walk as often as
 //! they do. Reports of the same cause at the same place are kept once. spec/config-language.md §4, §10.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::blocks::Drafts;
@@ -43,6 +44,8 @@ pub struct Reader<'a> {
     skipped_opens: Vec<&'a Word>,
     /// The command that mends all wrong blanks was named.
     blanks_told: bool,
+    /// Blocks that an earlier walk has skipped: the line behind the brace, and the line behind the block.
+    skipped: HashMap<usize, usize>,
     /// A block of another process was open at the end of the file.
     unbalanced: Option<Span>,
     /// Reports of one line of a list, held back until it is clear what is wrong.
@@ -83,6 +86,7 @@ impl<'a> Reader<'a> {
             closed_early: Vec::new(),
             skipped_opens: Vec::new(),
             blanks_told: false,
+            skipped: HashMap::new(),
             unbalanced: None,
             captured: None,
             list: None,
@@ -548,6 +552,11 @@ impl<'a> Reader<'a> {
         if !self.opens() {
             return;
         }
+        let start = self.next;
+        if let Some(&end) = self.skipped.get(&start) {
+            self.next = end;
+            return;
+        }
         let mut depth = 1;
         while depth > 0 {
             let Some(line) = self.line() else {
@@ -560,6 +569,7 @@ impl<'a> Reader<'a> {
                 LineKind::Words => {}
             }
         }
+        self.skipped.insert(start, self.next);
     }
 
     fn missing_brace(&mut self, given: Given<'a>) {
