@@ -769,3 +769,23 @@ fn a_check_reaches_only_its_own_family_and_link_local_addresses_by_an_interface(
     assert_eq!(check("fd00::2", "connect_ip 192.0.2.2\nbindto 192.0.2.1"), (String::new(), 1));
     assert_eq!(check("fd00::2", "bindto fd00::9\nconnect_ip 192.0.2.2"), ("8:bad-value".to_owned(), 1));
 }
+
+#[test]
+fn a_service_with_two_virtual_servers_is_told_without_counting() {
+    let server = |service: &str, protocol: &str| {
+        format!(
+            "virtual_server {service} {{\nlvs_sched rr\nlvs_method NAT\n{protocol}\n\
+             real_server 192.0.2.9 80 {{\n}}\n}}\n"
+        )
+    };
+    let told = |text: String| {
+        let loaded = loaded(&text, Mode::ConfigTest);
+        assert_eq!(loaded.test_exit, 0);
+        loaded.diagnostics.iter().filter(|report| report.id == "repeated-service").count()
+    };
+    let tcp = server("192.0.2.1 80", "protocol TCP");
+    assert_eq!(told(tcp.clone() + &tcp), 1);
+    assert_eq!(told(tcp + &server("192.0.2.1 80", "protocol UDP")), 0);
+    assert_eq!(told(server("fwmark 5", "") + &server("fwmark 5", "")), 1);
+    assert_eq!(told(server("fwmark 5", "") + &server("fwmark 6", "")), 0);
+}

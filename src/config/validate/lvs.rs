@@ -2,6 +2,7 @@
 //! (spec/lvs-config.md §9; the numbers are its list).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
         .collect();
     let mut scripts = Scripts::default();
     let mut ordinals: HashMap<&str, u32> = HashMap::new();
+    let mut seen = HashMap::new();
     for draft in &drafts {
         let Some(head) = draft.head else { continue };
         let index = match draft.service {
@@ -50,7 +52,23 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
         };
         let mut builder =
             Builder { reader: &mut *reader, draft, head, groups: &config.groups, scripts: &mut scripts };
-        config.virtual_servers.extend(builder.build(index));
+        let Some(built) = builder.build(index) else { continue };
+        let marked = matches!(built.service, Service::Fwmark(_));
+        let identity =
+            (built.service.clone(), built.protocol.filter(|_| !marked), built.family.filter(|_| marked));
+        match seen.entry(identity) {
+            Entry::Vacant(place) => {
+                place.insert(head);
+            }
+            Entry::Occupied(first) => reader.push(
+                Diagnostic::warning("repeated-service", head, "this service has a virtual_server already")
+                    .class(Class::None)
+                    .related(*first.get(), "the first, whose settings are used")
+                    .help("put all its real servers into one block")
+                    .stock("deletes and adds the real servers of the second one at every reload"),
+            ),
+        }
+        config.virtual_servers.push(built);
     }
     let checks = std::mem::take(&mut reader.drafts.check_scripts);
     if !drafts.is_empty() {
