@@ -624,7 +624,7 @@ fn a_check_without_any_port_uses_the_virtual_one() {
 
 #[test]
 fn weights_of_nothing_give_a_quorum_of_nothing() {
-    // [L8]: the hysteresis does not wrap around.
+    // [L8]: the hysteresis does not wrap around; what keeps the quorum away is the weight (lvs::virtual_server).
     let server = virtual_server("hysteresis 1", "weight 0");
     assert_eq!((server.quorum, server.hysteresis), (0, 0));
 }
@@ -788,4 +788,13 @@ fn a_service_with_two_virtual_servers_is_told_without_counting() {
     assert_eq!(told(tcp + &server("192.0.2.1 80", "protocol UDP")), 0);
     assert_eq!(told(server("fwmark 5", "") + &server("fwmark 5", "")), 1);
     assert_eq!(told(server("fwmark 5", "") + &server("fwmark 6", "")), 0);
+}
+
+#[test]
+fn servers_without_weight_are_told_once_with_a_remedy_that_works() {
+    let text = "virtual_server 192.0.2.1 80 {\nlvs_sched rr\nlvs_method NAT\nprotocol TCP\n\
+                real_server 192.0.2.9 80 {\nweight 0\n}\n}\n";
+    assert_eq!(reports(text), ["1:quorum-too-high"]);
+    let loaded = loaded(text, Mode::ConfigTest);
+    assert!(loaded.diagnostics.iter().all(|report| !report.help[0].contains("quorum 0")));
 }

@@ -463,14 +463,18 @@ impl Builder<'_, '_> {
         if u64::from(quorum) > sum {
             let what = format!("quorum {quorum} is more than the real servers weigh together ({sum})");
             let span = draft.quorum.map(|(_, span)| span);
-            self.warn("quorum-too-high", span, &what, &format!("write `quorum {sum}` or less"), "lowers it");
+            let help = match sum {
+                0 => "give a real server a weight above 0; until then only a sorry server serves".to_owned(),
+                _ => format!("write `quorum {sum}` or less"),
+            };
+            self.warn("quorum-too-high", span, &what, &help, "lowers it");
             quorum = u32::try_from(sum).unwrap_or(u32::MAX);
         }
         let mut hysteresis = draft.hysteresis.map_or(0, |(hysteresis, _)| hysteresis);
-        if hysteresis >= quorum && (hysteresis > 0 || quorum == 0) {
+        // Without weights (told above) there is never a quorum. Stock: its hysteresis wraps around to the same effect.
+        if hysteresis >= quorum && hysteresis > 0 {
             let what = format!("hysteresis {hysteresis} is not below the quorum {quorum}");
             let span = draft.hysteresis.map(|(_, span)| span);
-            // With quorum 0 stock's subtraction wraps around and the quorum can never be gained: not copied.
             self.warn("hysteresis-too-high", span, &what, "", "lowers it to one below");
             hysteresis = quorum.saturating_sub(1);
         }
