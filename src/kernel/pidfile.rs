@@ -80,8 +80,13 @@ impl PidFile {
         let mut bytes = [0; 16];
         let length = self.file.read_at(&mut bytes, 0).ok()?;
         let number: u32 = std::str::from_utf8(&bytes[..length]).ok()?.trim().parse().ok()?;
-        let comm = fs::read_to_string(format!("/proc/{number}/comm")).ok()?;
-        (number != std::process::id() && comm.trim_end() == name).then_some(number)
+        // "NUMBER (NAME) STATE ...", where the name may hold anything. One that is dead but not reaped (a container whose
+        // first process reaps nobody) still has its name.
+        let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+        let (before, after) = stat.rsplit_once(") ")?;
+        let (_, comm) = before.split_once('(')?;
+        let lives = !after.starts_with(['Z', 'X']);
+        (number != std::process::id() && lives && comm == name).then_some(number)
     }
 
     /// Writes the number of this process.
@@ -172,6 +177,23 @@ mod tests {
         for nonsense in ["", "\n", "-1\n", "99999999999999999999999\n", "x"] {
             assert_eq!(claimed(nonsense).unlocked_owner("sleep"), None, "{nonsense:?}");
         }
+    }
+
+    #[test]
+    fn a_dead_process_that_nobody_has_reaped_owns_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.pid");
+        let mut dead = std::process::Command::new("/bin/true").spawn().unwrap();
+        let stat = format!("/proc/{}/stat", dead.id());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !fs::read_to_string(&stat).unwrap().contains("(true) Z ") {
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::yield_now();
+        }
+        fs::write(&path, format!("{}\n", dead.id())).unwrap();
+        let owner = PidFile::claim(&path).unwrap().unwrap().unlocked_owner("true");
+        dead.wait().unwrap();
+        assert_eq!(owner, None);
     }
 
     #[test]
