@@ -20,8 +20,14 @@ pub const DEFAULT: &str = "/etc/keepalived/keepalived.conf";
 
 /// Reports of damage: what stands behind it is not what its author meant. A pattern without a match is none of them, for
 /// emptying a directory is a way to configure.
-const DAMAGE: [&str; 5] =
-    ["block-not-closed", "surplus-brace", "unexpected-brace", "include-unreadable", "include-missing"];
+const DAMAGE: [&str; 6] = [
+    "bad-block-name",
+    "block-not-closed",
+    "surplus-brace",
+    "unexpected-brace",
+    "include-unreadable",
+    "include-missing",
+];
 
 /// Reads configurations, the first and those of later reloads, always from the same place.
 pub struct Source {
