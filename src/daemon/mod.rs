@@ -32,5 +32,6 @@ pub const COMPATIBLE: &str = "v2.4.3 (08/13,2026)";
 pub mod vrrp; // the vrrp process
 mod vrrp_io; // its hold on the kernel
 mod vrrp_plan; // what a new configuration would change
+mod vrrp_queue; // its slow kernel work, in order
 #[cfg(test)]
 mod vrrp_tests; // on a real kernel

@@ -5,7 +5,7 @@
 //! between which the caller serves adverts that fall due. Notify scripts wait in the same queue, so that a script finds
 //! the addresses it is told about. No decision about the protocol is taken here.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -17,17 +17,21 @@ use nix::errno::Errno;
 use tracing::{debug, info};
 
 use super::ipc::FromChild;
+use super::vrrp_queue::{Queue, Work};
 use crate::config::model::{Family, VirtualAddress};
 use crate::kernel::address::{self, Address};
 use crate::kernel::arp::ArpSocket;
 use crate::kernel::error::Error;
 use crate::kernel::monitor::{self, Monitor};
+use crate::kernel::neighbour::{NeighbourSocket, Node};
 use crate::kernel::netlink::{Answer, Connection};
 use crate::kernel::readiness::Watched;
 use crate::kernel::ready_set::ReadySet;
-use crate::kernel::vrrp_socket::{Admit, Local, Receiver, Sender};
+use crate::kernel::vrrp_sender::{Route, Sender};
+use crate::kernel::vrrp_socket::{Admit, Local, Received, Receiver};
 use crate::kernel::{link, sysctl, timer};
 use crate::report::vrrp as report;
+use crate::time::Time;
 use crate::vrrp::{Action, Change, Detail, Envelope, Event, Link, Listener, ListenerKind, Requester};
 
 /// A slice of queued work takes this long or a little longer.
@@ -41,47 +45,12 @@ const PACKETS: usize = 64;
 /// Larger than any advert: 255 IPv6 addresses with header and trailer.
 const ADVERT: usize = 4608;
 
+/// So old may be what is known of an interface's forwarding.
+const NODE_AGE: Duration = Duration::from_secs(5);
 /// Notifications read in one wake-up, in datagrams.
 const NEWS: usize = 64;
 /// The monitor's number among the sockets.
 const MONITOR: u64 = u64::MAX;
-
-/// Work that may take the kernel long.
-enum Work {
-    Address { instance: usize, change: Change, address: VirtualAddress },
-    Announce(Burst),
-    PromoteSecondaries { interface: String, on: bool },
-    Tell(FromChild),
-}
-
-/// What is left of a burst of announcements.
-struct Burst {
-    /// Interface index and address, in order.
-    targets: Vec<(u32, IpAddr)>,
-    /// The one that is next.
-    next: usize,
-    /// Rounds to go, this one included.
-    rounds: u32,
-}
-
-impl Burst {
-    /// The next packet; `None` when all were sent.
-    fn step(&mut self) -> Option<(u32, IpAddr)> {
-        if self.next == self.targets.len() {
-            self.next = 0;
-            self.rounds = self.rounds.saturating_sub(1);
-        }
-        let target = *self.targets.get(self.next).filter(|_| self.rounds > 0)?;
-        self.next += 1;
-        Some(target)
-    }
-
-    /// Leaves out what `is_gone` says.
-    fn forget(&mut self, is_gone: impl Fn(&(u32, IpAddr)) -> bool) {
-        self.next -= self.targets[..self.next].iter().filter(|target| is_gone(target)).count();
-        self.targets.retain(|target| !is_gone(target));
-    }
-}
 
 /// A receive socket and what it is for.
 struct Listening {
@@ -94,6 +63,24 @@ struct Listening {
 struct Known {
     name: String,
     mac: Vec<u8>,
+    /// Does it forward IPv6? As of this moment.
+    node: Option<(Node, Time)>,
+}
+
+impl Known {
+    /// Asked again when the answer is five seconds old, as stock does.
+    fn node(&mut self) -> Node {
+        let now = timer::now();
+        match self.node {
+            Some((node, asked)) if now.since(asked) < NODE_AGE => node,
+            _ => {
+                let forwards = sysctl::read_v6(&self.name, "forwarding").is_ok_and(|value| value != "0");
+                let node = if forwards { Node::Router } else { Node::Host };
+                self.node = Some((node, now));
+                node
+            }
+        }
+    }
 }
 
 /// All sockets of the process and the queue of work.
@@ -102,16 +89,18 @@ pub(super) struct Edge {
     port: u32,
     monitor: Monitor,
     arp: ArpSocket,
+    /// Opened when it is first needed: a host may be without IPv6.
+    neighbours: Option<NeighbourSocket>,
     sockets: Watched<ReadySet>,
     listening: Vec<Listening>,
     numbers: u64,
-    senders: HashMap<u32, Sender>,
+    senders: HashMap<(u32, Family), Sender>,
     /// Interfaces on which the last advert could not be sent; told once.
-    mute: Vec<u32>,
+    mute: Vec<(u32, Family)>,
     links: HashMap<u32, Known>,
     /// IPv6 addresses that we removed and whose notification is still to come: it does not say who asked.
     removed: Vec<(u32, IpAddr)>,
-    queue: VecDeque<Work>,
+    queue: Queue,
     packet: Vec<u8>,
     datagram: Vec<u8>,
     /// `log_unknown_vrids`: the sockets let all VRIDs through.
@@ -129,6 +118,7 @@ impl Edge {
             netlink,
             monitor,
             arp: ArpSocket::open()?,
+            neighbours: None,
             sockets: Watched::readable_only(sockets)?,
             listening: Vec::new(),
             numbers: 0,
@@ -136,7 +126,7 @@ impl Edge {
             mute: Vec::new(),
             links: HashMap::new(),
             removed: Vec::new(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             packet: vec![0; ADVERT],
             datagram: vec![0; Monitor::DATAGRAM],
             admit_all: false,
@@ -153,8 +143,8 @@ impl Edge {
         for action in actions {
             match action {
                 Action::Listen(listeners) => self.listen(listeners),
-                Action::SendAdvert { index, destination, packet, .. } => {
-                    self.send(index, destination, &packet);
+                Action::SendAdvert { index, source, destination, ttl, packet, .. } => {
+                    self.send(index, Route { source, destination, hop_limit: ttl }, &packet);
                 }
                 Action::Log { detail: Detail::Normal, text } => info!("{text}"),
                 Action::Log { detail: Detail::Detail, text } => debug!("{text}"),
@@ -165,65 +155,37 @@ impl Edge {
                 // The parent is told the state as a whole.
                 Action::Transition(_) => {}
                 Action::AddAddresses { instance, addresses } => {
-                    self.queue_addresses(instance, Change::Add, addresses);
+                    self.queue.push_changes(instance, Change::Add, addresses);
                 }
                 Action::RemoveAddresses { instance, addresses } => {
-                    self.forget(&addresses);
-                    self.queue_addresses(instance, Change::Remove, addresses);
+                    let links = &self.links;
+                    self.queue.forget(&addresses, |name| index_of(links, name));
+                    self.queue.push_changes(instance, Change::Remove, addresses);
                 }
                 Action::Announce { targets, copies } => {
-                    self.queue.push_back(Work::Announce(Burst { targets, next: 0, rounds: copies }));
+                    self.queue.push_burst(targets, copies);
                 }
                 Action::PromoteSecondaries { interface, on } => {
-                    self.queue.push_back(Work::PromoteSecondaries { interface, on });
+                    self.queue.push(Work::PromoteSecondaries { interface, on });
                 }
                 Action::Notify { receiver, commands } => {
-                    self.queue.push_back(Work::Tell(FromChild::Notify { receiver, commands }));
+                    self.queue.push(Work::Tell(FromChild::Notify { receiver, commands }));
                 }
             }
         }
-    }
-
-    fn queue_addresses(&mut self, instance: usize, change: Change, addresses: Vec<VirtualAddress>) {
-        self.queue.extend(addresses.into_iter().map(|address| Work::Address { instance, change, address }));
-    }
-
-    /// These addresses are to be removed: what is still queued for them must not be done. Announcing what another
-    /// router has taken over would take its packets.
-    fn forget(&mut self, addresses: &[VirtualAddress]) {
-        if self.queue.is_empty() {
-            return;
-        }
-        let gone: HashSet<(u32, IpAddr)> = addresses
-            .iter()
-            .filter_map(|address| Some((self.index(&address.interface)?, address.address)))
-            .collect();
-        for work in &mut self.queue {
-            if let Work::Announce(burst) = work {
-                burst.forget(|target| gone.contains(target));
-            }
-        }
-        let named: HashSet<(&str, IpAddr)> =
-            addresses.iter().map(|address| (address.interface.as_str(), address.address)).collect();
-        self.queue.retain(|work| match work {
-            Work::Address { change: Change::Add, address, .. } => {
-                !named.contains(&(address.interface.as_str(), address.address))
-            }
-            _ => true,
-        });
     }
 
     /// Does queued work for about a millisecond. What came of it goes to `events` (for the core) and `told`.
     pub(super) fn slice(&mut self, events: &mut Vec<Event>, told: &mut Vec<FromChild>) {
         let end = timer::now() + SLICE;
         let mut frames = 0;
-        while let Some(work) = self.queue.front_mut() {
+        while let Some(work) = self.queue.front() {
             match work {
                 Work::Address { .. } => self.change_addresses(events),
                 Work::Announce(burst) => {
                     match burst.step() {
                         Some((index, address)) => self.announce(index, address),
-                        None => drop(self.queue.pop_front()),
+                        None => drop(self.queue.pop()),
                     }
                     frames += 1;
                     if frames % FRAMES != 0 {
@@ -235,10 +197,10 @@ impl Edge {
                     if let Err(error) = sysctl::write_v4(interface, "promote_secondaries", value) {
                         info!("{error}");
                     }
-                    self.queue.pop_front();
+                    self.queue.pop();
                 }
                 Work::Tell(_) => {
-                    if let Some(Work::Tell(message)) = self.queue.pop_front() {
+                    if let Some(Work::Tell(message)) = self.queue.pop() {
                         told.push(message);
                     }
                 }
@@ -255,7 +217,7 @@ impl Edge {
         let mut changes = Vec::new();
         while changes.len() < MESSAGES {
             let Some(Work::Address { .. }) = self.queue.front() else { break };
-            let Some(Work::Address { instance, change, address }) = self.queue.pop_front() else { break };
+            let Some(Work::Address { instance, change, address }) = self.queue.pop() else { break };
             let index = self.index(&address.interface);
             match (index, change) {
                 (Some(index), Change::Add) => {
@@ -304,36 +266,47 @@ impl Edge {
         }
     }
 
-    fn announce(&self, index: u32, address: IpAddr) {
-        let Some(known) = self.links.get(&index) else { return };
-        let IpAddr::V4(v4) = address else { return };
-        match self.arp.announce(index, &known.mac, v4) {
-            Ok(()) => debug!("Sending gratuitous ARP on {} for {address}", known.name),
+    fn announce(&mut self, index: u32, address: IpAddr) {
+        let Some(known) = self.links.get_mut(&index) else { return };
+        let (sent, what) = match address {
+            IpAddr::V4(v4) => (self.arp.announce(index, &known.mac, v4), "gratuitous ARP"),
+            IpAddr::V6(v6) => {
+                let node = known.node();
+                let socket = match &self.neighbours {
+                    Some(socket) => Ok(socket),
+                    None => NeighbourSocket::open().map(|socket| self.neighbours.insert(socket) as &_),
+                };
+                let sent = socket.and_then(|socket| socket.announce(index, &known.mac, v6, node));
+                (sent, "unsolicited Neighbour Advert")
+            }
+        };
+        match sent {
+            Ok(()) => debug!("Sending {what} on {} for {address}", known.name),
             Err(error) => info!("{error}"),
         }
     }
 
-    fn send(&mut self, index: u32, destination: IpAddr, packet: &[u8]) {
-        let IpAddr::V4(to) = destination else { return };
-        let result = self.sender(index).and_then(|sender| sender.send(to, packet));
-        let told = self.mute.iter().position(|mute| *mute == index);
+    fn send(&mut self, index: u32, route: Route, packet: &[u8]) {
+        let family = Family::of(route.destination);
+        let result = self.sender(family, index).and_then(|sender| sender.send(route, packet));
+        let told = self.mute.iter().position(|mute| *mute == (index, family));
         match (result, told) {
             (Ok(()), Some(place)) => {
                 self.mute.swap_remove(place);
             }
             (Err(error), None) => {
                 info!("{error}");
-                self.mute.push(index);
+                self.mute.push((index, family));
             }
             (Ok(()), None) | (Err(_), Some(_)) => {}
         }
     }
 
-    fn sender(&mut self, index: u32) -> Result<&Sender, Error> {
+    fn sender(&mut self, family: Family, index: u32) -> Result<&Sender, Error> {
         use std::collections::hash_map::Entry;
-        match self.senders.entry(index) {
+        match self.senders.entry((index, family)) {
             Entry::Occupied(open) => Ok(open.into_mut()),
-            Entry::Vacant(slot) => Ok(slot.insert(Sender::open_v4(NonZeroU32::new(index))?)),
+            Entry::Vacant(slot) => Ok(slot.insert(Sender::open(family, NonZeroU32::new(index))?)),
         }
     }
 
@@ -343,10 +316,11 @@ impl Edge {
             (a.index, a.family, a.kind) == (b.index, b.family, b.kind) && a.interface == b.interface
         };
         self.listening.retain(|open| wanted.iter().any(|listener| same(listener, &open.listener)));
-        self.senders.retain(|index, _| wanted.iter().any(|listener| listener.index == *index));
-        self.mute.retain(|index| wanted.iter().any(|listener| listener.index == *index));
+        let is_wanted = |place: &(u32, Family)| wanted.iter().any(|l| (l.index, l.family) == *place);
+        self.senders.retain(|place, _| is_wanted(place));
+        self.mute.retain(is_wanted);
         for listener in wanted {
-            if let Err(error) = self.sender(listener.index) {
+            if let Err(error) = self.sender(listener.family, listener.index) {
                 info!("{error}");
             }
             let admit = if self.admit_all { Admit::All } else { Admit::Vrids(&listener.vrids) };
@@ -379,7 +353,10 @@ impl Edge {
         let socket = |open: &Listening| report::Socket {
             listener: open.listener.clone(),
             fd_in: open.receiver.as_fd().as_raw_fd(),
-            fd_out: self.senders.get(&open.listener.index).map_or(-1, |sender| sender.as_fd().as_raw_fd()),
+            fd_out: self
+                .senders
+                .get(&(open.listener.index, open.listener.family))
+                .map_or(-1, |sender| sender.as_fd().as_raw_fd()),
             receive_buffer: open.receiver.buffer_size(),
         };
         self.listening.iter().map(socket).collect()
@@ -408,10 +385,13 @@ impl Edge {
             let Some(open) = self.listening.iter().find(|open| open.number == *number) else { continue };
             for _ in 0..share {
                 match open.receiver.receive(&mut self.packet) {
-                    Ok(Some((packet, age))) => {
-                        if open.listener.family == Family::V4 {
-                            take(open.listener.index, Envelope::V4, packet, age);
-                        }
+                    Ok(Some(Received { packet, age, header })) => {
+                        let envelope = header.map_or(Envelope::V4, |header| Envelope::V6 {
+                            source: header.source.into(),
+                            destination: header.destination.into(),
+                            hop_limit: header.hop_limit,
+                        });
+                        take(open.listener.index, envelope, packet, age);
                     }
                     Ok(None) => break,
                     Err(error) => {
@@ -493,12 +473,17 @@ impl Edge {
     }
 
     fn know(&mut self, link: &Link) {
-        self.links.insert(link.index, Known { name: link.name.clone(), mac: link.mac.clone() });
+        let known = Known { name: link.name.clone(), mac: link.mac.clone(), node: None };
+        self.links.insert(link.index, known);
     }
 
     fn index(&self, name: &str) -> Option<u32> {
-        self.links.iter().find(|(_, known)| known.name == name).map(|(index, _)| *index)
+        index_of(&self.links, name)
     }
+}
+
+fn index_of(links: &HashMap<u32, Known>, name: &str) -> Option<u32> {
+    links.iter().find(|(_, known)| known.name == name).map(|(index, _)| *index)
 }
 
 fn refused(instance: usize, change: Change, address: &VirtualAddress, errno: Errno) -> Event {
@@ -509,44 +494,5 @@ fn refused(instance: usize, change: Change, address: &VirtualAddress, errno: Err
         change,
         // An errno is a small number.
         errno: errno as i32,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn burst(rounds: u32) -> Burst {
-        let target = |last: u8| (1, IpAddr::from([10, 0, 0, last]));
-        Burst { targets: vec![target(1), target(2), target(3)], next: 0, rounds }
-    }
-
-    fn rest(burst: &mut Burst) -> Vec<u8> {
-        std::iter::from_fn(|| burst.step())
-            .map(|(_, address)| match address {
-                IpAddr::V4(v4) => v4.octets()[3],
-                IpAddr::V6(_) => 0,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_burst_goes_round_by_round() {
-        assert_eq!(rest(&mut burst(2)), [1, 2, 3, 1, 2, 3]);
-        assert!(rest(&mut burst(0)).is_empty());
-    }
-
-    #[test]
-    fn what_is_forgotten_in_the_middle_of_a_burst_is_sent_no_more_and_nothing_else_is_left_out() {
-        for (gone, left) in [(1, vec![3, 2, 3]), (2, vec![3, 1, 3]), (3, vec![1, 2])] {
-            let mut burst = burst(2);
-            burst.step();
-            burst.step();
-            burst.forget(|(_, address)| *address == IpAddr::from([10, 0, 0, gone]));
-            assert_eq!(rest(&mut burst), left, "without {gone}");
-        }
-        let mut burst = burst(2);
-        burst.forget(|_| true);
-        assert!(rest(&mut burst).is_empty());
     }
 }

@@ -20,7 +20,7 @@ use crate::config::model::{
 };
 use crate::kernel::readiness::Watched;
 use crate::kernel::testing::{in_namespace, ip_json, run, wire};
-use crate::kernel::vrrp_socket::Sender;
+use crate::kernel::vrrp_sender::{Route, Sender};
 
 /// The parent's end of the channel and the far end of the wire.
 struct Outside {
@@ -329,8 +329,9 @@ fn a_router_that_yields_in_the_middle_of_a_takeover_announces_nothing_and_leaves
         outside.start(&part, None).await;
         while outside.see().await != (Frame::Advert { vrid: 7, priority: 100 }) {}
         let index = nix::net::if_::if_nametoindex("vc").unwrap();
-        let better = Sender::open_v4(NonZeroU32::new(index)).unwrap();
-        let group = [224, 0, 0, 18].into();
+        let better = Sender::open(Family::V4, NonZeroU32::new(index)).unwrap();
+        let source = [10, 0, 0, 2].into();
+        let group = Route { source, destination: [224, 0, 0, 18].into(), hop_limit: None };
         let mut advert = vec![0x45, 0xc0, 0, 32, 0, 1, 0, 0, 255, 112, 0, 0, 10, 0, 0, 2, 224, 0, 0, 18];
         advert.extend([0x31, 7, 200, 1, 0, 20, 0, 0, 10, 1, 0, 1]);
         better.send(group, &advert).unwrap();

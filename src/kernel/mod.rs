@@ -16,6 +16,7 @@ pub mod ipvs_message; // its messages, bytes to types and back
 pub mod link; // interfaces
 pub mod memfd; // sealed memory files
 pub mod monitor; // changes of interfaces and addresses, told by the kernel
+pub mod neighbour; // unsolicited neighbour advertisements
 pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
 pub mod pidfile; // a number, locked for life
 pub mod process; // this process: name, signals at birth, umask, limits
@@ -27,7 +28,8 @@ pub mod spawn; // scripts: own group and identity, nothing inherited
 pub mod sysctl; // interface settings
 pub mod syslog; // the C library's
 pub mod timer; // the clock of the cores, one alarm on it
-pub mod vrrp_socket; // adverts in and out
+pub mod vrrp_sender; // adverts out
+pub mod vrrp_socket; // adverts in
 
 #[cfg(test)]
 pub(crate) mod testing; // a network namespace for a test

@@ -6,10 +6,20 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::error::{Doing, Error};
+use crate::config::model::Family;
 
 /// Reads an IPv4 setting of an interface (`promote_secondaries`, `arp_ignore` …).
 pub fn read_v4(interface: &str, setting: &str) -> Result<String, Error> {
-    let path = path(interface, setting)?;
+    read(Family::V4, interface, setting)
+}
+
+/// Reads an IPv6 setting of an interface (`forwarding` …).
+pub fn read_v6(interface: &str, setting: &str) -> Result<String, Error> {
+    read(Family::V6, interface, setting)
+}
+
+fn read(family: Family, interface: &str, setting: &str) -> Result<String, Error> {
+    let path = path(family, interface, setting)?;
     fs::read_to_string(&path)
         .map(|text| text.trim_end().to_owned())
         .doing(|| format!("reading {}", path.display()))
@@ -17,16 +27,20 @@ pub fn read_v4(interface: &str, setting: &str) -> Result<String, Error> {
 
 /// Writes an IPv4 setting of an interface.
 pub fn write_v4(interface: &str, setting: &str, value: &str) -> Result<(), Error> {
-    let path = path(interface, setting)?;
+    let path = path(Family::V4, interface, setting)?;
     fs::write(&path, value).doing(|| format!("writing {value} to {}", path.display()))
 }
 
-fn path(interface: &str, setting: &str) -> Result<PathBuf, Error> {
+fn path(family: Family, interface: &str, setting: &str) -> Result<PathBuf, Error> {
     // The kernel allows neither in an interface's name; a configuration might try.
     if interface.contains('/') || matches!(interface, "" | "." | "..") {
         return Err(Error::new(format!("setting {setting} of '{interface}'"), Errno::EINVAL));
     }
-    Ok(["/proc/sys/net/ipv4/conf", interface, setting].iter().collect())
+    let directory = match family {
+        Family::V4 => "/proc/sys/net/ipv4/conf",
+        Family::V6 => "/proc/sys/net/ipv6/conf",
+    };
+    Ok([directory, interface, setting].iter().collect())
 }
 
 #[cfg(test)]
@@ -42,6 +56,7 @@ mod tests {
                 write_v4("a.b", "promote_secondaries", value).unwrap();
                 assert_eq!(read_v4("a.b", "promote_secondaries").unwrap(), value);
             }
+            assert_eq!(read_v6("a.b", "forwarding").unwrap(), "0");
             assert_eq!(read_v4("nosuch", "promote_secondaries").unwrap_err().errno, Errno::ENOENT);
         });
     }

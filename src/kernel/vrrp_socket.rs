@@ -1,27 +1,26 @@
-//! The raw sockets of VRRP: one receiver per interface, family and local address, one sender per interface and family.
+//! The raw sockets that adverts come in by: one per interface, family and local address.
 //!
 //! spec/vrrp-behaviour.md §1.1. `IP_MULTICAST_ALL` is on by default and would deliver the adverts of other
 //! interfaces; a socket joins 20 groups at most; so each receiver is alone on its interface. Its filter drops foreign
 //! VRIDs inside the kernel. What a packet means is the core's business.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockFilter, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
 use super::error::{Doing, Error};
+use crate::config::model::Family;
 
 /// IANA protocol number of VRRP.
-const IPPROTO_VRRP: i32 = 112;
-/// Traffic class of adverts: internetwork control.
-const TOS_CONTROL: u32 = 0xc0;
+pub(super) const IPPROTO_VRRP: i32 = 112;
 
 /// Which packets a receiver lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +43,7 @@ pub enum Local {
 /// A receive socket.
 pub struct Receiver {
     socket: Socket,
+    family: Family,
 }
 
 impl Receiver {
@@ -58,13 +58,27 @@ impl Receiver {
 
     fn build(index: Option<NonZeroU32>, local: Local, admit: Admit<'_>) -> io::Result<Self> {
         let (Local::Group(address) | Local::Source(address)) = local;
-        let IpAddr::V4(address) = address else {
-            return Err(Errno::EAFNOSUPPORT.into());
-        };
         let kind = Type::RAW.nonblocking().cloexec();
-        let socket = Socket::new_raw(Domain::IPV4, kind, Some(Protocol::from(IPPROTO_VRRP)))?;
+        let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+        let socket = Socket::new_raw(domain, kind, Some(Protocol::from(IPPROTO_VRRP)))?;
         // Until it is bound and joined the socket would queue what is not for it.
         socket.attach_filter(&DROP_ALL)?;
+        match address {
+            IpAddr::V4(address) => Self::place_v4(&socket, index, local, address)?,
+            IpAddr::V6(address) => Self::place_v6(&socket, index, local, address)?,
+        }
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        let receiver = Self { socket, family: Family::of(address) };
+        receiver.filter(admit)?;
+        Ok(receiver)
+    }
+
+    fn place_v4(
+        socket: &Socket,
+        index: Option<NonZeroU32>,
+        local: Local,
+        address: Ipv4Addr,
+    ) -> io::Result<()> {
         socket.set_multicast_all_v4(false)?;
         if index.is_some() {
             socket.bind_device_by_index_v4(index)?;
@@ -76,11 +90,28 @@ impl Receiver {
             }
             Local::Source(_) => socket.set_freebind_v4(true)?,
         }
-        socket.bind(&SocketAddr::from((address, 0)).into())?;
-        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        let receiver = Self { socket };
-        receiver.filter(admit)?;
-        Ok(receiver)
+        socket.bind(&SocketAddr::from((address, 0)).into())
+    }
+
+    fn place_v6(
+        socket: &Socket,
+        index: Option<NonZeroU32>,
+        local: Local,
+        address: Ipv6Addr,
+    ) -> io::Result<()> {
+        let number = index.map_or(0, NonZeroU32::get);
+        socket.set_multicast_all_v6(false)?;
+        checksum_v6(socket)?;
+        setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        socket.set_recv_hoplimit_v6(true)?;
+        if index.is_some() {
+            socket.bind_device_by_index_v6(index)?;
+        }
+        match local {
+            Local::Group(_) => socket.join_multicast_v6(&address, number)?,
+            Local::Source(_) => socket.set_freebind_v6(true)?,
+        }
+        socket.bind(&SocketAddrV6::new(address, 0, 0, number).into())
     }
 
     /// Lets other VRIDs through from now on.
@@ -90,7 +121,7 @@ impl Receiver {
 
     fn filter(&self, admit: Admit<'_>) -> io::Result<()> {
         match admit {
-            Admit::Vrids(vrids) => self.socket.attach_filter(&vrid_filter(vrids)),
+            Admit::Vrids(vrids) => self.socket.attach_filter(&vrid_filter(self.family, vrids)),
             Admit::All => self.socket.attach_filter(&[SockFilter::new(RET, 0, 0, u32::MAX)]),
         }
     }
@@ -100,29 +131,46 @@ impl Receiver {
         self.socket.recv_buffer_size().unwrap_or(0)
     }
 
-    /// Reads one packet, for IPv4 from its IP header on, and says how long ago it arrived. `None`: none is there. One
-    /// that does not fit is dropped and read as empty.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<(&'a [u8], Duration)>> {
-        let (length, cut, age) = loop {
+    /// Reads one packet. `None`: none is there. One that does not fit is dropped and read as empty.
+    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<Received<'a>>> {
+        let (length, age, header) = loop {
             let mut parts = [IoSliceMut::new(buffer)];
-            let mut ancillary = nix::cmsg_space!(libc::timespec);
-            let flags = MsgFlags::empty();
-            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut ancillary), flags) {
+            let mut ancillary = nix::cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int);
+            let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
+            match recvmsg::<SockaddrStorage>(socket, &mut parts, Some(&mut ancillary), flags) {
                 Ok(message) => {
-                    let stamp = message.cmsgs()?.find_map(|part| match part {
-                        ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
-                        _ => None,
+                    let (mut since, mut hop_limit, mut destination) = (Duration::ZERO, 0, None);
+                    for part in message.cmsgs()? {
+                        match part {
+                            ControlMessageOwned::ScmTimestampns(stamp) => since = age(stamp),
+                            ControlMessageOwned::Ipv6HopLimit(hops) => {
+                                hop_limit = u8::try_from(hops).unwrap_or(0);
+                            }
+                            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                                destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+                            }
+                            _ => {}
+                        }
+                    }
+                    let sender = message.address.as_ref();
+                    let source = sender.and_then(|address| Some(address.as_sockaddr_in6()?.ip()));
+                    let header = source.zip(destination).map(|(source, destination)| Header6 {
+                        source,
+                        destination,
+                        hop_limit,
                     });
-                    let cut = message.flags.contains(MsgFlags::MSG_TRUNC);
-                    break (message.bytes, cut, stamp.map_or(Duration::ZERO, age));
+                    let is_cut = message.flags.contains(MsgFlags::MSG_TRUNC);
+                    // An IPv6 packet without its ancillary data is worth nothing.
+                    let is_whole = !is_cut && (self.family == Family::V4 || header.is_some());
+                    break (if is_whole { message.bytes } else { 0 }, since, header);
                 }
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
         };
-        let packet = buffer.get(..length).filter(|_| !cut).unwrap_or_default();
-        Ok(Some((packet, age)))
+        let packet = buffer.get(..length).unwrap_or_default();
+        Ok(Some(Received { packet, age, header }))
     }
 }
 
@@ -132,55 +180,53 @@ fn age(stamp: TimeSpec) -> Duration {
     if stamp < now { Duration::from(now - stamp) } else { Duration::ZERO }
 }
 
+/// A packet as it came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received<'a> {
+    /// For IPv4 from its IP header on, for IPv6 from the VRRP header on.
+    pub packet: &'a [u8],
+    /// How long ago it arrived.
+    pub age: Duration,
+    /// What the kernel says of an IPv6 header.
+    pub header: Option<Header6>,
+}
+
+/// The part of an IPv6 header that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header6 {
+    /// Source address.
+    pub source: Ipv6Addr,
+    /// Destination address.
+    pub destination: Ipv6Addr,
+    /// Hop limit.
+    pub hop_limit: u8,
+}
+
+/// The kernel writes and verifies the checksum, which is at byte 6 of the packet.
+pub(super) fn checksum_v6(socket: &Socket) -> io::Result<()> {
+    let offset: libc::c_int = 6;
+    let length = libc::socklen_t::try_from(size_of_val(&offset)).expect("an int is small");
+    // SAFETY: the option's value lives for the call and the length is its own.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IPV6,
+            libc::IPV6_CHECKSUM,
+            (&raw const offset).cast(),
+            length,
+        )
+    };
+    Errno::result(result).map(drop).map_err(Into::into)
+}
+
 impl AsFd for Receiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-/// A send socket. It receives nothing.
-pub struct Sender {
-    socket: Socket,
-}
-
-impl Sender {
-    /// Opens a sender for IPv4 packets with their IP header, on the interface with this index (`None`: as routed).
-    pub fn open_v4(index: Option<NonZeroU32>) -> Result<Self, Error> {
-        Self::build(index).doing(|| format!("opening a VRRP send socket on {}", interface_name(index)))
-    }
-
-    fn build(index: Option<NonZeroU32>) -> io::Result<Self> {
-        let kind = Type::RAW.nonblocking().cloexec();
-        let socket = Socket::new_raw(Domain::IPV4, kind, Some(Protocol::from(IPPROTO_VRRP)))?;
-        socket.attach_filter(&DROP_ALL)?;
-        socket.set_recv_buffer_size(0)?;
-        socket.set_header_included_v4(true)?;
-        socket.set_tos_v4(TOS_CONTROL)?;
-        socket.set_multicast_loop_v4(false)?;
-        if index.is_some() {
-            socket.bind_device_by_index_v4(index)?;
-        }
-        Ok(Self { socket })
-    }
-
-    /// Sends one packet: to a group on the link, to a host as the routes say.
-    pub fn send(&self, destination: Ipv4Addr, packet: &[u8]) -> Result<(), Error> {
-        let flags = if destination.is_multicast() { libc::MSG_DONTROUTE } else { 0 };
-        let address = SockAddr::from(SocketAddr::from((destination, 0)));
-        self.socket
-            .send_to_with_flags(packet, &address, flags)
-            .map(drop)
-            .doing(|| format!("sending an advert to {destination}"))
-    }
-}
-
-impl AsFd for Sender {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-fn interface_name(index: Option<NonZeroU32>) -> String {
+/// The name of an interface, for messages.
+pub(super) fn interface_name(index: Option<NonZeroU32>) -> String {
     let Some(index) = index else {
         return "any interface".into();
     };
@@ -193,17 +239,21 @@ fn interface_name(index: Option<NonZeroU32>) -> String {
 // Classic BPF (linux/bpf_common.h).
 const LDX_IHL: u16 = 0xb1; // X = 4 * (byte & 15): BPF_LDX | BPF_B | BPF_MSH
 const LDB_X: u16 = 0x50; // A = byte at X + k: BPF_LD | BPF_B | BPF_IND
+const LDB: u16 = 0x30; // A = byte at k: BPF_LD | BPF_B | BPF_ABS
 const JEQ: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const RET: u16 = 0x06; // BPF_RET | BPF_K
 
-const DROP_ALL: [SockFilter; 1] = [SockFilter::new(RET, 0, 0, 0)];
+pub(super) const DROP_ALL: [SockFilter; 1] = [SockFilter::new(RET, 0, 0, 0)];
 
-/// Lets packets through whose second byte behind the IPv4 header, the VRID, is listed. An IPv4 raw socket shows its
-/// filter the packet from the IP header on.
-fn vrid_filter(vrids: &[u8]) -> Vec<SockFilter> {
+/// Lets packets through whose VRID, the second byte of the VRRP header, is listed. A raw socket shows its filter an IPv4
+/// packet from the IP header on, an IPv6 packet from the VRRP header on.
+fn vrid_filter(family: Family, vrids: &[u8]) -> Vec<SockFilter> {
     // A jump spans 255 instructions at most; with 255 VRIDs the first spans just that.
     let vrids = &vrids[..vrids.len().min(255)];
-    let mut program = vec![SockFilter::new(LDX_IHL, 0, 0, 0), SockFilter::new(LDB_X, 0, 0, 1)];
+    let mut program = match family {
+        Family::V4 => vec![SockFilter::new(LDX_IHL, 0, 0, 0), SockFilter::new(LDB_X, 0, 0, 1)],
+        Family::V6 => vec![SockFilter::new(LDB, 0, 0, 1)],
+    };
     for (left, vrid) in (1..=u8::MAX).take(vrids.len()).rev().zip(vrids) {
         // Behind the comparisons still to come stands the drop, then the pass.
         program.push(SockFilter::new(JEQ, left, 0, u32::from(*vrid)));
@@ -217,6 +267,7 @@ fn vrid_filter(vrids: &[u8]) -> Vec<SockFilter> {
 mod tests {
     use super::*;
     use crate::kernel::testing::{eventually, in_namespace, run, wire};
+    use crate::kernel::vrrp_sender::{Route, Sender};
 
     const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 
@@ -233,12 +284,17 @@ mod tests {
         packet
     }
 
+    fn to(destination: Ipv4Addr) -> Route {
+        let source = Ipv4Addr::UNSPECIFIED.into();
+        Route { source, destination: destination.into(), hop_limit: None }
+    }
+
     /// The VRIDs of the packets that came, when so many are there.
     fn received(receiver: &Receiver, count: usize) -> Vec<u8> {
         let mut vrids = Vec::new();
         let mut buffer = [0; 2048];
         eventually(|| {
-            while let Some((packet, age)) = receiver.receive(&mut buffer).unwrap() {
+            while let Some(Received { packet, age, .. }) = receiver.receive(&mut buffer).unwrap() {
                 assert!(age < Duration::from_secs(5), "{age:?}");
                 vrids.push(packet[21]);
             }
@@ -264,17 +320,19 @@ mod tests {
             let group = Local::Group(GROUP.into());
             let on_c = Receiver::open(index("vc"), group, Admit::Vrids(&[7, 9])).unwrap();
             let on_d = Receiver::open(index("vd"), group, Admit::All).unwrap();
-            let (from_a, from_b) =
-                (Sender::open_v4(index("va")).unwrap(), Sender::open_v4(index("vb")).unwrap());
+            let (from_a, from_b) = (
+                Sender::open(Family::V4, index("va")).unwrap(),
+                Sender::open(Family::V4, index("vb")).unwrap(),
+            );
             for vrid in [7, 8, 9] {
-                from_a.send(GROUP, &packet([10, 0, 0, 1], GROUP, vrid)).unwrap();
+                from_a.send(to(GROUP), &packet([10, 0, 0, 1], GROUP, vrid)).unwrap();
             }
-            from_b.send(GROUP, &packet([10, 0, 1, 1], GROUP, 8)).unwrap();
+            from_b.send(to(GROUP), &packet([10, 0, 1, 1], GROUP, 8)).unwrap();
             assert_eq!(received(&on_c, 2), [7, 9]);
             assert_eq!(received(&on_d, 1), [8]);
             on_c.admit(Admit::Vrids(&[8])).unwrap();
             for vrid in [7, 8, 9] {
-                from_a.send(GROUP, &packet([10, 0, 0, 1], GROUP, vrid)).unwrap();
+                from_a.send(to(GROUP), &packet([10, 0, 0, 1], GROUP, vrid)).unwrap();
             }
             assert_eq!(received(&on_c, 1), [8]);
         });
@@ -286,7 +344,7 @@ mod tests {
             wires();
             let receiver = Receiver::open(index("vc"), Local::Group(GROUP.into()), Admit::All).unwrap();
             let sent = packet([10, 0, 0, 1], GROUP, 7);
-            Sender::open_v4(index("va")).unwrap().send(GROUP, &sent).unwrap();
+            Sender::open(Family::V4, index("va")).unwrap().send(to(GROUP), &sent).unwrap();
             let mut buffer = [0; 64];
             eventually(|| receiver.receive(&mut buffer).unwrap().is_some());
             let seen = &buffer[..sent.len()];
@@ -303,9 +361,9 @@ mod tests {
             let source = Ipv4Addr::new(10, 0, 0, 2);
             let receiver = Receiver::open(None, Local::Source(source.into()), Admit::Vrids(&[3])).unwrap();
             run("ip addr add 10.0.0.2/32 dev lo");
-            let sender = Sender::open_v4(None).unwrap();
+            let sender = Sender::open(Family::V4, None).unwrap();
             for vrid in [3, 4] {
-                sender.send(source, &packet([10, 0, 0, 2], source, vrid)).unwrap();
+                sender.send(to(source), &packet([10, 0, 0, 2], source, vrid)).unwrap();
             }
             assert_eq!(received(&receiver, 1), [3]);
         });
@@ -318,9 +376,9 @@ mod tests {
             let source = Ipv4Addr::new(10, 0, 0, 2);
             let vrids: Vec<u8> = (1..=255).collect();
             let receiver = Receiver::open(None, Local::Source(source.into()), Admit::Vrids(&vrids)).unwrap();
-            let sender = Sender::open_v4(None).unwrap();
+            let sender = Sender::open(Family::V4, None).unwrap();
             for vrid in [0, 1, 128, 255] {
-                sender.send(source, &packet([10, 0, 0, 2], source, vrid)).unwrap();
+                sender.send(to(source), &packet([10, 0, 0, 2], source, vrid)).unwrap();
             }
             assert_eq!(received(&receiver, 3), [1, 128, 255]);
         });
@@ -333,16 +391,15 @@ mod tests {
             let source = Ipv4Addr::new(10, 0, 0, 2);
             let receiver = Receiver::open(None, Local::Source(source.into()), Admit::All).unwrap();
             // The kernel begins to stamp some time after the first socket asks for it.
-            let sender = Sender::open_v4(None).unwrap();
+            let sender = Sender::open(Family::V4, None).unwrap();
             let waited = Duration::from_millis(20);
             eventually(|| {
-                sender.send(source, &packet([10, 0, 0, 2], source, 1)).unwrap();
+                sender.send(to(source), &packet([10, 0, 0, 2], source, 1)).unwrap();
                 let sent = std::time::Instant::now();
                 while sent.elapsed() < waited {
                     std::hint::spin_loop();
                 }
-                let (_, age) = receiver.receive(&mut [0; 64]).unwrap().unwrap();
-                age >= waited
+                receiver.receive(&mut [0; 64]).unwrap().unwrap().age >= waited
             });
         });
     }
@@ -353,11 +410,50 @@ mod tests {
             run("ip addr add 10.0.0.2/32 dev lo");
             let source = Ipv4Addr::new(10, 0, 0, 2);
             let receiver = Receiver::open(None, Local::Source(source.into()), Admit::All).unwrap();
-            let sender = Sender::open_v4(None).unwrap();
-            sender.send(source, &packet([10, 0, 0, 2], source, 1)).unwrap();
+            let sender = Sender::open(Family::V4, None).unwrap();
+            sender.send(to(source), &packet([10, 0, 0, 2], source, 1)).unwrap();
             let mut small = [0; 20];
-            eventually(|| matches!(receiver.receive(&mut small).unwrap(), Some(([], _))));
+            eventually(|| receiver.receive(&mut small).unwrap().is_some_and(|seen| seen.packet.is_empty()));
             assert_eq!(receiver.receive(&mut small).unwrap(), None);
         });
+    }
+
+    #[test]
+    fn ipv6_adverts_come_with_their_header_filtered_and_with_a_checksum() {
+        in_namespace(|| {
+            wires();
+            run("ip addr add fe80::a/64 dev va nodad");
+            run("ip addr add fe80::c/64 dev vc nodad");
+            let group: Ipv6Addr = "ff02::12".parse().unwrap();
+            let (from, host): (Ipv6Addr, Ipv6Addr) = ("fe80::a".parse().unwrap(), "fe80::c".parse().unwrap());
+            let all = Receiver::open(index("vc"), Local::Group(group.into()), Admit::Vrids(&[7])).unwrap();
+            let sender = Sender::open(Family::V6, index("va")).unwrap();
+            for vrid in [6, 7] {
+                let route = Route { source: from.into(), destination: group.into(), hop_limit: Some(255) };
+                sender.send(route, &[0x31, vrid, 100, 0, 0, 100, 0, 0]).unwrap();
+            }
+            let mut buffer = [0; 64];
+            let mut seen = None;
+            eventually(|| {
+                seen = receiver_header(&all, &mut buffer);
+                seen.is_some()
+            });
+            assert_eq!(seen, Some(Header6 { source: from, destination: group, hop_limit: 255 }));
+            assert_eq!(buffer[..6], [0x31, 7, 100, 0, 0, 100]);
+            assert_ne!(buffer[6..8], [0, 0]);
+            assert_eq!(receiver_header(&all, &mut buffer), None);
+
+            let one = Receiver::open(index("vc"), Local::Source(host.into()), Admit::All).unwrap();
+            let route = Route { source: from.into(), destination: host.into(), hop_limit: None };
+            eventually(|| {
+                sender.send(route, &[0x31, 9, 100, 0, 0, 100, 0, 0]).unwrap();
+                let header = receiver_header(&one, &mut buffer);
+                header.is_some_and(|header| header.destination == host && header.hop_limit == 64)
+            });
+        });
+    }
+
+    fn receiver_header(receiver: &Receiver, buffer: &mut [u8]) -> Option<Header6> {
+        receiver.receive(buffer).unwrap().map(|seen| seen.header.unwrap())
     }
 }
