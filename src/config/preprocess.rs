@@ -1,7 +1,7 @@
 //! include*, $VAR, ~SEQ/~LST and @conditions: physical lines -> logical lines. spec/config-language.md §1, §5–§8.
 //!
 //! A stack of frames gives the lines: files, the lines of multi-line definitions, loops. Each line goes through the steps
-//! of §1 in [`Reader::line`]. Each file is read once (stock: up to four times, so one cause is reported up to four times).
+//! of §1 in `Reader::line`. Each file is read once (stock: up to four times, so one cause is reported up to four times).
 //! Nothing here knows a keyword, except `include_check`, which changes how the next include is read.
 //!
 //! Where stock hangs, tears blocks apart or reads an include twice, this does what was meant and says so; see the

@@ -1,7 +1,7 @@
 //! How messages travel between two of our processes: postcard in packets, large ones in a sealed memory file.
 //!
 //! A sender never waits: what the socket does not take is queued and leaves while [`Channel::next`] is awaited. What is
-//! said is in [`super::ipc`]. A packet is one byte of [`Frame`] followed by the message.
+//! said is in [`super::ipc`]. A packet is one byte of `Frame` followed by the message.
 
 use std::collections::VecDeque;
 use std::io;
