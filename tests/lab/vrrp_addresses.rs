@@ -4,13 +4,14 @@ use std::net::Ipv4Addr;
 
 use crate::case::{Case, Lab};
 use crate::kit::wait::{Outcome, Stamp, ensure, near, secs, until};
-use crate::pair::{A, B, Pair, VIP, config};
+use crate::pair::{A, B, Pair, VIP, config, instance};
 
 pub(crate) const CASES: &[Case] = &[
     Case::single("vrrp_addresses_carry_mask_label_scope_and_broadcast", address_words),
     Case::single("vrrp_gratuitous_arp_comes_five_times_and_again_after_five_seconds", gratuitous_arp),
     Case::single("vrrp_gratuitous_arp_follows_its_settings", gratuitous_arp_settings),
     Case::pair("vrrp_never_two_hosts_with_the_address_for_long", double_master),
+    Case::pair("vrrp_over_ipv6_is_heard_by_the_peer_announced_to_neighbours_and_handed_over", over_ipv6),
 ];
 
 fn address_words(lab: &Lab) -> Outcome {
@@ -123,5 +124,65 @@ fn double_master(lab: &Lab) -> Outcome {
     // And at no time did both advertise: after a's first there is at most the one that was under way.
     let turn = pair.wire.adverts_of("a", Stamp(0)).last().cloned().ok_or("a never spoke")?;
     ensure!(pair.wire.adverts_of("b", turn.at).len() <= 1, "two masters\n{}", pair.wire.story());
+    Ok(())
+}
+
+/// Payloads of IPv6 packets with this next header that a host sent, with the whole frame.
+fn ipv6_of(pair: &Pair, host: &str, next_header: u8) -> Vec<(Stamp, Vec<u8>)> {
+    let is_wanted = |frame: &[u8]| {
+        frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(20) == Some(&next_header) && frame.len() > 54
+    };
+    let frames = pair.wire.frames().into_iter();
+    frames.filter(|f| f.from == host && is_wanted(&f.bytes)).map(|f| (f.at, f.bytes)).collect()
+}
+
+fn over_ipv6(lab: &Lab) -> Outcome {
+    let text = |priority| {
+        let more = "version 3\nadvert_int 1\nvirtual_ipaddress {\n fe80::66\n 2001:db8::66\n}";
+        instance("VI_6", 66, "eth0", priority, more)
+    };
+    let mut pair = Pair::new(lab, &text(150), &text(100))?;
+    let shown = |pair: &Pair, who: usize| {
+        pair.hosts[who].space.run("ip", &["-o", "-6", "address", "show", "dev", "eth0"]).unwrap_or_default()
+    };
+    for (who, host) in pair.hosts.iter().enumerate() {
+        // Without duplicate address detection the link-local address can be used at once.
+        for (name, value) in [("eth0.accept_dad", "0"), ("all.disable_ipv6", "0"), ("eth0.disable_ipv6", "0")]
+        {
+            host.space.sysctl(&format!("net.ipv6.conf.{name}"), value)?;
+        }
+        until(secs(5.0), "a link-local address", || shown(&pair, who).contains("fe80::").then_some(()))?;
+    }
+    let has = |pair: &Pair, who: usize| {
+        let shown = shown(pair, who);
+        shown.contains(" fe80::66/128 ") && shown.contains(" 2001:db8::66/128 ")
+    };
+    pair.start_a(&[])?;
+    pair.start_b(&[])?;
+    until(secs(7.0), "a to have the addresses", || has(&pair, A).then_some(()))
+        .map_err(|e| pair.a.explain(e))?;
+    let adverts = ipv6_of(&pair, "a", 112);
+    let (at, advert) = adverts.first().cloned().ok_or("a never spoke")?;
+    ensure!(advert[..6] == [0x33, 0x33, 0, 0, 0, 0x12], "sent to {:02x?}", &advert[..6]);
+    // Version 6, class c0, then the flow label.
+    ensure!(advert[14] == 0x6c && advert[15] >> 4 == 0, "class in {:02x?}", &advert[14..18]);
+    ensure!(advert[21] == 255, "hop limit {}", advert[21]);
+    ensure!(advert[54..60] == [0x31, 66, 150, 2, 0, 100], "the advert {:02x?}", &advert[54..]);
+    let neighbours = until(secs(2.0), "ten neighbour advertisements", || {
+        let all = ipv6_of(&pair, "a", 58);
+        let ours = all.into_iter().filter(|(then, frame)| frame[54] == 136 && then.since(at) >= 0.0);
+        Some(ours.collect::<Vec<_>>()).filter(|all| all.len() >= 10)
+    })?;
+    for (_, frame) in &neighbours {
+        ensure!(frame[58] & 0x60 == 0x20, "flags {:02x}", frame[58]);
+        ensure!(frame[22..38] == frame[62..78], "the source is not what is announced: {frame:02x?}");
+        ensure!(frame[78..80] == [2, 1] && frame[80..86] == frame[6..12], "the link address: {frame:02x?}");
+    }
+    near("advert to announcement", neighbours[0].0.since(at), 0.0, 0.05)?;
+    ensure!(!has(&pair, B), "b has them too");
+    ensure!(ipv6_of(&pair, "b", 112).is_empty(), "b spoke: it did not hear a\n{}", pair.wire.story());
+    pair.a.stop()?;
+    until(secs(3.0), "b to take over", || has(&pair, B).then_some(())).map_err(|e| pair.b.explain(e))?;
+    ensure!(!has(&pair, A), "a still has them");
     Ok(())
 }

@@ -160,18 +160,6 @@ impl Builder<'_, '_> {
         if draft.use_vmac.is_some() || draft.use_ipvlan.is_some() {
             config_fault.get_or_insert_with(|| "runs on a VMAC or ipvlan, which is not built yet".to_owned());
         }
-        if family == Family::V6 {
-            // Deaf and mute it would become a second master beside its peers.
-            config_fault.get_or_insert_with(|| "VRRP over IPv6 is not built yet".to_owned());
-            let message = format!(
-                "vrrp_instance `{}`: VRRP over IPv6 is not built yet; it stays in FAULT",
-                self.name()
-            );
-            if let Some(place) = draft.vips.first().map(|vip| vip.span).or(draft.name.map(Word::span)) {
-                let note = Diagnostic::note("no-effect-yet", place, message);
-                self.reader.push(note.help("keep this instance with stock keepalived until then"));
-            }
-        }
         // Row 18.
         let facts = draft.interface.and_then(|name| self.reader.world.facts.interfaces.get(name.as_str()));
         if facts.is_some_and(|facts| !facts.multicast && !unicast) {

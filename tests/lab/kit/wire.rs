@@ -152,7 +152,7 @@ impl fmt::Display for Advert {
     }
 }
 
-/// Records VRRP and gratuitous ARP of a switch from now until it is dropped.
+/// Records VRRP, ARP and neighbour advertisements of a switch from now until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Sniffer {
     frames: Arc<Mutex<Vec<Frame>>>,
@@ -316,7 +316,14 @@ fn listen(socket: &OwnedFd, ports: &HashMap<usize, String>, frames: &Mutex<Vec<F
             let length = message.bytes;
             let bytes = buffer[..length.min(2048)].to_vec();
             let interesting = bytes.get(12..14).is_some_and(|kind| {
-                kind == [8, 6] || kind == [8, 0] && bytes.get(23).is_some_and(|p| *p == 112 || *p == 51)
+                let next = |at: usize| bytes.get(at).copied();
+                match kind {
+                    [8, 6] => true,
+                    [8, 0] => matches!(next(23), Some(112 | 51)),
+                    // VRRP, and the neighbour advertisements of ICMPv6.
+                    [0x86, 0xdd] => next(20) == Some(112) || next(20) == Some(58) && next(54) == Some(136),
+                    _ => false,
+                }
             });
             let mut frames = frames.lock().unwrap_or_else(PoisonError::into_inner);
             if interesting && frames.len() < MOST_FRAMES {
