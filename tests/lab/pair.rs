@@ -74,6 +74,8 @@ impl Pair {
     pub(crate) fn started(lab: &Lab, config_a: &str, config_b: &str) -> Outcome<Self> {
         let mut pair = Self::new(lab, config_a, config_b)?;
         pair.start_a(&[])?;
+        // Otherwise b may be the earlier one on a busy machine.
+        pair.a.wait_log("(VI_1) Entering", secs(5.0))?;
         pair.start_b(&[])?;
         Ok(pair)
     }

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -71,6 +72,22 @@ pub(crate) struct LogLine {
     pub(crate) text: String,
 }
 
+/// A daemon's mount namespace, by which its processes are known. Held open: the kernel gives the identity of a namespace that is
+/// gone to the next one.
+#[derive(Debug)]
+struct Mounts {
+    identity: PathBuf,
+    _held: fs::File,
+}
+
+impl Mounts {
+    fn of(pid: u32) -> Option<Self> {
+        let held = fs::File::open(format!("/proc/{pid}/ns/mnt")).ok()?;
+        let identity = fs::read_link(format!("/proc/self/fd/{}", held.as_raw_fd())).ok()?;
+        Some(Self { identity, _held: held })
+    }
+}
+
 /// A daemon; dropped, it and all it started are killed.
 #[derive(Debug)]
 pub(crate) struct Daemon {
@@ -80,8 +97,7 @@ pub(crate) struct Daemon {
     host: String,
     log: Arc<Mutex<Vec<LogLine>>>,
     child: Option<Child>,
-    /// Identity of its mount namespace.
-    mounts: Option<PathBuf>,
+    mounts: Option<Mounts>,
 }
 
 impl Daemon {
@@ -160,9 +176,11 @@ impl Daemon {
         self.child = Some(child);
         let outside = fs::read_link("/proc/self/ns/mnt").ok();
         let own = until(Duration::from_secs(20), "the daemon's mount namespace", || {
-            let link = fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-            // Gone already: a daemon that refused its configuration.
-            if link.is_none() { Some(None) } else { (link != outside).then_some(link) }
+            match Mounts::of(pid) {
+                // Gone already: a daemon that refused its configuration.
+                None => Some(None),
+                Some(mounts) => (Some(&mounts.identity) != outside.as_ref()).then_some(Some(mounts)),
+            }
         })?;
         self.mounts = own;
         Ok(at)
@@ -184,7 +202,7 @@ impl Daemon {
 
     /// Every process of the daemon, its scripts included.
     pub(crate) fn processes(&self) -> Vec<i32> {
-        self.mounts.as_ref().map(|mounts| processes_where("mnt", mounts)).unwrap_or_default()
+        self.mounts.as_ref().map(|mounts| processes_where("mnt", &mounts.identity)).unwrap_or_default()
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Outcome<Stamp> {
