@@ -150,7 +150,8 @@ fn reload_changed(lab: &Lab) -> Outcome {
         pair.wire.announcements_of("a", at).iter().any(|one| one.address == new).then_some(())
     })?;
     throughout(secs(2.0), "a stays master", || pair.has_vip(A) && !pair.has_vip(B))?;
-    ensure!(pair.monitors[A].of(VIP, at).is_empty(), "the kept address flapped");
+    // Its coming may be read late, and stamped then; a flap has a departure in it.
+    ensure!(pair.monitors[A].of(VIP, at).iter().all(|change| change.came), "the kept address flapped");
     let adverts = pair.wire.adverts_of("a", at);
     ensure!(adverts.iter().all(|a| a.priority != 0), "priority 0\n{}", pair.wire.story());
     // Below the other one's priority: it goes to b by the ordinary take-over.
@@ -190,7 +191,7 @@ fn reload_untouched(lab: &Lab) -> Outcome {
         .a
         .reload(&two_instances(" 10.0.0.100\n}\nvirtual_ipaddress_excluded {\n 10.0.0.120", &script))?;
     throughout(secs(3.0), "nobody is told anything", || lines() == 4)?;
-    ensure!(pair.monitors[A].of(other, at).is_empty(), "its address flapped");
+    ensure!(pair.monitors[A].of(other, at).iter().all(|change| change.came), "its address flapped");
     ensure!(!pair.has_vip(B), "b took over");
     let adverts: Vec<_> = pair.wire.adverts_of("a", Stamp(0)).into_iter().filter(|a| a.vrid == 52).collect();
     for two in adverts.windows(2) {
