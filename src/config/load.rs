@@ -64,6 +64,7 @@ pub fn load_linted(
     reader.walk(Readers::VRRP, &TOP);
     let vrrp = validate::vrrp::validate(&mut reader, &mut config);
     reader.walk(Readers::BFD, &TOP);
+    validate::bfd::validate(&mut reader, &mut config);
     reader.finish();
     let namespace = reader.drafts.global.net_namespace;
     let refusal = if !read.configured {

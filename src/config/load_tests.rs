@@ -57,19 +57,19 @@ fn loaded(text: &str, mode: Mode) -> Loaded {
 }
 
 /// The exit code of `-t`.
-fn exit(text: &str) -> u8 {
+pub(super) fn exit(text: &str) -> u8 {
     loaded(text, Mode::ConfigTest).test_exit
 }
 
 /// The reports that count, as `line:id`.
-fn reports(text: &str) -> Vec<String> {
+pub(super) fn reports(text: &str) -> Vec<String> {
     let loaded = loaded(text, Mode::ConfigTest);
     let line = |span| loaded.sources.location(span).map_or(0, |place| place.line);
     let counted = loaded.diagnostics.iter().filter(|report| report.class != Class::None);
     counted.map(|report| format!("{}:{}", report.span.map_or(0, line), report.id)).collect()
 }
 
-fn config(text: &str) -> Config {
+pub(super) fn config(text: &str) -> Config {
     let loaded = loaded(text, Mode::Run);
     let reports: Vec<_> = loaded.diagnostics.iter().map(|report| report.message.clone()).collect();
     loaded.config.unwrap_or_else(|| panic!("refused: {reports:?}"))
@@ -87,13 +87,13 @@ fn built(lines: &str) -> Instance {
 }
 
 /// A virtual server with one real server that holds these lines, after those of the virtual server.
-fn service(lines: &str, server: &str) -> String {
+pub(super) fn service(lines: &str, server: &str) -> String {
     format!(
         "virtual_server 192.0.2.1 80 {{\nlvs_sched rr\nlvs_method NAT\nprotocol TCP\n{lines}\nreal_server 10.0.0.2 80 {{\n{server}\n}}\n}}\n"
     )
 }
 
-fn virtual_server(lines: &str, server: &str) -> VirtualServer {
+pub(super) fn virtual_server(lines: &str, server: &str) -> VirtualServer {
     config(&service(lines, server)).virtual_servers.remove(0)
 }
 

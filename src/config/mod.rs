@@ -12,6 +12,8 @@ mod include; // patterns, checks and failures of the include words
 pub mod lint; // what is allowed and hardly meant: warnings of `check` only
 mod load; // the whole way from files to model
 #[cfg(test)]
+mod load_checks_tests;
+#[cfg(test)]
 mod load_tests;
 mod loops; // ~SEQ and ~LST
 pub mod model; // typed, validated, immutable

@@ -3,6 +3,7 @@
 //! A draft holds what the file says, with spans; [`super::validate`] makes the model of it.
 
 pub mod address; // lines of virtual_ipaddress and static_ipaddress
+pub mod bfd_instance;
 pub mod check; // what checkers share, and TCP_CHECK
 pub mod global; // global_defs and the top-level words
 mod global_values; // what their words do
@@ -21,7 +22,7 @@ pub mod vrrp_instance;
 mod vrrp_instance_values; // what its keywords do
 pub mod vrrp_script;
 pub mod vrrp_sync_group;
-pub mod watched; // track_file, vrrp_track_process, bfd_instance
+pub mod watched; // track_file, vrrp_track_process
 
 use super::diagnostic::Diagnostic;
 use super::schema::{Given, Item, List, Opened, Table};
@@ -66,7 +67,7 @@ pub struct Drafts<'a> {
     pub misc: other_checks::MiscDraft,
     /// Scripts of checks, to be checked after the file is read.
     pub check_scripts: Vec<scripts::ScriptDraft>,
-    /// `track_file`, `vrrp_track_process` or `bfd_instance` being read.
+    /// `track_file` or `vrrp_track_process` being read.
     pub watched: watched::Draft<'a>,
     /// `track_group` or `garp_group` being read.
     pub statics: statics::Draft<'a>,
@@ -80,8 +81,10 @@ pub struct Drafts<'a> {
     pub track_files: Vec<(&'a Word, i32)>,
     /// Names of `vrrp_track_process` blocks.
     pub track_processes: Vec<&'a Word>,
-    /// Names of `bfd_instance` blocks.
-    pub bfds: Vec<&'a Word>,
+    /// `bfd_instance` being read.
+    pub bfd: bfd_instance::Draft<'a>,
+    /// `bfd_instance` blocks.
+    pub bfds: Vec<bfd_instance::Draft<'a>>,
     /// Interfaces named in places where stock insists on them (spec/vrrp-config.md §4, check 1).
     pub interfaces: Vec<NamedInterface<'a>>,
 }

@@ -1,6 +1,7 @@
 //! Checkers whose syntax is checked as stock does and which are not run yet: SMTP, DNS, UDP, PING, MISC, FILE, BFD
 //! (spec/checkers.md §8–§14).
 
+use super::bfd_instance;
 use super::check::{self, COMMON, CONNECTION};
 use super::scripts::{self, ScriptDraft};
 use crate::config::diagnostic::{Class, Diagnostic, Severity};
@@ -155,7 +156,7 @@ const BFD_KEYWORDS: &[Keyword] = &[
         .repeat(Repeat::FirstWins)
         .apply(|r, g| {
             if let Some(word) =
-                g.argument(0).filter(|word| !r.drafts.bfds.iter().any(|name| name.as_str() == word.as_str()))
+                g.argument(0).filter(|word| !bfd_instance::names(r).any(|name| name == word.as_str()))
             {
                 r.push(
                     bad_value(g.keyword, word, "is no bfd_instance before this line")

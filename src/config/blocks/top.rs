@@ -1,8 +1,8 @@
 //! The top level: the blocks, and the words outside any block (spec/vrrp-config.md §1, spec/global-defs.md).
 
 use super::{
-    global, route, rule, statics, virtual_server, virtual_server_group, vrrp_instance, vrrp_script,
-    vrrp_sync_group, watched,
+    bfd_instance, global, route, rule, statics, virtual_server, virtual_server_group, vrrp_instance,
+    vrrp_script, vrrp_sync_group, watched,
 };
 use crate::config::schema::{Keyword, Mark, Missing, Readers, Shape, Table, keyword};
 
@@ -65,7 +65,7 @@ const BLOCKS: &[Keyword] = &[
         .missing(Missing::Stops)
         .readers(VRRP)
         .later(),
-    keyword("bfd_instance", Shape::Block(&watched::BFD), "A BFD session.")
+    keyword("bfd_instance", Shape::Block(&bfd_instance::BLOCK), "A BFD session.")
         .missing(Missing::Stops)
         .readers(VRRP.and(CHECKER).and(Readers::BFD))
         .later(),

@@ -1,5 +1,6 @@
 //! The lists `track_interface`, `track_script`, `track_file`, `track_process`, `track_bfd` of instances and sync groups.
 
+use super::bfd_instance;
 use super::{NamedInterface, quoted};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::reader::Reader;
@@ -214,7 +215,7 @@ fn defined<'r>(reader: &'r Reader<'_>, kind: Kind) -> Box<dyn Iterator<Item = &'
         Kind::Script => Box::new(drafts.scripts.iter().filter_map(|script| script.name).map(Word::as_str)),
         Kind::File => Box::new(drafts.track_files.iter().map(|(name, _)| name.as_str())),
         Kind::Process => Box::new(drafts.track_processes.iter().map(|name| name.as_str())),
-        Kind::Bfd => Box::new(drafts.bfds.iter().map(|name| name.as_str())),
+        Kind::Bfd => Box::new(bfd_instance::names(reader)),
     }
 }
 

@@ -1,13 +1,11 @@
-//! What instances can track beside interfaces and scripts: `track_file`, `vrrp_track_process`, `bfd_instance`
-//! (spec/vrrp-config.md §2.4, §2.7, spec/bfd.md §1). Their syntax is checked as stock does; nothing watches them yet.
+//! What instances can track beside interfaces and scripts: `track_file`, `vrrp_track_process`
+//! (spec/vrrp-config.md §2.4, §2.7). Their syntax is checked as stock does; nothing watches them yet.
 
 use super::quoted;
 use crate::config::diagnostic::Diagnostic;
-use crate::config::model::Family;
 use crate::config::reader::{Reader, bad_value};
 use crate::config::schema::{
-    Block, Given, Keyword, Mark, Missing, Opened, Readers, Repeat, Shape, Table, keyword, lenient, micros,
-    strict,
+    Block, Given, Keyword, Mark, Missing, Opened, Repeat, Shape, Table, keyword, lenient, micros,
 };
 use crate::config::source::Span;
 use crate::config::syntax::Word;
@@ -17,14 +15,11 @@ use crate::config::value::{self, Reading, Strictness};
 #[derive(Debug, Clone, Default)]
 pub struct Draft<'a> {
     name: Option<&'a Word>,
-    /// What the block needs: `file`, `process`, `neighbor_ip`.
+    /// What the block needs: `file`, `process`.
     needed: Option<Span>,
     weight: Option<i32>,
     quorum: Option<u32>,
     quorum_max: Option<u32>,
-    neighbor: Option<Family>,
-    source: Option<(Family, Span)>,
-    malformed: bool,
 }
 
 /// `track_file`.
@@ -40,7 +35,7 @@ const FILE_KEYWORDS: &[Keyword] = &[
         .default("1")
         .mark(Mark::B)
         .missing(Missing::Warns)
-        .apply(|r, g| weight(r, g, 254, 1)),
+        .apply(|r, g| own_weight(r, g, 1)),
     keyword("init_file", Shape::Words, "Write VALUE at start [VALUE] [overwrite].").apply(|r, g| {
         for word in g.arguments().iter().filter(|word| *word != "overwrite") {
             if word.parse::<i32>().is_err() {
@@ -69,7 +64,7 @@ const PROCESS_KEYWORDS: &[Keyword] = &[
         .default("0")
         .mark(Mark::B)
         .missing(Missing::Warns)
-        .apply(|r, g| weight(r, g, 254, 0)),
+        .apply(|r, g| own_weight(r, g, 0)),
     keyword("quorum", lenient(1, 65535), "Least number of processes.").default("1").apply(|r, g| {
         if r.drafts.watched.quorum_max.is_some_and(|max| g.u32() > max) {
             r.push(crossed(g, "is above quorum_max"));
@@ -93,51 +88,6 @@ const PROCESS_KEYWORDS: &[Keyword] = &[
     keyword("full_command", Shape::Flag, "Match the command line instead of the name."),
 ];
 
-/// `bfd_instance`.
-pub static BFD: Block = Block { table: &BFD_TABLE, open: open_bfd, close: close_bfd };
-static BFD_TABLE: Table = Table::new("bfd_instance", &[BFD_KEYWORDS]);
-/// Milliseconds with three decimal places.
-const INTERVAL: Shape = Shape::Seconds { places: 3, min: 1_000, max: 4_294_967_000 };
-const BFD_PROCESS: Readers = Readers::BFD;
-const BFD_KEYWORDS: &[Keyword] = &[
-    keyword("neighbor_ip", Shape::Word, "The other end.").mark(Mark::B).apply(neighbor),
-    keyword("neighbour_ip", Shape::Word, "The other end.").mark(Mark::B).apply(neighbor),
-    keyword("source_ip", Shape::Word, "The local address.").mark(Mark::B).apply(|r, g| {
-        let Some(word) = g.argument(0) else { return };
-        match value::address(word) {
-            Some(address) => r.drafts.watched.source = Some((Family::of(address), word.span())),
-            None => r.push(bad_value(g.keyword, word, "is not an address").stock("ignores the line")),
-        }
-    }),
-    bfd("min_rx", INTERVAL, "Smallest interval of received packets, milliseconds.")
-        .default("10")
-        .mark(Mark::B),
-    bfd("min_tx", INTERVAL, "Interval of sent packets, milliseconds.").default("10").mark(Mark::B),
-    bfd(
-        "idle_tx",
-        Shape::Seconds { places: 3, min: 1_000_000, max: 4_294_967_000 },
-        "Interval while the session is not up, milliseconds.",
-    )
-    .default("1000"),
-    bfd("multiplier", strict(1, 255), "Lost packets until the session is down.").default("5").mark(Mark::B),
-    keyword("passive", Shape::Flag, "Wait for the other end."),
-    bfd("ttl", strict(1, 255), "TTL of sent packets.").default("255"),
-    bfd("hoplimit", strict(1, 255), "Hop limit of sent packets.").default("64"),
-    bfd("max_hops", strict(-1, 255), "Hops that a packet may have made.").default("0"),
-    keyword("multihop", Shape::Bool, "Use the multihop port.").default("off"),
-    keyword("weight", Shape::Words, "Priority change -253..253 [reverse].")
-        .default("0")
-        .missing(Missing::Stops)
-        .readers(Readers::VRRP)
-        .apply(|r, g| weight(r, g, 253, 0)),
-    keyword("vrrp", Shape::Flag, "Tell the VRRP process; alone, only that."),
-    keyword("checker", Shape::Flag, "Tell the checkers; alone, only them."),
-];
-
-const fn bfd(name: &'static str, shape: Shape, help: &'static str) -> Keyword {
-    keyword(name, shape, help).readers(BFD_PROCESS)
-}
-
 fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
     reader.drafts.watched = Draft { name: given.argument(0), ..Draft::default() };
     Opened::Enter
@@ -151,12 +101,19 @@ fn needed<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
     reader.drafts.watched.needed = Some(given.value_span());
 }
 
-fn weight<'a>(reader: &mut Reader<'a>, given: Given<'a>, max: i64, default: i32) {
-    let Some(word) = given.argument(0) else { return };
-    if reader.drafts.watched.weight.is_some_and(|weight| weight != default) {
+/// `N [reverse]`: the weight, and whether it is inverted. `None` when the first one stays.
+pub fn weight<'a>(
+    reader: &mut Reader<'a>,
+    given: Given<'a>,
+    max: i64,
+    default: i32,
+    is_second: bool,
+) -> Option<(i32, bool)> {
+    let word = given.argument(0)?;
+    if is_second {
         let report = bad_value(given.keyword, word, "is a second weight").stock("keeps the first");
         reader.push(report);
-        return;
+        return None;
     }
     let number = match value::integer(word, -max, max, Strictness::Lenient, reader.world.mode) {
         Reading::Good(number) => number,
@@ -172,10 +129,19 @@ fn weight<'a>(reader: &mut Reader<'a>, given: Given<'a>, max: i64, default: i32)
             i64::from(default)
         }
     };
-    reader.drafts.watched.weight = i32::try_from(number).ok();
-    if let Some(option) = given.argument(1).filter(|option| *option != "reverse") {
+    let option = given.argument(1);
+    if let Some(option) = option.filter(|option| **option != *"reverse") {
         let report = bad_value(given.keyword, option, "is not known").help("the only option is `reverse`");
         reader.push(report.stock("ignores it"));
+    }
+    Some((i32::try_from(number).ok()?, option.is_some_and(|option| *option == "reverse")))
+}
+
+/// The same for the block that is being read.
+fn own_weight<'a>(reader: &mut Reader<'a>, given: Given<'a>, default: i32) {
+    let is_second = reader.drafts.watched.weight.is_some_and(|weight| weight != default);
+    if let Some((number, _)) = weight(reader, given, 254, default, is_second) {
+        reader.drafts.watched.weight = Some(number);
     }
 }
 
@@ -210,52 +176,4 @@ fn close_process(reader: &mut Reader<'_>) {
         return;
     }
     reader.drafts.track_processes.push(name);
-}
-
-fn open_bfd<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
-    let Some(name) = given.argument(0) else {
-        reader.missing_name(given);
-        return Opened::Skip;
-    };
-    if name.len() > 31 {
-        reader.push(bad_value(given.keyword, name, "is longer than 31 bytes").stock("skips the whole block"));
-        return Opened::Skip;
-    }
-    // Every process reads the names anew; only the BFD process' own reading finds duplicates.
-    let seen =
-        reader.drafts.bfds.iter().find(|known| known.as_str() == name.as_str()).map(|known| known.span());
-    if let Some(first) = seen.filter(|first| *first != name.span()) {
-        reader.repeated_block(given, name, first);
-        return Opened::Skip;
-    }
-    open(reader, given)
-}
-
-fn neighbor<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
-    let Some(word) = given.argument(0) else { return };
-    if let Some(address) = value::address(word) {
-        reader.drafts.watched.neighbor = Some(Family::of(address));
-    } else {
-        reader.drafts.watched.malformed = true;
-        reader.push(bad_value(given.keyword, word, "is not an address").stock("ignores the instance"));
-    }
-}
-
-fn close_bfd(reader: &mut Reader<'_>) {
-    let draft = std::mem::take(&mut reader.drafts.watched);
-    let Some(name) = draft.name else { return };
-    if !draft.malformed && draft.neighbor.is_none() && reader.process() == Readers::BFD {
-        reader.push(incomplete(name, "bfd_instance", "neighbor_ip"));
-    }
-    if let (Some(neighbor), Some((source, span))) = (draft.neighbor, draft.source)
-        && neighbor != source
-    {
-        reader.push(
-            Diagnostic::error("wrong-family", span, "`source_ip` is of another family than `neighbor_ip`")
-                .stock("disables the instance"),
-        );
-    }
-    if !reader.drafts.bfds.iter().any(|known| known.as_str() == name.as_str()) {
-        reader.drafts.bfds.push(name);
-    }
 }

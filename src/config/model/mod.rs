@@ -3,6 +3,7 @@
 //! Nothing is optional that has a default, no string could be an enum, every number has its range in the type or
 //! in its doc line. Each child process gets only its own part ([`VrrpPart`], [`CheckersPart`]).
 
+mod bfd;
 mod check;
 mod global;
 mod host;
@@ -11,6 +12,7 @@ mod script;
 mod units;
 mod vrrp;
 
+pub use bfd::*;
 pub use check::*;
 pub use global::*;
 pub use host::*;
@@ -36,6 +38,8 @@ pub struct Config {
     pub groups: Vec<VirtualServerGroup>,
     /// `virtual_server` blocks with at least one real server, in file order.
     pub virtual_servers: Vec<VirtualServer>,
+    /// `bfd_instance` blocks, in file order.
+    pub bfd_instances: Vec<BfdInstance>,
 }
 
 /// What the vrrp process is given.
