@@ -3,7 +3,7 @@
 //! Most lines are never edited and stay a [`Slice`] of their file. Used by [`super::preprocess`] only.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use super::source::{Place, Segment, Slice, SourceMap, Span, resolve};
 
@@ -147,7 +147,7 @@ impl Draft {
                 let segments = pieces.iter().map(|piece| piece.segment).collect();
                 let source = sources.add_expansion(text, segments);
                 let length = source.text().len();
-                Slice::new(&Arc::clone(&source), 0..length)
+                Slice::new(&Rc::clone(&source), 0..length)
             }
         }
     }

@@ -14,7 +14,7 @@ use super::model::{GroupEntry, HostFacts};
 use super::reader::{Reader, Surroundings};
 use super::schema::{Effect, Keyword, Readers, Repeat, Shape, Table};
 use super::source::Span;
-use super::syntax::{Line, LineKind, Word};
+use super::syntax::{LineKind, LogicalLines, Word};
 use super::value::is_link_local;
 
 /// A lint, for people.
@@ -98,7 +98,12 @@ pub enum Lints<'a> {
 }
 
 /// Adds what the lints find in these lines to the reports.
-pub fn lint(lines: &[Line], world: Surroundings<'_>, silenced: &[String], diagnostics: &mut Diagnostics) {
+pub fn lint(
+    lines: &LogicalLines,
+    world: Surroundings<'_>,
+    silenced: &[String],
+    diagnostics: &mut Diagnostics,
+) {
     // What this reading reports is reported already.
     let mut known = Diagnostics::new();
     let mut reader = Reader::new(lines, world, &mut known);
@@ -131,11 +136,11 @@ struct OpenBlock {
     seen: HashMap<&'static str, Span>,
 }
 
-fn duplicate_keywords(lines: &[Line], known: &Diagnostics, found: &mut Vec<Diagnostic>) {
+fn duplicate_keywords(lines: &LogicalLines, known: &Diagnostics, found: &mut Vec<Diagnostic>) {
     let block = |table| OpenBlock { table, seen: HashMap::new() };
     let mut open = vec![block(Some(&TOP))];
     let mut next = None;
-    for line in lines {
+    for line in lines.iter() {
         match line.kind {
             LineKind::Open => open.push(block(next.take())),
             LineKind::Close if open.len() > 1 => {

@@ -9,6 +9,7 @@ pub mod diagnostic; // errors and warnings as data; exit codes
 mod draft; // a line while it is being edited
 pub mod files; // what is read of the host: contents, globs, environment
 mod include; // patterns, checks and failures of the include words
+pub mod lines; // the logical lines, stored flat
 pub mod lint; // what is allowed and hardly meant: warnings of `check` only
 mod load; // the whole way from files to model
 #[cfg(test)]

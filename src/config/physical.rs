@@ -1,16 +1,21 @@
 //! Physical lines of a file: line ends, and stock's limit of the line buffer (spec/config-language.md §1, steps 1 and 2).
+//!
+//! Most lines of most files are words, braces and comments, and nothing else: [`FileFrame::plain`] takes these in one pass
+//! over their bytes. Whatever could mean more (quotes, `$`, `\\`, `@`, `~`, includes) is left to [`super::preprocess`].
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use super::diagnostic::Diagnostic;
 use super::include::IncludeChecks;
+use super::lines::{LineKind, LogicalLines, Word};
+use super::preprocess::Nesting;
 use super::source::{Slice, Source, Span, is_raw_byte};
 use super::syntax::uncomment;
 use super::variables::MAX_LINE;
 
 /// A file while it is being read.
 pub(super) struct FileFrame {
-    pub(super) source: Arc<Source>,
+    pub(super) source: Rc<Source>,
     pub(super) next: usize,
     /// Directory of the file as names relative to it need it; empty for the current one.
     pub(super) directory: String,
@@ -30,7 +35,123 @@ pub(super) struct Physical {
     pub(super) too_long: Option<Span>,
 }
 
+/// What a byte is to a plain line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Word,
+    Space,
+    NewLine,
+    Open,
+    Close,
+    Comment,
+    /// Needs more than a look at the byte.
+    Special,
+}
+
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::Word; 256];
+    let mut set = [
+        (b' ', Class::Space),
+        (b'\t', Class::Space),
+        (b'\r', Class::Space),
+        (0x0b, Class::Space),
+        (0x0c, Class::Space),
+        (b'\n', Class::NewLine),
+        (b'{', Class::Open),
+        (b'}', Class::Close),
+        (b'#', Class::Comment),
+        (b'!', Class::Comment),
+        (b'"', Class::Special),
+        (b'\\', Class::Special),
+        (b'$', Class::Special),
+        (0, Class::Special),
+    ]
+    .as_slice();
+    while let [(byte, class), rest @ ..] = set {
+        classes[*byte as usize] = *class;
+        set = rest;
+    }
+    classes
+};
+
 impl FileFrame {
+    /// Takes the plain lines up to the next one that is not.
+    pub(super) fn plain(&mut self, lines: &mut LogicalLines, nesting: &mut Nesting) {
+        while self.next < self.source.text().len() {
+            let (mark, before) = (lines.mark(), *nesting);
+            let Some(next) = self.plain_line(lines, nesting) else {
+                lines.undo(mark);
+                *nesting = before;
+                return;
+            };
+            self.next = next;
+        }
+    }
+
+    /// Takes one line; gives where the next one begins. `None`: it is not plain, and what was taken must go.
+    fn plain_line(&self, lines: &mut LogicalLines, nesting: &mut Nesting) -> Option<usize> {
+        let bytes = self.source.text().as_bytes();
+        let class = |at: usize| bytes.get(at).map_or(Class::NewLine, |&byte| CLASSES[usize::from(byte)]);
+        let start = self.next;
+        let mut at = start;
+        while class(at) == Class::Space {
+            at += 1;
+        }
+        if matches!(bytes.get(at), Some(b'@' | b'~'))
+            || bytes.get(at..).is_some_and(|rest| rest.starts_with(b"include"))
+        {
+            return None;
+        }
+        // The words since the line's begin, or since its last brace.
+        let mut words: Option<(usize, u32)> = None;
+        let mut words_end = 0;
+        let end = loop {
+            match class(at) {
+                Class::Space => at += 1,
+                Class::Word => {
+                    let first = at;
+                    while class(at) == Class::Word {
+                        at += 1;
+                    }
+                    let (from, to) = (offset(first)?, offset(at)?);
+                    words.get_or_insert((lines.begin(), from));
+                    words_end = to;
+                    lines.word(Word::bare(&self.source, from, to));
+                }
+                brace @ (Class::Open | Class::Close) => {
+                    if let Some((first, from)) = words.take() {
+                        lines.end(first, from..words_end, self.ours);
+                        nesting.note(lines.last()?);
+                    }
+                    let kind = if brace == Class::Open { LineKind::Open } else { LineKind::Close };
+                    let place = offset(at)?;
+                    lines.bare(kind, &self.source, place..place + 1, self.ours);
+                    nesting.note(lines.last()?);
+                    at += 1;
+                }
+                Class::NewLine => break at,
+                Class::Comment => {
+                    let rest = &self.source.text()[at..];
+                    let length = rest.find('\n').unwrap_or(rest.len());
+                    // A NUL counts even there; a backslash at the end does not.
+                    if self.has_nul && rest[..length].contains('\0') {
+                        return None;
+                    }
+                    break at + length;
+                }
+                Class::Special => return None,
+            }
+        };
+        if end - start > MAX_LINE {
+            return None;
+        }
+        if let Some((first, from)) = words {
+            lines.end(first, from..words_end, self.ours);
+            nesting.note(lines.last()?);
+        }
+        Some(end + 1)
+    }
+
     /// The next physical line without its line end.
     pub(super) fn line(&mut self) -> Option<Physical> {
         let start = self.next;
@@ -70,6 +191,11 @@ impl FileFrame {
             })
             .map_or(line.len(), |(at, _)| at)
     }
+}
+
+/// Offsets are below 2^31: `source::MAX_TEXT`.
+fn offset(at: usize) -> Option<u32> {
+    u32::try_from(at).ok()
 }
 
 fn bytes(character: char) -> usize {

@@ -15,9 +15,10 @@ use super::files::{Files, MemoryFiles, ReadError};
 use super::include::{Include, Included, alternatives, include_line, join, parent};
 use super::loops::{self, Loop};
 use super::physical::{FileFrame, Physical, too_long};
-use super::source::{MAX_TEXT, Slice, SourceMap, Span, decode, is_raw_byte};
+use super::source::{MAX_TEXT, Slice, SourceMap, Span, decode, has_raw_bytes, is_raw_byte};
 use super::syntax::{
-    Line, LineKind, Uncommented, is_blank, is_space, split_braces, unclosed_quote, uncomment, words,
+    Line, LineKind, LogicalLines, Uncommented, is_blank, is_space, split_braces, unclosed_quote, uncomment,
+    words,
 };
 use super::variables::{self, Value, Variables};
 
@@ -40,7 +41,7 @@ pub struct ReadOptions {
 #[derive(Debug, Clone, Default)]
 pub struct Lines {
     /// The logical lines in order.
-    pub lines: Vec<Line>,
+    pub lines: LogicalLines,
     /// The texts that the spans point into.
     pub sources: SourceMap,
     /// At least one main file could be read and no include check failed. Otherwise the daemon exits with 6, while `-t`
@@ -68,9 +69,7 @@ pub fn read(files: &dyn Files, options: &ReadOptions, diagnostics: &mut Diagnost
         result: Lines::default(),
         frames: Vec::new(),
         definition: None,
-        checks: options.include_checks,
-        depth: 0,
-        in_global_defs: false,
+        nesting: Nesting { depth: 0, in_global_defs: false, checks: options.include_checks },
         text: 0,
         lines: 0,
         files_read: 0,
@@ -105,16 +104,37 @@ struct Reader<'a> {
     frames: Vec<Frame>,
     /// The multi-line definition that is being read.
     definition: Option<(String, Vec<Draft>)>,
-    /// The permanent level of include checks.
-    checks: IncludeChecks,
-    /// Open braces minus closed ones: only to know where `global_defs` ends.
-    depth: usize,
-    in_global_defs: bool,
+    nesting: Nesting,
     /// Bytes of text so far, expansions included.
     text: usize,
     /// Lines so far that loops and multi-line definitions put in.
     lines: usize,
     files_read: usize,
+}
+
+/// What of the lines so far matters to the reading of the next ones.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Nesting {
+    /// The permanent level of include checks.
+    checks: IncludeChecks,
+    /// Open braces minus closed ones: only to know where `global_defs` ends.
+    depth: usize,
+    in_global_defs: bool,
+}
+
+impl Nesting {
+    /// Takes note of a logical line.
+    pub(super) fn note(&mut self, line: Line<'_>) {
+        match (line.kind, line.words) {
+            (LineKind::Open, _) => self.depth += 1,
+            (LineKind::Close, _) => self.depth = self.depth.saturating_sub(1),
+            (LineKind::Words, [word, ..]) if self.depth == 0 => self.in_global_defs = word == "global_defs",
+            (LineKind::Words, [word, rest @ ..]) if self.in_global_defs && word == "include_check" => {
+                self.checks = self.checks.changed_by(rest.iter().map(super::syntax::Word::as_str));
+            }
+            (LineKind::Words, _) => {}
+        }
+    }
 }
 
 /// Where the next line comes from.
@@ -205,7 +225,8 @@ impl Reader<'_> {
                     .stock("takes the mark for a part of the first word, which thereby is unknown"),
             );
         }
-        if let Some((at, bad)) = text.char_indices().find(|&(_, c)| is_raw_byte(c)) {
+        let has_raw_bytes = has_raw_bytes(text);
+        if has_raw_bytes && let Some((at, bad)) = text.char_indices().find(|&(_, c)| is_raw_byte(c)) {
             let span = Slice::new(&source, at..at + bad.len_utf8()).span();
             self.diagnostics.push(
                 Diagnostic::note("not-utf-8", span, "the file is not UTF-8 from here on")
@@ -214,12 +235,12 @@ impl Reader<'_> {
         }
         self.frames.push(Frame::File(FileFrame {
             has_nul: text.contains('\0'),
-            has_raw_bytes: text.contains(is_raw_byte),
+            has_raw_bytes,
             source,
             next: 0,
             directory: parent(path).to_owned(),
             key: self.key(path),
-            checks: self.checks,
+            checks: self.nesting.checks,
             ours,
         }));
     }
@@ -233,6 +254,9 @@ impl Reader<'_> {
         while let Some(frame) = self.frames.last_mut() {
             match frame {
                 Frame::File(file) => {
+                    if self.definition.is_none() {
+                        file.plain(&mut self.result.lines, &mut self.nesting);
+                    }
                     let Some(line) = file.line() else {
                         self.close();
                         continue;
@@ -300,15 +324,15 @@ impl Reader<'_> {
             self.variables.define(&name, Value::Lines(lines.into()));
         }
         let Some(Frame::File(file)) = self.frames.pop() else { return };
-        self.checks = file.checks;
+        self.nesting.checks = file.checks;
     }
 
     /// An include that stock reads twice (spec, trap 23): here once, with what stock's exit code would be.
     fn report_twice(&mut self, at: Span, lines_before: Option<usize>) {
         let Some(before) = lines_before else { return };
         let named = ["vrrp_instance", "vrrp_sync_group", "track_group"];
-        let defined = |line: &Line| line.words.first().is_some_and(|word| named.contains(&word.as_str()));
-        let hurts = self.result.lines[before..].iter().any(defined);
+        let defined = |line: Line<'_>| line.words.first().is_some_and(|word| named.contains(&word.as_str()));
+        let hurts = self.result.lines.from(before).any(defined);
         let message = "this include does not begin its line in the file";
         let report = Diagnostic::warning("include-read-twice", at, message)
             .class(if hurts { Class::Other } else { Class::None })
@@ -511,7 +535,7 @@ impl Reader<'_> {
             pattern: &draft.text()[pattern..],
             directory: &directory,
             at,
-            checks: (checks, self.checks),
+            checks: (checks, self.nesting.checks),
         };
         let included = include.read(self.files, self.diagnostics);
         let twice = (!context.direct || !draft.exact(0)).then_some(self.result.lines.len());
@@ -561,27 +585,28 @@ impl Reader<'_> {
         let line = draft.finish(&mut self.result.sources);
         for (kind, range) in split_braces(&line, loose_braces) {
             let raw = line.part(range);
+            let span = raw.span();
+            let lines = &mut self.result.lines;
             let (words, unclosed) = match kind {
                 LineKind::Words => words(&raw),
                 LineKind::Open | LineKind::Close => (Vec::new(), None),
             };
+            if words.is_empty() {
+                lines.bare(kind, raw.source(), span.start..span.end, context.ours);
+            } else {
+                let first = lines.begin();
+                for word in words {
+                    lines.word(word);
+                }
+                lines.end(first, span.start..span.end, context.ours);
+            }
+            if let Some(line) = lines.last() {
+                self.nesting.note(line);
+            }
             if let Some(at) = unclosed {
                 let span = self.result.sources.resolve(raw.part(at..at + 1).span()).span;
                 self.diagnostics.push(unclosed_quote(span));
             }
-            let first = words.first().map(super::syntax::Word::as_str);
-            match (kind, first) {
-                (LineKind::Open, _) => self.depth += 1,
-                (LineKind::Close, _) => self.depth = self.depth.saturating_sub(1),
-                (LineKind::Words, Some(word)) if self.depth == 0 => {
-                    self.in_global_defs = word == "global_defs";
-                }
-                (LineKind::Words, Some("include_check")) if self.in_global_defs => {
-                    self.checks = self.checks.changed_by(words[1..].iter().map(super::syntax::Word::as_str));
-                }
-                (LineKind::Words, _) => {}
-            }
-            self.result.lines.push(Line { kind, words, raw, ours: context.ours });
         }
     }
 }

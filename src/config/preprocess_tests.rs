@@ -16,7 +16,7 @@ fn options(main: &str) -> ReadOptions {
 
 /// Each logical line as its words joined with `|`, or as the brace.
 fn shape(lines: &Lines) -> Vec<String> {
-    let one = |line: &Line| match line.kind {
+    let one = |line: Line<'_>| match line.kind {
         LineKind::Words => line.words.iter().map(Word::as_str).collect::<Vec<_>>().join("|"),
         LineKind::Open => "{".to_owned(),
         LineKind::Close => "}".to_owned(),
@@ -130,7 +130,7 @@ fn a_byte_order_mark_stays_in_the_word_and_is_explained() {
 #[test]
 fn bytes_that_are_no_utf_8_come_through() {
     let (lines, diagnostics) = read_text(b"auth_pass p\xe4ss\n");
-    assert_eq!(super::source::encode(&lines.lines[0].words[1]).as_ref(), b"p\xe4ss");
+    assert_eq!(super::source::encode(&lines.lines.get(0).unwrap().words[1]).as_ref(), b"p\xe4ss");
     assert_eq!(diagnostics.exit_code(), 0);
 }
 
@@ -392,19 +392,22 @@ fn several_main_files_are_all_read() {
 #[test]
 fn a_substituted_word_points_at_its_use_and_names_its_origin() {
     let (lines, _) = read_text("$P=50 60\npriority $P # c\n");
-    let word = &lines.lines[0].words[2];
+    let word = &lines.lines.get(0).unwrap().words[2];
     let place = lines.sources.resolve(word.span());
     assert_eq!(lines.sources.text(place.span), "$P");
     assert_eq!(lines.sources.text(place.from.expect("an origin")), "60");
     let location = lines.sources.location(word.span()).expect("a location");
     assert_eq!((location.line, location.column), (2, 10));
-    assert_eq!(lines.sources.text(lines.sources.resolve(lines.lines[0].words[0].span()).span), "priority");
+    assert_eq!(
+        lines.sources.text(lines.sources.resolve(lines.lines.get(0).unwrap().words[0].span()).span),
+        "priority"
+    );
 }
 
 #[test]
 fn a_word_of_a_multi_line_definition_points_at_the_use() {
     let (lines, _) = read_text("$M= \\\n  a bb\n\nx {\n  $M\n}");
-    let place = lines.sources.resolve(lines.lines[2].words[1].span());
+    let place = lines.sources.resolve(lines.lines.get(2).unwrap().words[1].span());
     assert_eq!(lines.sources.text(place.span), "$M");
     assert_eq!(lines.sources.text(place.from.expect("an origin")), "bb");
 }
@@ -412,7 +415,7 @@ fn a_word_of_a_multi_line_definition_points_at_the_use() {
 #[test]
 fn a_column_counts_characters() {
     let (lines, _) = read_text("router_id 東京 x");
-    let location = lines.sources.location(lines.lines[0].words[2].span()).expect("a location");
+    let location = lines.sources.location(lines.lines.get(0).unwrap().words[2].span()).expect("a location");
     assert_eq!((location.file, location.line, location.column), ("keepalived.conf", 1, 14));
 }
 
@@ -469,7 +472,7 @@ fn check_spans(bytes: &[u8]) -> Result<(), TestCaseError> {
     let files = MemoryFiles::new().file("k", bytes).file("x1", bytes);
     let mut diagnostics = Diagnostics::new();
     let lines = read(&files, &options("k"), &mut diagnostics);
-    for line in &lines.lines {
+    for line in lines.lines.iter() {
         for span in line.words.iter().map(Word::span).chain([line.span()]) {
             let source = lines.sources.get(span.source).expect("a source of this reading");
             let inside = source.text().get(span.start as usize..span.end as usize);
@@ -500,7 +503,7 @@ proptest! {
         let (lines, diagnostics) = read_text(words.join(" \t"));
         prop_assert!(diagnostics.is_empty());
         prop_assert_eq!(lines.lines.len(), 1);
-        let read: Vec<&str> = lines.lines[0].words.iter().map(Word::as_str).collect();
+        let read: Vec<&str> = lines.lines.get(0).unwrap().words.iter().map(Word::as_str).collect();
         prop_assert_eq!(read, words);
     }
 
@@ -516,4 +519,34 @@ fn many_undefined_names_are_reported_up_to_the_limit_and_then_counted() {
     let text = (0..5_000).map(|n| format!("$V{n}=1\nx ${{W{n}}}")).collect::<Vec<_>>().join("\n");
     let (lines, diagnostics) = read_text(text);
     assert_eq!((lines.lines.len(), diagnostics.dropped() > 0), (5_000, true));
+}
+
+/// A quote sends a line the slow way: what is read must be the same but for the quoted word.
+fn check_plain(rows: &[String]) -> Result<(), TestCaseError> {
+    let (plain, quoted) = (rows.join("\n"), format!("\"q\" {}", rows.join("\n\"q\" ")));
+    let ((plain, _), (quoted, _)) = (read_text(&plain), read_text(&quoted));
+    let words = |line: Line<'_>| {
+        line.words
+            .iter()
+            .filter(|word| !word.quoted())
+            .map(|word| word.as_str().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let shape = |lines: &Lines| -> Vec<(LineKind, Vec<String>)> {
+        let all = lines.lines.iter().map(|line| (line.kind, words(line)));
+        all.filter(|(kind, words)| *kind != LineKind::Words || !words.is_empty()).collect()
+    };
+    prop_assert_eq!(shape(&plain), shape(&quoted));
+    for line in plain.lines.iter() {
+        let text = plain.sources.text(line.span());
+        prop_assert!(!text.is_empty() && text.trim_matches(super::syntax::is_space) == text, "{text:?}");
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn plain_lines_are_read_as_all_others(rows in prop::collection::vec("[ab{}é#! \t\r\x0b\x0c]{0,12}", 0..8)) {
+        check_plain(&rows)?;
+    }
 }

@@ -16,7 +16,7 @@ use super::schema::{
 };
 use super::source::{Files, Span};
 use super::suggest::{did_you_mean, look_alikes};
-use super::syntax::{Line, LineKind, Word};
+use super::syntax::{Line, LineKind, LogicalLines, Word};
 use super::value::{self, Mode, Reading, Trouble};
 
 /// What the reader knows of the world.
@@ -34,7 +34,7 @@ pub struct Surroundings<'a> {
 
 /// One walk, and what all walks have gathered so far.
 pub struct Reader<'a> {
-    lines: &'a [Line],
+    lines: &'a LogicalLines,
     next: usize,
     process: Readers,
     open: Vec<(&'static Table, Span)>,
@@ -77,7 +77,7 @@ enum End {
 
 impl<'a> Reader<'a> {
     /// A reader of these lines.
-    pub fn new(lines: &'a [Line], world: Surroundings<'a>, diagnostics: &'a mut Diagnostics) -> Self {
+    pub fn new(lines: &'a LogicalLines, world: Surroundings<'a>, diagnostics: &'a mut Diagnostics) -> Self {
         Self {
             lines,
             next: 0,
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
 
     /// Where a later line `block name` stands.
     pub fn defined_later(&self, block: &str, name: &str) -> Option<Span> {
-        self.lines.get(self.next..)?.iter().find_map(|line| match &line.words[..] {
+        self.lines.from(self.next).find_map(|line| match line.words {
             [first, second, ..] if *first == *block && *second == *name => Some(second.span()),
             _ => None,
         })
@@ -210,14 +210,14 @@ impl<'a> Reader<'a> {
         );
     }
 
-    fn line(&mut self) -> Option<&'a Line> {
+    fn line(&mut self) -> Option<Line<'a>> {
         let line = self.lines.get(self.next)?;
         self.next += 1;
         Some(line)
     }
 
     fn opens(&mut self) -> bool {
-        let opens = self.lines.get(self.next).is_some_and(|line| line.kind == LineKind::Open);
+        let opens = self.lines.kind(self.next) == Some(LineKind::Open);
         self.next += usize::from(opens);
         opens
     }
@@ -261,7 +261,7 @@ impl<'a> Reader<'a> {
         End::File
     }
 
-    fn keyword(&mut self, keyword: &'static Keyword, line: &'a Line, head: &'a Word) -> Opened {
+    fn keyword(&mut self, keyword: &'static Keyword, line: Line<'a>, head: &'a Word) -> Opened {
         if !keyword.readers.meets(self.process) {
             if matches!(keyword.shape, Shape::Block(_) | Shape::List(_)) {
                 self.skip(head.span());
@@ -275,7 +275,7 @@ impl<'a> Reader<'a> {
             self.push(no_effect_yet(keyword, head.span()));
         }
         // A script string may stand behind a quote that is never closed, and then it is no word.
-        let script = matches!(keyword.shape, Shape::Script) && line.raw.len() > head.len();
+        let script = matches!(keyword.shape, Shape::Script) && line.raw().len() > head.len();
         if line.words.len() < 2 && !script && !self.missing(keyword, head) {
             if matches!(keyword.shape, Shape::Block(_) | Shape::List(_)) {
                 self.skip(head.span());
@@ -327,7 +327,7 @@ impl<'a> Reader<'a> {
         false
     }
 
-    fn value(&mut self, keyword: &'static Keyword, line: &'a Line) -> Option<Value<'a>> {
+    fn value(&mut self, keyword: &'static Keyword, line: Line<'a>) -> Option<Value<'a>> {
         let word = line.words.get(1);
         match (keyword.shape, word) {
             (Shape::Bool, None) => Some(Value::Bool(true)),
@@ -345,14 +345,12 @@ impl<'a> Reader<'a> {
             }
             (Shape::Int { min, max, strictness }, Some(word)) => {
                 let reading = value::integer(word, min, max, strictness, self.world.mode);
-                let bounds = (min.to_string(), max.to_string());
-                self.number(keyword, word, reading, &bounds).map(Value::Int)
+                self.number(keyword, word, reading, (min, max)).map(Value::Int)
             }
             (Shape::Seconds { places, min, max }, Some(word)) => {
                 let unit = 10u64.pow(places);
-                let shown = |n: u64| decimal(n, unit);
                 let reading = value::seconds(word, places, min, max);
-                let number = self.time(keyword, word, reading, &(shown(min), shown(max)), unit)?;
+                let number = self.time(keyword, word, reading, (min, max), unit)?;
                 let micros = number.saturating_mul(1_000_000 / unit);
                 Some(Value::Time(Duration::from_micros(micros)))
             }
@@ -386,7 +384,7 @@ impl<'a> Reader<'a> {
         keyword: &'static Keyword,
         word: &Word,
         reading: Reading<i64>,
-        (min, max): &(String, String),
+        (min, max): (i64, i64),
     ) -> Option<i64> {
         let (number, trouble) = match reading {
             Reading::Good(number) => return Some(number),
@@ -428,7 +426,7 @@ impl<'a> Reader<'a> {
         keyword: &'static Keyword,
         word: &Word,
         reading: Reading<u64>,
-        (min, max): &(String, String),
+        (min, max): (u64, u64),
         unit: u64,
     ) -> Option<u64> {
         let (number, trouble) = match reading {
@@ -436,6 +434,7 @@ impl<'a> Reader<'a> {
             Reading::Used(number, trouble) => (Some(number), trouble),
             Reading::Bad(trouble) => (None, trouble),
         };
+        let (min, max) = (decimal(min, unit), decimal(max, unit));
         let what = match trouble {
             Trouble::Range => format!("is outside {min}..{max} seconds"),
             Trouble::Negative => "must not be negative".to_owned(),
@@ -518,10 +517,10 @@ impl<'a> Reader<'a> {
                 LineKind::Words => {
                     let Some(first) = line.words.first() else { continue };
                     let outer = self.captured.replace(Vec::new());
-                    (list.item)(self, &line.words);
+                    (list.item)(self, line.words);
                     let reports = std::mem::replace(&mut self.captured, outer).unwrap_or_default();
                     let bad = reports.iter().any(|report| report.class >= Class::Other);
-                    let opens = self.lines.get(self.next).is_some_and(|next| next.kind == LineKind::Open);
+                    let opens = self.lines.kind(self.next) == Some(LineKind::Open);
                     if !swallowing && self.is_keyword(first) && (bad || opens) {
                         swallowing = true;
                         self.push(swallowed(given, first.span(), first));
@@ -581,7 +580,7 @@ impl<'a> Reader<'a> {
             )
             .help(format!(
                 "write `{} {{` and a `}}` behind the last line of the block",
-                given.line.raw.as_str()
+                given.line.raw().as_str()
             ))
             .stock("reads the following lines as if the brace were there"),
         );
@@ -609,7 +608,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A line behind `@keepalived-rs`: none is defined yet.
-    fn own_setting(&mut self, line: &Line) {
+    fn own_setting(&mut self, line: Line<'_>) {
         self.push(
             Diagnostic::warning(
                 "unknown-own-setting",
@@ -636,7 +635,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports an unknown keyword; did it open a block?
-    fn unknown(&mut self, table: &'static Table, line: &'a Line, head: &'a Word) -> bool {
+    fn unknown(&mut self, table: &'static Table, line: Line<'a>, head: &'a Word) -> bool {
         let opens = self.opens();
         let outer = self.open.split_last().map_or(&[][..], |(_, outer)| outer);
         let top = &super::blocks::TOP;

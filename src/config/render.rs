@@ -173,12 +173,12 @@ mod tests {
     #[test]
     fn the_origin_of_substituted_text_is_shown_beside_its_use() {
         let (lines, mut diagnostics) = read_text("$P=abc\nvrrp_instance V {\n    priority $P\n}\n");
-        let word = lines.lines[2].words[1].span();
+        let word = lines.lines.get(2).unwrap().words[1].span();
         diagnostics.push(
             Diagnostic::error("invalid-number", word, "`abc` is not a number")
                 .help("write a number from 1 to 255")
                 .stock("ignores the line")
-                .related(lines.lines[0].span(), "in this block"),
+                .related(lines.lines.get(0).unwrap().span(), "in this block"),
         );
         insta::assert_snapshot!(render(&diagnostics, &lines.sources, Style::Plain), @r#"
         error[invalid-number]: `abc` is not a number
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_fault_in_a_loop_is_shown_once() {
         let (lines, mut diagnostics) = read_text("~SEQ(N,3) foo $N\n");
-        for line in &lines.lines {
+        for line in lines.lines.iter() {
             diagnostics.push(Diagnostic::error(
                 "unknown-keyword",
                 line.words[0].span(),
@@ -222,8 +222,8 @@ mod tests {
     fn reports_come_in_the_order_of_the_file() {
         let (lines, mut diagnostics) = read_text("a\nb\n");
         diagnostics.push(Diagnostic::new(Severity::Note, Class::None, "z", None, "last".to_owned()));
-        diagnostics.push(Diagnostic::note("z", lines.lines[1].span(), "second"));
-        diagnostics.push(Diagnostic::warning("z", lines.lines[0].span(), "first\n"));
+        diagnostics.push(Diagnostic::note("z", lines.lines.get(1).unwrap().span(), "second"));
+        diagnostics.push(Diagnostic::warning("z", lines.lines.get(0).unwrap().span(), "first\n"));
         assert_eq!(
             log_lines(&diagnostics, &lines.sources),
             [

@@ -140,7 +140,7 @@ pub struct Given<'a> {
     /// The table entry.
     pub keyword: &'static Keyword,
     /// The line.
-    pub line: &'a Line,
+    pub line: Line<'a>,
     /// The value.
     pub value: Value<'a>,
 }
@@ -175,7 +175,7 @@ impl<'a> Given<'a> {
 
     /// The keyword's own span.
     pub fn head(&self) -> Span {
-        self.line.words.first().map_or(self.line.span(), Word::span)
+        self.line.words.first().map_or_else(|| self.line.span(), Word::span)
     }
 
     /// What to point at when the value is wrong: the first argument, or the keyword.

@@ -8,9 +8,10 @@
 //! [`decode`] and come back unchanged from [`encode`] (script arguments and `auth_pass` go out as bytes).
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 use std::ops::{Deref, Range};
-use std::sync::{Arc, OnceLock};
+use std::rc::Rc;
 
 pub use super::files::{Files, MemoryFiles, ReadError};
 
@@ -83,7 +84,7 @@ pub struct Source {
     name: String,
     text: String,
     origin: Origin,
-    line_starts: OnceLock<Vec<u32>>,
+    line_starts: OnceCell<Vec<u32>>,
 }
 
 impl Source {
@@ -123,17 +124,17 @@ impl Source {
 /// A piece of a source that can be read as `&str`. Cheap to clone.
 #[derive(Clone)]
 pub struct Slice {
-    source: Arc<Source>,
+    source: Rc<Source>,
     start: u32,
     end: u32,
 }
 
 impl Slice {
     /// The bytes `range` of `source`. Ends outside the text or inside a character move to the nearest boundary before.
-    pub fn new(source: &Arc<Source>, range: Range<usize>) -> Self {
+    pub fn new(source: &Rc<Source>, range: Range<usize>) -> Self {
         let end = boundary(&source.text, range.end);
         let start = boundary(&source.text, range.start.min(end));
-        Self { source: Arc::clone(source), start: offset(start), end: offset(end) }
+        Self { source: Rc::clone(source), start: offset(start), end: offset(end) }
     }
 
     /// A piece of this piece, counted from its start.
@@ -149,7 +150,7 @@ impl Slice {
     }
 
     /// The source it is a piece of.
-    pub fn source(&self) -> &Arc<Source> {
+    pub fn source(&self) -> &Rc<Source> {
         &self.source
     }
 
@@ -218,39 +219,39 @@ pub struct Location<'a> {
 /// All sources of one reading.
 #[derive(Debug, Clone, Default)]
 pub struct SourceMap {
-    sources: Vec<Arc<Source>>,
+    sources: Vec<Rc<Source>>,
 }
 
 impl SourceMap {
     /// Adds a file. `name` is what messages call it.
-    pub fn add_file(&mut self, name: &str, text: String, included_at: Option<Span>) -> Arc<Source> {
+    pub fn add_file(&mut self, name: &str, text: String, included_at: Option<Span>) -> Rc<Source> {
         self.add(name.to_owned(), text, Origin::File { included_at })
     }
 
     /// Adds a line as it reads after substitution.
-    pub fn add_expansion(&mut self, text: String, segments: Vec<Segment>) -> Arc<Source> {
+    pub fn add_expansion(&mut self, text: String, segments: Vec<Segment>) -> Rc<Source> {
         self.add(String::new(), text, Origin::Expansion(segments))
     }
 
-    fn add(&mut self, name: String, text: String, origin: Origin) -> Arc<Source> {
+    fn add(&mut self, name: String, text: String, origin: Origin) -> Rc<Source> {
         let id = SourceId(offset(self.sources.len()));
-        let source = Arc::new(Source { id, name, text, origin, line_starts: OnceLock::new() });
-        self.sources.push(Arc::clone(&source));
+        let source = Rc::new(Source { id, name, text, origin, line_starts: OnceCell::new() });
+        self.sources.push(Rc::clone(&source));
         source
     }
 
     /// The source of that number. A number of another map gives a wrong source or `None`.
-    pub fn get(&self, id: SourceId) -> Option<&Arc<Source>> {
+    pub fn get(&self, id: SourceId) -> Option<&Rc<Source>> {
         self.sources.get(id.0 as usize)
     }
 
     /// All sources in the order of reading.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Source>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Source>> {
         self.sources.iter()
     }
 
     /// The files only, in the order of reading.
-    pub fn files(&self) -> impl Iterator<Item = &Arc<Source>> {
+    pub fn files(&self) -> impl Iterator<Item = &Rc<Source>> {
         self.sources.iter().filter(|source| matches!(source.origin, Origin::File { .. }))
     }
 
@@ -330,7 +331,7 @@ const RAW_BYTE: u32 = 0xf700;
 /// Bytes of a file as text, without loss: see [`encode`]. Plain UTF-8 is not touched.
 pub fn decode(bytes: Vec<u8>) -> String {
     let bytes = match String::from_utf8(bytes) {
-        Ok(text) if !text.contains(is_raw_byte) => return text,
+        Ok(text) if !has_raw_bytes(&text) => return text,
         Ok(text) => text.into_bytes(),
         Err(error) => error.into_bytes(),
     };
@@ -372,6 +373,11 @@ pub fn display(text: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(text)
     }
+}
+
+/// Does the text hold a stand-in of a byte that is no UTF-8? Plain ASCII is told at once.
+pub fn has_raw_bytes(text: &str) -> bool {
+    !text.is_ascii() && text.contains(is_raw_byte)
 }
 
 /// Is this the stand-in of a byte that is no UTF-8?

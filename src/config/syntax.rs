@@ -3,8 +3,7 @@
 //! Pure text work on one line; who reads lines and substitutes in them is [`super::preprocess`].
 //! spec/config-language.md §2–§4.
 
-use std::fmt;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 
 use nom::branch::alt;
 use nom::bytes::complete::{take_till, take_till1};
@@ -17,95 +16,7 @@ use thiserror::Error;
 use super::diagnostic::Diagnostic;
 use super::source::{Slice, Span, push_byte};
 
-/// One word of a logical line, without its quotes. Reads as `&str`.
-#[derive(Clone)]
-pub struct Word {
-    /// The text between the quotes, or the bare word.
-    pub text: Slice,
-    /// It stood in double quotes (and so may be empty or hold blanks).
-    pub quoted: bool,
-}
-
-impl Word {
-    /// Where it stands, with its quotes.
-    pub fn span(&self) -> Span {
-        let mut span = self.text.span();
-        if self.quoted {
-            span.start -= 1;
-            span.end += 1;
-        }
-        span
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        self.text.as_str()
-    }
-}
-
-impl Deref for Word {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl fmt::Debug for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-impl fmt::Display for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.as_str(), f)
-    }
-}
-
-impl PartialEq<str> for Word {
-    fn eq(&self, other: &str) -> bool {
-        self.as_str() == other
-    }
-}
-
-impl PartialEq<&str> for Word {
-    fn eq(&self, other: &&str) -> bool {
-        self.as_str() == *other
-    }
-}
-
-/// What a logical line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineKind {
-    /// Words: usually a keyword and its arguments, or a value of a list. At least one word, unless the only one has an
-    /// unclosed quote.
-    Words,
-    /// An unquoted `{`.
-    Open,
-    /// An unquoted `}`.
-    Close,
-}
-
-/// A logical line: what reaches the keyword lookup.
-#[derive(Debug, Clone)]
-pub struct Line {
-    /// Words or a brace.
-    pub kind: LineKind,
-    /// Its words; none for a brace.
-    pub words: Vec<Word>,
-    /// The line as it stands after substitution, for [`script_words`]; the brace itself for a brace.
-    pub raw: Slice,
-    /// It stood behind `@keepalived-rs`: a setting of ours, that stock does not see.
-    pub ours: bool,
-}
-
-impl Line {
-    /// Where it stands.
-    pub fn span(&self) -> Span {
-        self.raw.span()
-    }
-}
+pub use super::lines::{Line, LineKind, LogicalLines, Word};
 
 /// White space between words: space, tab, FF, VT, CR and LF, as C's `isspace`.
 pub fn is_space(character: char) -> bool {
@@ -205,7 +116,7 @@ pub fn words(raw: &Slice) -> (Vec<Word>, Option<usize>) {
     let mut rest = text;
     while let Ok((after, (word, quoted))) = word(rest) {
         let start = text.len() - after.len() - word.len() - usize::from(quoted);
-        words.push(Word { text: raw.part(start..start + word.len()), quoted });
+        words.push(Word::new(&raw.part(start..start + word.len()), quoted));
         rest = after;
     }
     let unclosed = rest.trim_start_matches(is_space);
@@ -449,7 +360,7 @@ mod tests {
     fn a_quoted_word_spans_its_quotes() {
         let line = slice("a \"b c\"");
         let (found, unclosed) = words(&line);
-        assert_eq!((found[1].as_str(), found[1].quoted, unclosed), ("b c", true, None));
+        assert_eq!((found[1].as_str(), found[1].quoted(), unclosed), ("b c", true, None));
         assert_eq!((found[1].span().start, found[1].span().end), (2, 7));
     }
 }

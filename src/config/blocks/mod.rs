@@ -179,7 +179,7 @@ pub fn instead(table: &Table, word: &str) -> Option<&'static str> {
 /// A keyword that was there all along, behind a character that looks like a plain one.
 fn look_alike(
     table: &'static Table,
-    line: &Line,
+    line: Line<'_>,
     head: &Word,
     report: Diagnostic,
     first: &LookAlike,
@@ -194,7 +194,7 @@ fn look_alike(
 }
 
 /// What to write instead of an unknown keyword.
-pub fn remedy(table: &'static Table, line: &Line, head: &Word, report: Diagnostic) -> Diagnostic {
+pub fn remedy(table: &'static Table, line: Line<'_>, head: &Word, report: Diagnostic) -> Diagnostic {
     let second = line.words.get(1);
     if let Some(advice) = retired(head) {
         return report.help(advice);

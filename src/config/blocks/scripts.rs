@@ -81,7 +81,7 @@ pub fn words<'a>(
     given: Given<'a>,
 ) -> Option<(Vec<String>, String, Span, Vec<ScriptWord>)> {
     let name = given.keyword.name;
-    let report = match script_words(&given.line.raw) {
+    let report = match script_words(&given.line.raw()) {
         Ok(script) => return Some((script.argv, script.command, script.span, script.rest)),
         Err(ScriptError::Missing) => {
             Diagnostic::error("bad-script", given.head(), format!("`{name}` needs a script"))

@@ -1,0 +1,250 @@
+//! The logical lines of one reading: what reaches the keyword lookup, stored flat.
+//!
+//! A large configuration has hundreds of thousands of lines of two words: they lie side by side in two vectors, and a
+//! [`Line`] is a view of them. spec/config-language.md §1–§4.
+
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::rc::Rc;
+
+use super::source::{Slice, Source, Span};
+
+/// One word of a logical line, without its quotes. Reads as `&str`.
+#[derive(Clone)]
+pub struct Word {
+    source: Rc<Source>,
+    start: u32,
+    /// One past the last byte; [`QUOTED`] is set if it stood in double quotes.
+    end: u32,
+}
+
+/// Texts are far shorter than this: [`super::source::MAX_TEXT`].
+const QUOTED: u32 = 1 << 31;
+
+impl Word {
+    /// The text under a slice; `quoted`: it stood in double quotes, and so may be empty or hold blanks.
+    pub fn new(text: &Slice, quoted: bool) -> Self {
+        let Span { start, end, .. } = text.span();
+        Self { source: Rc::clone(text.source()), start, end: if quoted { end | QUOTED } else { end } }
+    }
+
+    /// A bare word of a source; both ends lie on character boundaries.
+    pub(super) fn bare(source: &Rc<Source>, start: u32, end: u32) -> Self {
+        Self { source: Rc::clone(source), start, end }
+    }
+
+    /// Where it stands, with its quotes.
+    pub fn span(&self) -> Span {
+        let quote = u32::from(self.quoted());
+        let Range { start, end } = self.range();
+        Span { source: self.source.id(), start: start - quote, end: end + quote }
+    }
+
+    /// Did it stand in double quotes?
+    pub fn quoted(&self) -> bool {
+        self.end & QUOTED != 0
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        let Range { start, end } = self.range();
+        &self.source.text()[start as usize..end as usize]
+    }
+
+    fn range(&self) -> Range<u32> {
+        self.start..self.end & !QUOTED
+    }
+}
+
+impl Deref for Word {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.as_str(), f)
+    }
+}
+
+impl PartialEq<str> for Word {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Word {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+/// What a logical line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineKind {
+    /// Words: usually a keyword and its arguments, or a value of a list. At least one word, unless the only one has an
+    /// unclosed quote.
+    Words,
+    /// An unquoted `{`.
+    Open,
+    /// An unquoted `}`.
+    Close,
+}
+
+/// A logical line.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// Words or a brace.
+    pub kind: LineKind,
+    /// Its words; none for a brace.
+    pub words: &'a [Word],
+    /// It stood behind `@keepalived-rs`: a setting of ours, that stock does not see.
+    pub ours: bool,
+    /// A word of the same source.
+    anchor: &'a Word,
+    start: u32,
+    end: u32,
+}
+
+impl Line<'_> {
+    /// Where it stands.
+    pub fn span(&self) -> Span {
+        Span { source: self.anchor.source.id(), start: self.start, end: self.end }
+    }
+
+    /// The line as it stands after substitution, for [`super::syntax::script_words`]; the brace itself for a brace.
+    pub fn raw(&self) -> Slice {
+        Slice::new(&self.anchor.source, self.start as usize..self.end as usize)
+    }
+}
+
+/// All logical lines of one reading, in order.
+#[derive(Debug, Clone, Default)]
+pub struct LogicalLines {
+    heads: Vec<Head>,
+    words: Vec<Word>,
+}
+
+/// One line: its words and its range in their source.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    /// Index of the first word. A line without words has one that is not shown.
+    first: u32,
+    /// Two bits of [`LineKind`], one of `ours`, one for a word that is not shown.
+    flags: u8,
+    start: u32,
+    end: u32,
+}
+
+const OURS: u8 = 4;
+const HIDDEN: u8 = 8;
+
+impl LogicalLines {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// The line of that number.
+    pub fn get(&self, index: usize) -> Option<Line<'_>> {
+        let head = self.heads.get(index)?;
+        let end = self.heads.get(index + 1).map_or(self.words.len(), |next| next.first as usize);
+        let words = self.words.get(head.first as usize..end)?;
+        Some(Line {
+            kind: head.kind(),
+            words: if head.flags & HIDDEN == 0 { words } else { &[] },
+            ours: head.flags & OURS != 0,
+            anchor: words.first()?,
+            start: head.start,
+            end: head.end,
+        })
+    }
+
+    /// The last line.
+    pub(super) fn last(&self) -> Option<Line<'_>> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
+    /// What the line of that number is.
+    pub fn kind(&self, index: usize) -> Option<LineKind> {
+        self.heads.get(index).map(|head| head.kind())
+    }
+
+    /// All lines from a number on.
+    pub fn from(&self, index: usize) -> impl Iterator<Item = Line<'_>> {
+        (index..self.len()).filter_map(|index| self.get(index))
+    }
+
+    /// All lines.
+    pub fn iter(&self) -> impl Iterator<Item = Line<'_>> {
+        self.from(0)
+    }
+
+    /// How many lines and words there are, for [`Self::undo`].
+    pub(super) fn mark(&self) -> (usize, usize) {
+        (self.heads.len(), self.words.len())
+    }
+
+    /// Begins a line: its words follow by [`Self::word`], then [`Self::end`].
+    pub(super) fn begin(&self) -> usize {
+        self.words.len()
+    }
+
+    /// A word of the line that has begun.
+    pub(super) fn word(&mut self, word: Word) {
+        self.words.push(word);
+    }
+
+    /// Ends the line that began at `first`; `raw` is its range in the source of its words.
+    pub(super) fn end(&mut self, first: usize, raw: Range<u32>, ours: bool) {
+        self.head(first, LineKind::Words, raw, ours, false);
+    }
+
+    /// A line without shown words: a brace, or words that are none for want of a quote.
+    pub(super) fn bare(&mut self, kind: LineKind, source: &Rc<Source>, raw: Range<u32>, ours: bool) {
+        let first = self.words.len();
+        self.words.push(Word::bare(source, raw.start, raw.end));
+        self.head(first, kind, raw, ours, true);
+    }
+
+    /// Takes back what came after the mark.
+    pub(super) fn undo(&mut self, (lines, words): (usize, usize)) {
+        self.heads.truncate(lines);
+        self.words.truncate(words);
+    }
+
+    fn head(&mut self, first: usize, kind: LineKind, raw: Range<u32>, ours: bool, hidden: bool) {
+        let kind = match kind {
+            LineKind::Words => 0,
+            LineKind::Open => 1,
+            LineKind::Close => 2,
+        };
+        let flags = kind | if ours { OURS } else { 0 } | if hidden { HIDDEN } else { 0 };
+        let first = u32::try_from(first).unwrap_or(u32::MAX);
+        self.heads.push(Head { first, flags, start: raw.start, end: raw.end });
+    }
+}
+
+impl Head {
+    fn kind(self) -> LineKind {
+        match self.flags & 3 {
+            0 => LineKind::Words,
+            1 => LineKind::Open,
+            _ => LineKind::Close,
+        }
+    }
+}
