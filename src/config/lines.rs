@@ -109,21 +109,20 @@ pub struct Line<'a> {
     pub words: &'a [Word],
     /// It stood behind `@keepalived-rs`: a setting of ours, that stock does not see.
     pub ours: bool,
-    /// A word of the same source.
-    anchor: &'a Word,
-    start: u32,
-    end: u32,
+    /// Its words and what else belongs to it: at least one.
+    all: &'a [Word],
 }
 
 impl Line<'_> {
     /// Where it stands.
     pub fn span(&self) -> Span {
-        Span { source: self.anchor.source.id(), start: self.start, end: self.end }
+        self.all[0].span().to(self.all[self.all.len() - 1].span())
     }
 
     /// The line as it stands after substitution, for [`super::syntax::script_words`]; the brace itself for a brace.
     pub fn raw(&self) -> Slice {
-        Slice::new(&self.anchor.source, self.start as usize..self.end as usize)
+        let Span { start, end, .. } = self.span();
+        Slice::new(&self.all[0].source, start as usize..end as usize)
     }
 }
 
@@ -134,19 +133,16 @@ pub struct LogicalLines {
     words: Vec<Word>,
 }
 
-/// One line: its words and its range in their source.
+/// One line: the index of its first word, above four bits of what it is.
 #[derive(Debug, Clone, Copy)]
-struct Head {
-    /// Index of the first word. A line without words has one that is not shown.
-    first: u32,
-    /// Two bits of [`LineKind`], one of `ours`, one for a word that is not shown.
-    flags: u8,
-    start: u32,
-    end: u32,
-}
+struct Head(u32);
 
-const OURS: u8 = 4;
-const HIDDEN: u8 = 8;
+/// The lowest bits: the [`LineKind`].
+const KIND: u32 = 3;
+const OURS: u32 = 4;
+/// The last word belongs to the line but is not shown: a brace, or what stands behind an unclosed quote.
+const HIDDEN: u32 = 8;
+const BITS: u32 = 4;
 
 impl LogicalLines {
     /// How many there are.
@@ -162,16 +158,11 @@ impl LogicalLines {
     /// The line of that number.
     pub fn get(&self, index: usize) -> Option<Line<'_>> {
         let head = self.heads.get(index)?;
-        let end = self.heads.get(index + 1).map_or(self.words.len(), |next| next.first as usize);
-        let words = self.words.get(head.first as usize..end)?;
-        Some(Line {
-            kind: head.kind(),
-            words: if head.flags & HIDDEN == 0 { words } else { &[] },
-            ours: head.flags & OURS != 0,
-            anchor: words.first()?,
-            start: head.start,
-            end: head.end,
-        })
+        let end = self.heads.get(index + 1).map_or(self.words.len(), |next| next.first());
+        let all = self.words.get(head.first()..end)?;
+        let (_, but_last) = all.split_last()?;
+        let words = if head.0 & HIDDEN == 0 { all } else { but_last };
+        Some(Line { kind: head.kind(), words, ours: head.0 & OURS != 0, all })
     }
 
     /// The last line.
@@ -199,26 +190,23 @@ impl LogicalLines {
         (self.heads.len(), self.words.len())
     }
 
-    /// Begins a line: its words follow by [`Self::word`], then [`Self::end`].
-    pub(super) fn begin(&self) -> usize {
-        self.words.len()
-    }
-
-    /// A word of the line that has begun.
+    /// A word of the line that [`Self::end`] will end.
     pub(super) fn word(&mut self, word: Word) {
         self.words.push(word);
     }
 
-    /// Ends the line that began at `first`; `raw` is its range in the source of its words.
-    pub(super) fn end(&mut self, first: usize, raw: Range<u32>, ours: bool) {
-        self.head(first, LineKind::Words, raw, ours, false);
-    }
-
-    /// A line without shown words: a brace, or words that are none for want of a quote.
-    pub(super) fn bare(&mut self, kind: LineKind, source: &Rc<Source>, raw: Range<u32>, ours: bool) {
-        let first = self.words.len();
-        self.words.push(Word::bare(source, raw.start, raw.end));
-        self.head(first, kind, raw, ours, true);
+    /// Ends the line whose words came since `mark`. `rest` is what belongs to it behind its words.
+    pub(super) fn end(&mut self, mark: (usize, usize), kind: LineKind, ours: bool, rest: Option<Word>) {
+        let kind = match kind {
+            LineKind::Words => 0,
+            LineKind::Open => 1,
+            LineKind::Close => 2,
+        };
+        // Words are far fewer than bytes of text, of which there are at most 2^28 (MAX_TEXT).
+        let first = u32::try_from(mark.1).unwrap_or(u32::MAX) << BITS;
+        let flags = if ours { OURS } else { 0 } | if rest.is_some() { HIDDEN } else { 0 };
+        self.heads.push(Head(first | flags | kind));
+        self.words.extend(rest);
     }
 
     /// Takes back what came after the mark.
@@ -226,22 +214,15 @@ impl LogicalLines {
         self.heads.truncate(lines);
         self.words.truncate(words);
     }
-
-    fn head(&mut self, first: usize, kind: LineKind, raw: Range<u32>, ours: bool, hidden: bool) {
-        let kind = match kind {
-            LineKind::Words => 0,
-            LineKind::Open => 1,
-            LineKind::Close => 2,
-        };
-        let flags = kind | if ours { OURS } else { 0 } | if hidden { HIDDEN } else { 0 };
-        let first = u32::try_from(first).unwrap_or(u32::MAX);
-        self.heads.push(Head { first, flags, start: raw.start, end: raw.end });
-    }
 }
 
 impl Head {
+    fn first(self) -> usize {
+        (self.0 >> BITS) as usize
+    }
+
     fn kind(self) -> LineKind {
-        match self.flags & 3 {
+        match self.0 & KIND {
             0 => LineKind::Words,
             1 => LineKind::Open,
             _ => LineKind::Close,

@@ -103,8 +103,7 @@ impl FileFrame {
             return None;
         }
         // The words since the line's begin, or since its last brace.
-        let mut words: Option<(usize, u32)> = None;
-        let mut words_end = 0;
+        let mut words = None;
         let end = loop {
             match class(at) {
                 Class::Space => at += 1,
@@ -114,18 +113,18 @@ impl FileFrame {
                         at += 1;
                     }
                     let (from, to) = (offset(first)?, offset(at)?);
-                    words.get_or_insert((lines.begin(), from));
-                    words_end = to;
+                    words.get_or_insert(lines.mark());
                     lines.word(Word::bare(&self.source, from, to));
                 }
                 brace @ (Class::Open | Class::Close) => {
-                    if let Some((first, from)) = words.take() {
-                        lines.end(first, from..words_end, self.ours);
+                    if let Some(mark) = words.take() {
+                        lines.end(mark, LineKind::Words, self.ours, None);
                         nesting.note(lines.last()?);
                     }
                     let kind = if brace == Class::Open { LineKind::Open } else { LineKind::Close };
                     let place = offset(at)?;
-                    lines.bare(kind, &self.source, place..place + 1, self.ours);
+                    let word = Word::bare(&self.source, place, place + 1);
+                    lines.end(lines.mark(), kind, self.ours, Some(word));
                     nesting.note(lines.last()?);
                     at += 1;
                 }
@@ -145,8 +144,8 @@ impl FileFrame {
         if end - start > MAX_LINE {
             return None;
         }
-        if let Some((first, from)) = words {
-            lines.end(first, from..words_end, self.ours);
+        if let Some(mark) = words {
+            lines.end(mark, LineKind::Words, self.ours, None);
             nesting.note(lines.last()?);
         }
         Some(end + 1)

@@ -17,8 +17,8 @@ use super::loops::{self, Loop};
 use super::physical::{FileFrame, Physical, too_long};
 use super::source::{MAX_TEXT, Slice, SourceMap, Span, decode, has_raw_bytes, is_raw_byte};
 use super::syntax::{
-    Line, LineKind, LogicalLines, Uncommented, is_blank, is_space, split_braces, unclosed_quote, uncomment,
-    words,
+    Line, LineKind, LogicalLines, Uncommented, Word, is_blank, is_space, split_braces, unclosed_quote,
+    uncomment, words,
 };
 use super::variables::{self, Value, Variables};
 
@@ -130,7 +130,7 @@ impl Nesting {
             (LineKind::Close, _) => self.depth = self.depth.saturating_sub(1),
             (LineKind::Words, [word, ..]) if self.depth == 0 => self.in_global_defs = word == "global_defs",
             (LineKind::Words, [word, rest @ ..]) if self.in_global_defs && word == "include_check" => {
-                self.checks = self.checks.changed_by(rest.iter().map(super::syntax::Word::as_str));
+                self.checks = self.checks.changed_by(rest.iter().map(Word::as_str));
             }
             (LineKind::Words, _) => {}
         }
@@ -585,21 +585,21 @@ impl Reader<'_> {
         let line = draft.finish(&mut self.result.sources);
         for (kind, range) in split_braces(&line, loose_braces) {
             let raw = line.part(range);
-            let span = raw.span();
             let lines = &mut self.result.lines;
+            let mark = lines.mark();
             let (words, unclosed) = match kind {
                 LineKind::Words => words(&raw),
                 LineKind::Open | LineKind::Close => (Vec::new(), None),
             };
-            if words.is_empty() {
-                lines.bare(kind, raw.source(), span.start..span.end, context.ours);
-            } else {
-                let first = lines.begin();
-                for word in words {
-                    lines.word(word);
-                }
-                lines.end(first, span.start..span.end, context.ours);
+            let rest = match (kind, unclosed) {
+                (LineKind::Words, None) => None,
+                (LineKind::Words, Some(at)) => Some(Word::new(&raw.part(at..raw.len()), false)),
+                (LineKind::Open | LineKind::Close, _) => Some(Word::new(&raw, false)),
+            };
+            for word in words {
+                lines.word(word);
             }
+            lines.end(mark, kind, context.ours, rest);
             if let Some(line) = lines.last() {
                 self.nesting.note(line);
             }

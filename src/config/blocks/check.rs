@@ -158,7 +158,10 @@ pub fn finish(reader: &mut Reader<'_>) {
         );
         return;
     }
-    reader.drafts.real_server.checkers.push(checker);
+    // Nearly every server has one check, and there may be tens of thousands.
+    let checkers = &mut reader.drafts.real_server.checkers;
+    checkers.reserve_exact(1);
+    checkers.push(checker);
 }
 
 /// Where the checker connects to, as far as it is read, and what says so.

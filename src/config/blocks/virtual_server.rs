@@ -316,7 +316,8 @@ fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
 }
 
 fn close(reader: &mut Reader<'_>) {
-    let draft = std::mem::take(&mut reader.drafts.virtual_server);
+    let mut draft = std::mem::take(&mut reader.drafts.virtual_server);
+    draft.real_servers.shrink_to_fit();
     reader.drafts.virtual_servers.push(draft);
 }
 

@@ -41,7 +41,9 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
     let mut scripts = Scripts::default();
     let mut ordinals: HashMap<&str, u32> = HashMap::new();
     let mut seen = HashMap::new();
-    for draft in &drafts {
+    let any = !drafts.is_empty();
+    // Each draft goes when its model is there: a large file is not in memory twice.
+    for draft in drafts {
         let Some(head) = draft.head else { continue };
         let index = match draft.service {
             ServiceDraft::Group(name) => {
@@ -50,8 +52,13 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
             }
             _ => 0,
         };
-        let mut builder =
-            Builder { reader: &mut *reader, draft, head, groups: &config.groups, scripts: &mut scripts };
+        let mut builder = Builder {
+            reader: &mut *reader,
+            draft: &draft,
+            head,
+            groups: &config.groups,
+            scripts: &mut scripts,
+        };
         let Some(built) = builder.build(index) else { continue };
         let marked = matches!(built.service, Service::Fwmark(_));
         let identity =
@@ -71,7 +78,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
         config.virtual_servers.push(built);
     }
     let checks = std::mem::take(&mut reader.drafts.check_scripts);
-    if !drafts.is_empty() {
+    if any {
         for script in &checks {
             scripts.resolve(reader, script, Purpose::Check);
         }
@@ -334,11 +341,13 @@ impl Builder<'_, '_> {
             }
             let server_port = self.port(form, port, server.port, method, server.span, "real server");
             let inherited = server.inherited.or(draft.inherited);
-            let checkers = server
-                .checkers
-                .iter()
-                .filter_map(|checker| self.checker(checker, server, server_port, inherited))
-                .collect();
+            let mut checkers = Vec::with_capacity(server.checkers.len());
+            checkers.extend(
+                server
+                    .checkers
+                    .iter()
+                    .filter_map(|checker| self.checker(checker, server, server_port, inherited)),
+            );
             let notify_up = self.command(server.notify_up.as_ref());
             let notify_down = self.command(server.notify_down.as_ref());
             servers.push(RealServer {
