@@ -11,8 +11,8 @@ use super::blocks::Drafts;
 use super::diagnostic::{Class, Diagnostic, Diagnostics};
 use super::model::{HostFacts, Users};
 use super::schema::{
-    Block, Effect, Given, Invalid, Keyword, List, Missing, Opened, Readers, Shape, Successor, Surplus, Table,
-    Value,
+    Block, Effect, Given, Hash, Invalid, Keyword, List, Missing, Opened, Readers, Shape, Successor, Surplus,
+    Table, Value,
 };
 use super::source::{Files, Span};
 use super::suggest::{did_you_mean, look_alikes};
@@ -45,7 +45,7 @@ pub struct Reader<'a> {
     /// The command that mends all wrong blanks was named.
     blanks_told: bool,
     /// Blocks that an earlier walk has skipped: the line behind the brace, and the line behind the block.
-    skipped: HashMap<usize, usize>,
+    skipped: HashMap<usize, usize, Hash>,
     /// A block of another process was open at the end of the file.
     unbalanced: Option<Span>,
     /// Reports of one line of a list, held back until it is clear what is wrong.
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
             closed_early: Vec::new(),
             skipped_opens: Vec::new(),
             blanks_told: false,
-            skipped: HashMap::new(),
+            skipped: HashMap::default(),
             unbalanced: None,
             captured: None,
             list: None,

@@ -456,7 +456,10 @@ pub struct Table {
     index: OnceLock<Index>,
 }
 
-type Index = HashMap<&'static str, &'static Keyword, BuildHasherDefault<Fnv>>;
+type Index = HashMap<&'static str, &'static Keyword, Hash>;
+
+/// For maps whose keys nobody chooses against us: keywords, and what the operator's own file names.
+pub type Hash = BuildHasherDefault<Multiplying>;
 
 impl Table {
     /// A table of these parts.
@@ -484,24 +487,51 @@ impl std::fmt::Debug for Table {
     }
 }
 
-/// FNV-1a: keywords are short, known in advance and not chosen against us.
-#[derive(Debug)]
-pub struct Fnv(u64);
+/// Eight bytes a step: keywords are short, and looked up once per line.
+#[derive(Debug, Default)]
+pub struct Multiplying(u64);
 
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
+impl Multiplying {
+    fn add(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 
-impl Hasher for Fnv {
+impl Hasher for Multiplying {
     fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let (whole, rest) = bytes.as_chunks::<8>();
+        for chunk in whole {
+            self.add(u64::from_le_bytes(*chunk));
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.add(u64::from_le_bytes(last));
         }
     }
 
+    fn write_u8(&mut self, number: u8) {
+        self.add(u64::from(number));
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.add(u64::from(number));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.add(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.add(number);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.add(number as u64);
+    }
+
     fn finish(&self) -> u64 {
-        self.0
+        // The table takes the upper bits for its tags and the lower ones for places.
+        self.0 ^ (self.0 >> 32)
     }
 }

@@ -32,7 +32,10 @@ pub fn run(options: &Options, to: &ConfigTest) -> Exit {
             format!("keepalived-rs: Unable to open config-test log file {}: {error}\n", path.display());
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
-    read.test_exit()
+    let exit = read.test_exit();
+    // The process ends here: taking tens of thousands of servers apart first would help nobody.
+    std::mem::forget(read);
+    exit
 }
 
 fn failed(error: &Error) -> Exit {

@@ -41,14 +41,14 @@ pub enum DefaultUser {
 pub fn set_once<'a>(
     reader: &mut Reader<'a>,
     given: Given<'a>,
-    slot: for<'b> fn(&'b mut Reader<'a>) -> &'b mut Option<ScriptDraft>,
+    slot: for<'b> fn(&'b mut Reader<'a>) -> &'b mut Option<Box<ScriptDraft>>,
 ) {
     if let Some(first) = slot(reader).as_ref().map(|script| script.span) {
         reader.push(repeated(given, first));
         return;
     }
     let script = read(reader, given);
-    *slot(reader) = script;
+    *slot(reader) = script.map(Box::new);
 }
 
 /// The report of a second value where the first stays.

@@ -32,14 +32,14 @@ pub struct Draft<'a> {
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each field is the keyword of its name behind `notify_`")]
 pub struct Notify {
-    pub backup: Option<ScriptDraft>,
-    pub master: Option<ScriptDraft>,
-    pub fault: Option<ScriptDraft>,
-    pub stop: Option<ScriptDraft>,
-    pub deleted: Option<ScriptDraft>,
+    pub backup: Option<Box<ScriptDraft>>,
+    pub master: Option<Box<ScriptDraft>>,
+    pub fault: Option<Box<ScriptDraft>>,
+    pub stop: Option<Box<ScriptDraft>>,
+    pub deleted: Option<Box<ScriptDraft>>,
     /// `notify` itself.
-    pub generic: Option<ScriptDraft>,
-    pub master_rx_lower_pri: Option<ScriptDraft>,
+    pub generic: Option<Box<ScriptDraft>>,
+    pub master_rx_lower_pri: Option<Box<ScriptDraft>>,
 }
 
 impl Notify {
@@ -55,7 +55,7 @@ impl Notify {
             &self.master_rx_lower_pri,
         ]
         .into_iter()
-        .flatten()
+        .filter_map(|script| script.as_deref())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::config::model::{
     VirtualServerGroup,
 };
 use crate::config::reader::Reader;
+use crate::config::schema::Hash;
 use crate::config::source::Span;
 use crate::config::syntax::Word;
 
@@ -40,7 +41,8 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
         .collect();
     let mut scripts = Scripts::default();
     let mut ordinals: HashMap<&str, u32> = HashMap::new();
-    let mut seen = HashMap::new();
+    let mut seen: HashMap<_, _, Hash> = HashMap::default();
+    let mut pool = HashMap::default();
     let any = !drafts.is_empty();
     // Each draft goes when its model is there: a large file is not in memory twice.
     for draft in drafts {
@@ -58,6 +60,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
             head,
             groups: &config.groups,
             scripts: &mut scripts,
+            pool: &mut pool,
         };
         let Some(built) = builder.build(index) else { continue };
         let marked = matches!(built.service, Service::Fwmark(_));
@@ -113,6 +116,8 @@ struct Builder<'b, 'a> {
     head: Span,
     groups: &'b [VirtualServerGroup],
     scripts: &'b mut Scripts,
+    /// The servers of one pool and where they stand; kept to be used again.
+    pool: &'b mut HashMap<(IpAddr, u16), Option<Span>, Hash>,
 }
 
 /// What a service is, as far as defaults depend on it.
@@ -228,8 +233,8 @@ impl Builder<'_, '_> {
         }
         let sorry_server = self.sorry_server(form, port, family, method, &real_servers);
         let (quorum, hysteresis) = self.quorum(&real_servers);
-        let quorum_up = self.command(draft.quorum_up.as_ref());
-        let quorum_down = self.command(draft.quorum_down.as_ref());
+        let quorum_up = self.command(draft.quorum_up.as_deref());
+        let quorum_down = self.command(draft.quorum_down.as_deref());
         Some(VirtualServer {
             service,
             family,
@@ -312,7 +317,7 @@ impl Builder<'_, '_> {
     ) -> Vec<RealServer> {
         let draft = self.draft;
         let mut servers: Vec<RealServer> = Vec::with_capacity(draft.real_servers.len());
-        let mut seen: HashMap<(IpAddr, u16), Option<Span>> = HashMap::with_capacity(draft.real_servers.len());
+        self.pool.clear();
         for server in &draft.real_servers {
             let method = server.method.unwrap_or(method);
             let tunnelled = matches!(method, ForwardingMethod::Tun(_));
@@ -327,7 +332,7 @@ impl Builder<'_, '_> {
                 );
                 continue;
             }
-            if let Some(first) = seen.insert((server.address, server.port), server.span) {
+            if let Some(first) = self.pool.insert((server.address, server.port), server.span) {
                 let what = format!("a second real server {} {}", server.address, server.port);
                 let mut report =
                     Diagnostic::warning("repeated-entry", server.span.unwrap_or(self.head), what)
@@ -348,8 +353,8 @@ impl Builder<'_, '_> {
                     .iter()
                     .filter_map(|checker| self.checker(checker, server, server_port, inherited)),
             );
-            let notify_up = self.command(server.notify_up.as_ref());
-            let notify_down = self.command(server.notify_down.as_ref());
+            let notify_up = self.command(server.notify_up.as_deref());
+            let notify_down = self.command(server.notify_down.as_deref());
             servers.push(RealServer {
                 address: server.address,
                 port: server_port,

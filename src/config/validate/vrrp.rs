@@ -252,7 +252,7 @@ pub(super) fn tracked_script(
 }
 
 pub(super) fn notify_scripts(notify: &Notify, commands: &Commands) -> NotifyScripts {
-    let command = |script: &Option<ScriptDraft>| commands.get(&script.as_ref()?.span).cloned();
+    let command = |script: &Option<Box<ScriptDraft>>| commands.get(&script.as_ref()?.span).cloned();
     NotifyScripts {
         backup: command(&notify.backup),
         master: command(&notify.master),
