@@ -13,18 +13,18 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use neli::consts::socket::NlFamily;
-use nix::errno::Errno;
 use tracing::{debug, info};
 
 use super::ipc::FromChild;
 use super::vrrp_queue::{Queue, Work};
-use crate::config::model::{Family, VirtualAddress};
-use crate::kernel::address::{self, Address};
+use crate::config::model::Family;
+use crate::kernel::address::Address;
 use crate::kernel::arp::ArpSocket;
 use crate::kernel::error::Error;
 use crate::kernel::monitor::{self, Monitor};
 use crate::kernel::neighbour::{NeighbourSocket, Node};
-use crate::kernel::netlink::{Answer, Connection};
+use crate::kernel::netlink::{Answer, Connection, Refusal};
+use crate::kernel::object::{self, Indices};
 use crate::kernel::readiness::Watched;
 use crate::kernel::ready_set::ReadySet;
 use crate::kernel::vrrp_sender::{Route, Sender};
@@ -32,7 +32,7 @@ use crate::kernel::vrrp_socket::{Admit, Local, Received, Receiver};
 use crate::kernel::{link, sysctl, timer};
 use crate::report::vrrp as report;
 use crate::time::Time;
-use crate::vrrp::{Action, Change, Detail, Envelope, Event, Link, Listener, ListenerKind, Requester};
+use crate::vrrp::{Action, Change, Detail, Envelope, Event, Link, Listener, ListenerKind, Owned, Requester};
 
 /// A slice of queued work takes this long or a little longer.
 const SLICE: Duration = Duration::from_millis(1);
@@ -98,6 +98,8 @@ pub(super) struct Edge {
     /// Interfaces on which the last advert could not be sent; told once.
     mute: Vec<(u32, Family)>,
     links: HashMap<u32, Known>,
+    /// Their indices by name.
+    indices: Indices,
     /// IPv6 addresses that we removed and whose notification is still to come: it does not say who asked.
     removed: Vec<(u32, IpAddr)>,
     queue: Queue,
@@ -125,6 +127,7 @@ impl Edge {
             senders: HashMap::new(),
             mute: Vec::new(),
             links: HashMap::new(),
+            indices: Indices::new(),
             removed: Vec::new(),
             queue: Queue::default(),
             packet: vec![0; ADVERT],
@@ -154,13 +157,13 @@ impl Edge {
                 Action::KillScript { id } => told.push(FromChild::KillScript { id }),
                 // The parent is told the state as a whole.
                 Action::Transition(_) => {}
-                Action::AddAddresses { instance, addresses } => {
-                    self.queue.push_changes(instance, Change::Add, addresses);
+                Action::Add { owner, objects } => {
+                    self.queue.push_changes(owner, Change::Add, objects);
                 }
-                Action::RemoveAddresses { instance, addresses } => {
-                    let links = &self.links;
-                    self.queue.forget(&addresses, |name| index_of(links, name));
-                    self.queue.push_changes(instance, Change::Remove, addresses);
+                Action::Remove { owner, objects } => {
+                    let indices = &self.indices;
+                    self.queue.forget(&objects, |name| indices.get(name).copied());
+                    self.queue.push_changes(owner, Change::Remove, objects);
                 }
                 Action::Announce { targets, copies } => {
                     self.queue.push_burst(targets, copies);
@@ -181,7 +184,7 @@ impl Edge {
         let mut frames = 0;
         while let Some(work) = self.queue.front() {
             match work {
-                Work::Address { .. } => self.change_addresses(events),
+                Work::Change { .. } => self.change_objects(events),
                 Work::Announce(burst) => {
                     match burst.step() {
                         Some((index, address)) => self.announce(index, address),
@@ -211,53 +214,32 @@ impl Edge {
         }
     }
 
-    /// Sends the next few address changes at the head of the queue.
-    fn change_addresses(&mut self, events: &mut Vec<Event>) {
+    /// Sends the next few changes at the head of the queue.
+    fn change_objects(&mut self, events: &mut Vec<Event>) {
         let mut asked = Vec::new();
-        let mut changes = Vec::new();
-        while changes.len() < MESSAGES {
-            let Some(Work::Address { .. }) = self.queue.front() else { break };
-            let Some(Work::Address { instance, change, address }) = self.queue.pop() else { break };
-            let index = self.index(&address.interface);
-            match (index, change) {
-                (Some(index), Change::Add) => {
-                    changes.push(address::Change::Add(Address::of(&address, index)));
-                }
-                (Some(index), Change::Remove) => {
-                    changes.push(address::Change::Remove(Address::of(&address, index)));
-                }
-                // Its addresses went with it.
-                (None, Change::Remove) => continue,
-                (None, Change::Add) => {
-                    events.push(refused(instance, change, &address, Errno::ENODEV));
-                    continue;
-                }
-            }
-            asked.push((instance, change, address));
+        while asked.len() < MESSAGES {
+            let Some(Work::Change { .. }) = self.queue.front() else { break };
+            let Some(Work::Change { owner, change, object }) = self.queue.pop() else { break };
+            asked.push((owner, change, object));
         }
-        let answers = match address::apply(&mut self.netlink, &changes) {
-            Ok(answers) => answers,
-            Err(error) => {
-                info!("{error}");
-                vec![Answer::Lost; changes.len()]
-            }
-        };
+        let changes = asked.iter().map(|(_, change, object)| (*change, object));
+        let answers = object::apply(&mut self.netlink, &self.indices, changes).unwrap_or_else(|error| {
+            info!("{error}");
+            vec![Answer::Lost; asked.len()]
+        });
         let mut lost = false;
-        for ((answer, (instance, change, address)), what) in answers.into_iter().zip(asked).zip(&changes) {
-            let ours = what.address();
-            match answer {
-                Answer::Done if change == Change::Remove && ours.address.is_ipv6() => {
-                    self.removed.push((ours.index, ours.address));
-                }
-                Answer::Done => {}
-                Answer::Lost => lost = true,
-                Answer::Refused(refusal) if what.accepts(&refusal) => {}
-                Answer::Refused(refusal) => {
-                    // The core logs it, but does not know the kernel's own words.
-                    if let Some(note) = &refusal.note {
-                        info!("{ours} on {}: {note}", address.interface);
+        for (answer, (owner, change, object)) in answers.into_iter().zip(asked) {
+            match (answer, &object) {
+                (Answer::Done, Owned::Address(vip)) if change == Change::Remove && vip.address.is_ipv6() => {
+                    if let Some(index) = self.index(&vip.interface) {
+                        self.removed.push((index, vip.address));
                     }
-                    events.push(refused(instance, change, &address, refusal.errno));
+                }
+                (Answer::Done, _) => {}
+                (Answer::Lost, _) => lost = true,
+                (Answer::Refused(Refusal { errno, note }), _) => {
+                    // An errno is a small number.
+                    events.push(Event::Refused { owner, object, change, errno: errno as i32, note });
                 }
             }
         }
@@ -429,7 +411,9 @@ impl Edge {
                 Some(Event::Link(link))
             }
             monitor::Event::LinkGone(link) => {
-                self.links.remove(&link.index);
+                if let Some(known) = self.links.remove(&link.index) {
+                    self.indices.remove(&known.name);
+                }
                 self.removed.retain(|(index, _)| *index != link.index);
                 Some(Event::LinkDeleted { index: link.index })
             }
@@ -445,13 +429,22 @@ impl Edge {
                         self.removed.swap_remove(place);
                         Requester::Us
                     }
-                    None if port == self.port => Requester::Us,
-                    None => Requester::Other,
+                    None => self.requester(port),
                 };
                 Some(Event::AddressDeleted { index, address, prefix, by })
             }
+            monitor::Event::RouteGone { route, port } => {
+                Some(Event::RouteDeleted { route, by: self.requester(port) })
+            }
+            monitor::Event::RuleGone { rule, port } => {
+                Some(Event::RuleDeleted { rule, by: self.requester(port) })
+            }
             monitor::Event::Resync => self.interfaces(),
         }
+    }
+
+    fn requester(&self, port: u32) -> Requester {
+        if port == self.port { Requester::Us } else { Requester::Other }
     }
 
     /// Everything the kernel knows now. `None` if it does not tell (which is logged).
@@ -459,6 +452,7 @@ impl Edge {
         match link::interfaces(&mut self.netlink) {
             Ok(interfaces) => {
                 self.links.clear();
+                self.indices.clear();
                 self.removed.clear();
                 for interface in &interfaces {
                     self.know(&interface.link);
@@ -474,25 +468,13 @@ impl Edge {
 
     fn know(&mut self, link: &Link) {
         let known = Known { name: link.name.clone(), mac: link.mac.clone(), node: None };
-        self.links.insert(link.index, known);
+        self.indices.insert(link.name.clone(), link.index);
+        if let Some(before) = self.links.insert(link.index, known).filter(|before| before.name != link.name) {
+            self.indices.remove(&before.name);
+        }
     }
 
     fn index(&self, name: &str) -> Option<u32> {
-        index_of(&self.links, name)
-    }
-}
-
-fn index_of(links: &HashMap<u32, Known>, name: &str) -> Option<u32> {
-    links.iter().find(|(_, known)| known.name == name).map(|(index, _)| *index)
-}
-
-fn refused(instance: usize, change: Change, address: &VirtualAddress, errno: Errno) -> Event {
-    Event::AddressRefused {
-        instance,
-        address: address.address,
-        interface: address.interface.clone(),
-        change,
-        // An errno is a small number.
-        errno: errno as i32,
+        self.indices.get(name).copied()
     }
 }

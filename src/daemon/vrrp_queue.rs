@@ -4,12 +4,11 @@ use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 
 use super::ipc::FromChild;
-use crate::config::model::VirtualAddress;
-use crate::vrrp::Change;
+use crate::vrrp::{Change, Owned, Owner};
 
 /// Work that may take the kernel long.
 pub(super) enum Work {
-    Address { instance: usize, change: Change, address: VirtualAddress },
+    Change { owner: Owner, change: Change, object: Owned },
     Announce(Burst),
     PromoteSecondaries { interface: String, on: bool },
     Tell(FromChild),
@@ -70,37 +69,49 @@ impl Queue {
         self.0.push_back(work);
     }
 
-    pub(super) fn push_changes(&mut self, instance: usize, change: Change, addresses: Vec<VirtualAddress>) {
-        self.0.extend(addresses.into_iter().map(|address| Work::Address { instance, change, address }));
+    pub(super) fn push_changes(&mut self, owner: Owner, change: Change, objects: Vec<Owned>) {
+        self.0.extend(objects.into_iter().map(|object| Work::Change { owner, change, object }));
     }
 
     pub(super) fn push_burst(&mut self, targets: Vec<(u32, IpAddr)>, rounds: u32) {
         self.0.push_back(Work::Announce(Burst::new(targets, rounds)));
     }
 
-    /// These addresses are to be removed: what is still queued for them must not be done. Announcing what another
+    /// These are to be removed: what is still queued for them must not be done. Announcing an address that another
     /// router has taken over would take its packets.
-    pub(super) fn forget(&mut self, addresses: &[VirtualAddress], index: impl Fn(&str) -> Option<u32>) {
+    pub(super) fn forget(&mut self, objects: &[Owned], index: impl Fn(&str) -> Option<u32>) {
         if self.0.is_empty() {
             return;
         }
-        let gone: HashSet<(u32, IpAddr)> = addresses
-            .iter()
-            .filter_map(|address| Some((index(&address.interface)?, address.address)))
-            .collect();
+        let target = |object: &Owned| match object {
+            Owned::Address(vip) => Some((index(&vip.interface)?, vip.address)),
+            Owned::Route(_) | Owned::Rule(_) => None,
+        };
+        let silent: HashSet<(u32, IpAddr)> = objects.iter().filter_map(target).collect();
+        let gone: HashSet<Key<'_>> = objects.iter().map(key).collect();
         for work in &mut self.0 {
             if let Work::Announce(burst) = work {
-                burst.forget(|target| gone.contains(target));
+                burst.forget(|target| silent.contains(target));
             }
         }
-        let named: HashSet<(&str, IpAddr)> =
-            addresses.iter().map(|address| (address.interface.as_str(), address.address)).collect();
         self.0.retain(|work| match work {
-            Work::Address { change: Change::Add, address, .. } => {
-                !named.contains(&(address.interface.as_str(), address.address))
-            }
+            Work::Change { change: Change::Add, object, .. } => !gone.contains(&key(object)),
             _ => true,
         });
+    }
+}
+
+/// What makes an object the same one in the kernel.
+#[derive(PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Address(&'a str, IpAddr),
+    Other(&'a Owned),
+}
+
+fn key(object: &Owned) -> Key<'_> {
+    match object {
+        Owned::Address(vip) => Key::Address(&vip.interface, vip.address),
+        other => Key::Other(other),
     }
 }
 

@@ -130,6 +130,7 @@ fn part(priority: u8, vips: &[&str]) -> VrrpPart {
         flags: 0,
         preferred_lifetime: None,
         no_track: false,
+        track_group: None,
     };
     let script =
         |path: &str| Command { argv: vec![path.into()], path: path.into(), identity: Identity::default() };
@@ -148,6 +149,8 @@ fn part(priority: u8, vips: &[&str]) -> VrrpPart {
         auth: Auth::None,
         vips: vips.iter().map(vip).collect(),
         excluded: Vec::new(),
+        routes: Vec::new(),
+        rules: Vec::new(),
         preempt: true,
         preempt_delay: Duration::ZERO,
         down_timer_adverts: 3,

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::error::Error;
-use super::netlink::{Answer, Connection, Refusal, Request, attributes, string};
-use crate::config::model::VirtualAddress;
+use super::netlink::{Connection, Request, attributes, string};
+use crate::config::model::{PROTOCOL_KEEPALIVED, VirtualAddress};
 
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
@@ -19,8 +19,6 @@ const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
 const HEADER: usize = 8;
 
-/// keepalived's number in iproute2's tables, as for routes.
-pub const PROTOCOL_KEEPALIVED: u8 = 18;
 /// The address is not yet usable: duplicate address detection runs.
 pub const IFA_F_TENTATIVE: u32 = 0x40;
 /// It may be used although detection still runs.
@@ -99,48 +97,6 @@ impl fmt::Display for Address {
     }
 }
 
-/// A change of the address table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// Put it there.
-    Add(Address),
-    /// Take it away.
-    Remove(Address),
-}
-
-impl Change {
-    /// The address in question.
-    pub fn address(&self) -> &Address {
-        match self {
-            Self::Add(address) | Self::Remove(address) => address,
-        }
-    }
-
-    fn request(&self) -> Request {
-        match self {
-            Self::Add(address) => add_request(address),
-            Self::Remove(address) => remove_request(address),
-        }
-    }
-
-    /// Says this refusal that things are already as wanted? (Stock: `EEXIST` on an add is success.)
-    pub fn accepts(&self, refusal: &Refusal) -> bool {
-        use nix::errno::Errno;
-        match self {
-            Self::Add(_) => refusal.errno == Errno::EEXIST,
-            // The interface went, and its addresses with it.
-            Self::Remove(_) => matches!(refusal.errno, Errno::EADDRNOTAVAIL | Errno::ENODEV),
-        }
-    }
-}
-
-/// Carries out all changes, in order, going on after a refused one. One answer for each; `Lost` means dump, and a
-/// refusal may be one that the change [accepts](Change::accepts).
-pub fn apply(connection: &mut Connection, changes: &[Change]) -> Result<Vec<Answer>, Error> {
-    let requests: Vec<Request> = changes.iter().map(Change::request).collect();
-    connection.execute(&requests)
-}
-
 /// All addresses of all interfaces.
 pub fn dump(connection: &mut Connection) -> Result<Vec<Address>, Error> {
     connection
@@ -165,7 +121,8 @@ pub(super) fn notice(kind: u16, body: &[u8]) -> Option<Notice> {
     }
 }
 
-fn add_request(address: &Address) -> Request {
+/// The request that adds an address.
+pub(super) fn add_request(address: &Address) -> Request {
     let mut request = Request::new(RTM_NEWADDR, &address.header());
     request = with_address(request, IFA_LOCAL, address.address);
     if let Some(peer) = address.peer {
@@ -195,7 +152,8 @@ fn add_request(address: &Address) -> Request {
     request
 }
 
-fn remove_request(address: &Address) -> Request {
+/// The request that removes it.
+pub(super) fn remove_request(address: &Address) -> Request {
     let request = Request::new(RTM_DELADDR, &address.header());
     let request = with_address(request, IFA_LOCAL, address.address);
     with_address(request, IFA_ADDRESS, address.peer.unwrap_or(address.address))
@@ -265,7 +223,7 @@ mod tests {
     use nix::errno::Errno;
 
     use super::*;
-    use crate::kernel::netlink::messages;
+    use crate::kernel::netlink::{Answer, messages};
     use crate::kernel::testing::{in_namespace, ip_json, run};
 
     fn address(text: &str, prefix: u8, index: u32) -> Address {
@@ -285,7 +243,7 @@ mod tests {
 
     #[test]
     fn an_add_asks_for_nothing_but_an_acknowledgement() {
-        let bytes = Change::Add(address("10.0.0.1", 24, 7)).request().bytes(5);
+        let bytes = add_request(&address("10.0.0.1", 24, 7)).bytes(5);
         let message = messages(&bytes).next().unwrap();
         assert_eq!((message.kind, message.flags, message.sequence), (RTM_NEWADDR, 5, 5));
         assert_eq!(message.body[..4], [2, 24, 0, 0]);
@@ -297,7 +255,7 @@ mod tests {
     fn a_removal_names_local_and_peer() {
         let mut far = address("10.0.0.1", 32, 7);
         far.peer = Some("10.0.0.2".parse().unwrap());
-        let bytes = Change::Remove(far).request().bytes(1);
+        let bytes = remove_request(&far).bytes(1);
         let message = messages(&bytes).next().unwrap();
         let attributes: Vec<_> = attributes(&message.body[8..]).collect();
         assert_eq!(
@@ -323,10 +281,13 @@ mod tests {
             third.flags = 0x02;
             third.preferred_lifetime = Some(0);
             let all = [first, second, third];
-            let add: Vec<_> = all.iter().cloned().map(Change::Add).collect();
-            assert_eq!(apply(&mut netlink, &add).unwrap(), [Answer::Done, Answer::Done, Answer::Done]);
-            let accepted = |change: &Change, answers: Vec<Answer>| matches!(&answers[..], [Answer::Refused(refusal)] if change.accepts(refusal));
-            assert!(accepted(&add[0], apply(&mut netlink, &add[..1]).unwrap()), "already there");
+            let add: Vec<_> = all.iter().map(add_request).collect();
+            assert_eq!(netlink.execute(&add).unwrap(), [Answer::Done, Answer::Done, Answer::Done]);
+            let errno = |answers: Vec<Answer>| match &answers[..] {
+                [Answer::Refused(refusal)] => refusal.errno,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(errno(netlink.execute(&add[..1]).unwrap()), Errno::EEXIST);
 
             let seen = ip_json("ip -j addr show dev d0");
             let seen = seen[0]["addr_info"].as_array().unwrap().clone();
@@ -345,11 +306,11 @@ mod tests {
                 assert_eq!(theirs.protocol, PROTOCOL_KEEPALIVED, "{theirs}");
             }
 
-            let remove: Vec<_> = all.iter().cloned().map(Change::Remove).collect();
-            assert_eq!(apply(&mut netlink, &remove).unwrap(), [Answer::Done, Answer::Done, Answer::Done]);
+            let remove: Vec<_> = all.iter().map(remove_request).collect();
+            assert_eq!(netlink.execute(&remove).unwrap(), [Answer::Done, Answer::Done, Answer::Done]);
             for index in [0, 2] {
-                let again = &remove[index..=index];
-                assert!(accepted(&again[0], apply(&mut netlink, again).unwrap()), "not there");
+                let again = netlink.execute(&remove[index..=index]).unwrap();
+                assert_eq!(errno(again), Errno::EADDRNOTAVAIL);
             }
             let left = dump(&mut netlink).unwrap();
             assert!(!left.iter().any(|a| all.iter().any(|o| o.same_object(a))), "{left:?}");
@@ -365,10 +326,10 @@ mod tests {
                     let host = 0x0a00_0001 + n;
                     // Every seventh is for an interface that does not exist.
                     let index = if n % 7 == 0 { 4_000_000 } else { 1 };
-                    Change::Add(address(&Ipv4Addr::from(host).to_string(), 32, index))
+                    add_request(&address(&Ipv4Addr::from(host).to_string(), 32, index))
                 })
                 .collect();
-            let answers = apply(&mut netlink, &changes).unwrap();
+            let answers = netlink.execute(&changes).unwrap();
             for (n, answer) in answers.iter().enumerate() {
                 match answer {
                     Answer::Refused(refusal) => {

@@ -15,14 +15,17 @@ pub mod ipvs; // the IPVS table: commands, dumps, timeouts
 pub mod ipvs_message; // its messages, bytes to types and back
 pub mod link; // interfaces
 pub mod memfd; // sealed memory files
-pub mod monitor; // changes of interfaces and addresses, told by the kernel
+pub mod monitor; // changes of interfaces, addresses, routes and rules, told by the kernel
 pub mod neighbour; // unsolicited neighbour advertisements
 pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
+pub mod object; // what the vrrp process owns: addresses, routes, rules in one batch
 pub mod pidfile; // a number, locked for life
 pub mod process; // this process: name, signals at birth, umask, limits
 pub mod readiness; // waiting for a descriptor on the event loop
 pub mod ready_set; // many sockets behind one descriptor
 pub mod rights; // capabilities given up
+mod route; // routes: messages
+mod rule; // routing policy rules: messages
 pub mod schedule; // nice, real time, CPUs, locked memory
 pub mod spawn; // scripts: own group and identity, nothing inherited
 pub mod sysctl; // interface settings

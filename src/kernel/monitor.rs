@@ -1,4 +1,4 @@
-//! What happens to interfaces and addresses, told by the kernel's multicast groups on a socket of its own.
+//! What happens to interfaces, addresses, routes and rules, told by the kernel's multicast groups on a socket of its own.
 //!
 //! When the kernel had to drop notifications (ENOBUFS) the reader is told [`Event::Resync`]: dump, compare, go on. A
 //! monitor that loses events without saying so is how a VIP vanishes unnoticed.
@@ -12,14 +12,17 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
 use super::address::{self, Address};
-use super::error::Error;
-use super::link;
+use super::error::{Doing, Error};
 use super::netlink::{messages, open_socket};
 use super::readiness::Steady;
-use crate::vrrp::Link;
+use super::{link, route, rule};
+use crate::vrrp::{Link, SeenRoute, SeenRule};
 
 /// Multicast groups: `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR`, `RTNLGRP_IPV6_IFADDR`.
 const GROUPS: [u32; 3] = [1, 5, 9];
+/// `RTNLGRP_IPV4_ROUTE`, `RTNLGRP_IPV4_RULE`, `RTNLGRP_IPV6_ROUTE`, `RTNLGRP_IPV6_RULE`. Joined when there is
+/// something to watch over: a router's table may change thousands of times a second.
+const ROUTING_GROUPS: [libc::c_int; 4] = [7, 8, 11, 19];
 /// Holds the notifications of 4,000 changes while the reader is busy.
 const BUFFER: usize = 4 << 20;
 
@@ -37,6 +40,20 @@ pub enum Event {
         /// Which.
         address: Address,
         /// Port of the socket that asked for it (IPv4 only; the kernel tells 0 for IPv6).
+        port: u32,
+    },
+    /// A route vanished, or another one took its place.
+    RouteGone {
+        /// Which.
+        route: SeenRoute,
+        /// Port of the socket that asked for it; 0 for the kernel itself.
+        port: u32,
+    },
+    /// A rule vanished.
+    RuleGone {
+        /// Which.
+        rule: SeenRule,
+        /// As for routes.
         port: u32,
     },
     /// Some events were lost: dump and compare.
@@ -81,6 +98,25 @@ impl Monitor {
         }
     }
 
+    /// Listens to routes and rules, too, from now on.
+    pub fn watch_routing(&self) -> Result<(), Error> {
+        const INT: libc::socklen_t = 4;
+        for group in ROUTING_GROUPS {
+            // SAFETY: the option's value is a live int and its length is the int's.
+            let set = unsafe {
+                libc::setsockopt(
+                    self.0.as_raw_fd(),
+                    libc::SOL_NETLINK,
+                    libc::NETLINK_ADD_MEMBERSHIP,
+                    (&raw const group).cast(),
+                    INT,
+                )
+            };
+            Errno::result(set).doing(|| "listening to changes of routes and rules")?;
+        }
+        Ok(())
+    }
+
     fn drain(&self, buffer: &mut [u8]) {
         // More cannot have been queued; a source faster than this loop is met by the next overflow.
         for _ in 0..BUFFER / 256 {
@@ -113,6 +149,15 @@ pub fn decode(datagram: &[u8], events: &mut Vec<Event>) {
                     link::Notice::Changed(link) => Event::Link(link),
                     link::Notice::Gone(link) => Event::LinkGone(link),
                 })
+            })
+            .or_else(|| {
+                let gone = route::removed(message.kind, message.body)
+                    .or_else(|| route::replaced(message.kind, message.flags, message.body))?;
+                Some(Event::RouteGone { route: gone, port: message.port })
+            })
+            .or_else(|| {
+                let gone = rule::removed(message.kind, message.body)?;
+                Some(Event::RuleGone { rule: gone, port: message.port })
             });
         events.extend(event);
     }
@@ -147,6 +192,7 @@ mod tests {
                     Event::LinkGone(link) => want == format!("gone {}", link.name),
                     Event::Address(address) => want == format!("address {address}"),
                     Event::AddressGone { address, .. } => want == format!("lost {address}"),
+                    Event::RouteGone { .. } | Event::RuleGone { .. } => false,
                     Event::Resync => want == "resync",
                 })
             };
@@ -171,7 +217,7 @@ mod tests {
                 .into_iter()
                 .find(|address| address.to_string() == "10.0.0.1/32")
                 .unwrap();
-            address::apply(&mut netlink, &[address::Change::Remove(ours)]).unwrap();
+            netlink.execute(&[address::remove_request(&ours)]).unwrap();
             run("ip addr del 10.0.0.2/32 dev lo");
             let by_us: Vec<_> = all(&monitor)
                 .into_iter()

@@ -86,6 +86,11 @@ impl Request {
         self.body.resize(self.body.len().next_multiple_of(4), 0);
     }
 
+    /// Family header and attributes.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// As it is sent, under this number.
     pub fn bytes(&self, sequence: u32) -> Vec<u8> {
         let mut out = Vec::new();

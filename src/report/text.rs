@@ -146,6 +146,7 @@ mod tests {
             flags: IFA_F_NODAD,
             preferred_lifetime: None,
             no_track: false,
+            track_group: None,
         }
     }
 

@@ -4,35 +4,40 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::event::{Action, Detail};
-use super::instance::{Machine, Rogue, addresses};
+use super::instance::{Machine, Rogue};
 use super::ip;
+use super::owned::{Owner, addresses, objects};
 use super::packet::{Advert, Checksum};
 use crate::config::model::{Transport, VrrpVersion};
 
 impl Machine<'_> {
-    /// Puts on their interfaces what is not there yet.
-    pub(super) fn add_addresses(&mut self) {
-        let set = &mut self.run.set;
-        let missing: Vec<_> = addresses(self.config)
-            .zip(set.iter_mut())
-            .filter_map(|(address, set)| (!std::mem::replace(set, true)).then(|| address.clone()))
-            .collect();
-        self.log(Detail::Detail, format_args!("setting VIPs."));
+    /// Puts into the kernel what is not there yet: addresses, routes, rules.
+    pub(super) fn add_objects(&mut self) {
+        let missing = self.run.held.claim(objects(self.config));
+        self.log_kinds("setting");
         if !missing.is_empty() {
-            self.out.push(Action::AddAddresses { instance: self.index, addresses: missing });
+            self.out.push(Action::Add { owner: Owner::Instance(self.index), objects: missing });
         }
     }
 
-    /// Takes off what we have put there.
-    pub(super) fn remove_addresses(&mut self) {
-        let set = &mut self.run.set;
-        let ours: Vec<_> = addresses(self.config)
-            .zip(set.iter_mut())
-            .filter_map(|(address, set)| std::mem::replace(set, false).then(|| address.clone()))
-            .collect();
-        self.log(Detail::Detail, format_args!("removing VIPs."));
+    /// Takes out what we have put there: rules, routes, addresses.
+    pub(super) fn remove_objects(&mut self) {
+        let ours = self.run.held.release(objects(self.config));
+        self.log_kinds("removing");
         if !ours.is_empty() {
-            self.out.push(Action::RemoveAddresses { instance: self.index, addresses: ours });
+            self.out.push(Action::Remove { owner: Owner::Instance(self.index), objects: ours });
+        }
+    }
+
+    fn log_kinds(&mut self, verb: &str) {
+        let kinds = [
+            (true, "VIPs."),
+            (!self.config.excluded.is_empty(), "E-VIPs."),
+            (!self.config.routes.is_empty(), "Virtual Routes"),
+            (!self.config.rules.is_empty(), "Virtual Rules"),
+        ];
+        for (_, kind) in kinds.into_iter().filter(|(has_any, _)| *has_any) {
+            self.log(Detail::Detail, format_args!("{verb} {kind}"));
         }
     }
 
@@ -48,7 +53,7 @@ impl Machine<'_> {
             return;
         }
         let facts = self.facts;
-        let mut targets = Vec::with_capacity(self.run.set.len());
+        let mut targets = Vec::new();
         // One action for all lines: an advert waits in the same vector.
         let mut text = String::new();
         for address in addresses(self.config) {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::interface::{Interface, Link};
-use crate::config::model::{Command, Family, ScriptEnd, VirtualAddress};
+use super::owned::{Owned, Owner, SeenRoute, SeenRule};
+use crate::config::model::{Command, Family, ScriptEnd};
 
 /// Something that happened outside the core.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,19 +64,32 @@ pub enum Event {
         /// How.
         end: ScriptEnd,
     },
-    /// The kernel refused one address of [`Action::AddAddresses`] (`EEXIST` is success) or
-    /// [`Action::RemoveAddresses`] (`EADDRNOTAVAIL` is success).
-    AddressRefused {
-        /// The instance named in the action.
-        instance: usize,
-        /// Its address.
-        address: IpAddr,
-        /// Interface name.
-        interface: String,
+    /// `RTM_DELROUTE`, also the echo of our own requests.
+    RouteDeleted {
+        /// Which.
+        route: SeenRoute,
+        /// Who asked for it.
+        by: Requester,
+    },
+    /// `RTM_DELRULE`, also the echo of our own requests.
+    RuleDeleted {
+        /// Which.
+        rule: SeenRule,
+        /// Who asked for it.
+        by: Requester,
+    },
+    /// The kernel refused one object of [`Action::Add`] or [`Action::Remove`].
+    Refused {
+        /// The owner named in the action.
+        owner: Owner,
+        /// The object.
+        object: Owned,
         /// What was asked for.
         change: Change,
         /// errno.
         errno: i32,
+        /// The kernel's own words, if it said any.
+        note: Option<String>,
     },
 }
 
@@ -95,7 +109,7 @@ pub enum Envelope {
     },
 }
 
-/// On whose request the kernel deleted an address.
+/// On whose request the kernel deleted something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Requester {
     /// Ours: `nlmsg_pid` is the port of our request socket.
@@ -104,7 +118,7 @@ pub enum Requester {
     Other,
 }
 
-/// Which change of an address was refused.
+/// Which change was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// It was to be added.
@@ -138,19 +152,20 @@ pub enum Action {
         /// left to the kernel (`IPV6_CHECKSUM` 6).
         packet: Vec<u8>,
     },
-    /// Add these addresses, in order; `EEXIST` is success. Refusals come back as [`Event::AddressRefused`].
-    AddAddresses {
-        /// Index of the instance in the configuration.
-        instance: usize,
+    /// Put these into the kernel, in order; what is there already is success. Refusals come back as
+    /// [`Event::Refused`].
+    Add {
+        /// For whom.
+        owner: Owner,
         /// What to add.
-        addresses: Vec<VirtualAddress>,
+        objects: Vec<Owned>,
     },
-    /// Remove these addresses, in order; one that is not there is success.
-    RemoveAddresses {
-        /// Index of the instance in the configuration; for an instance that a reload removed, its old one.
-        instance: usize,
+    /// Take these out of the kernel, in order; what is not there is success.
+    Remove {
+        /// For whom.
+        owner: Owner,
         /// What to remove.
-        addresses: Vec<VirtualAddress>,
+        objects: Vec<Owned>,
     },
     /// Announce these by gratuitous ARP (IPv4) or unsolicited neighbour advertisement (IPv6), all of them once, then
     /// all again, and log each packet with -D: `Sending gratuitous ARP on IF for A`. Later removals of an address end

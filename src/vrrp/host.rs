@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use super::event::{Action, Actions, Change, Detail, Requester};
 use super::facts::Facts;
-use super::instance::addresses;
 use super::interface::{Interface, Link};
+use super::owned::{Object, Owned, Owner, SeenRoute, SeenRule, addresses, objects};
 use super::router::{Phase, Router};
 use super::snapshot::VrrpState;
 use super::transition::{Entry, Zero};
@@ -38,7 +38,7 @@ impl Router {
         self.repair(now, out);
     }
 
-    /// Puts back addresses that a MASTER should have and a complete dump does not show.
+    /// Puts back what a MASTER should have and a complete dump does not show.
     pub(super) fn repair(&mut self, now: Time, out: &mut Actions) {
         for i in 0..self.runs.len() {
             if self.runs[i].state != VrrpState::Master {
@@ -47,14 +47,19 @@ impl Router {
             let mut is_missing = false;
             for (position, address) in addresses(&self.part.instances[i]).enumerate() {
                 if !self.is_present(address) {
-                    self.runs[i].set[position] = false;
+                    self.runs[i].held.lose(position);
                     is_missing = true;
                 }
             }
+            // No list of routes and rules is read; to add one that is there is no error.
+            let count = addresses(&self.part.instances[i]).count();
+            for position in count..objects(&self.part.instances[i]).count() {
+                self.runs[i].held.lose(position);
+            }
+            let repeat = self.part.instances[i].garp.repeat;
+            let mut machine = self.machine(i, now, out);
+            machine.add_objects();
             if is_missing {
-                let repeat = self.part.instances[i].garp.repeat;
-                let mut machine = self.machine(i, now, out);
-                machine.add_addresses();
                 machine.announce(repeat);
             }
         }
@@ -103,9 +108,11 @@ impl Router {
         self.reassess_watchers(&name, now, &format!("interface {name} was deleted"), out);
         // What was on it is gone, without a word for each.
         for i in watchers {
-            for (position, vip) in addresses(&self.part.instances[i]).enumerate() {
-                if vip.interface == name {
-                    self.runs[i].set[position] = false;
+            for (position, object) in objects(&self.part.instances[i]).enumerate() {
+                if object.interfaces().any(|interface| interface == name)
+                    && !matches!(object, Object::Rule(_))
+                {
+                    self.runs[i].held.lose(position);
                 }
             }
         }
@@ -147,7 +154,7 @@ impl Router {
             for (i, position) in holders {
                 let vip = addresses(&self.part.instances[i]).nth(position);
                 if vip.is_some_and(|vip| vip.interface == name && vip.prefix == prefix) {
-                    self.vip_lost(i, position, by, now, out);
+                    self.object_lost(i, position, by, now, out);
                 }
             }
             return;
@@ -157,58 +164,82 @@ impl Router {
         self.reassess_watchers(&name, now, &format!("address {address} was removed from {name}"), out);
     }
 
-    pub(super) fn vip_lost(
-        &mut self,
-        i: usize,
-        position: usize,
-        by: Requester,
-        now: Time,
-        out: &mut Actions,
-    ) {
-        if self.runs[i].state != VrrpState::Master
-            || !std::mem::replace(&mut self.runs[i].set[position], false)
-        {
+    pub(super) fn route_deleted(&mut self, now: Time, route: &SeenRoute, by: Requester, out: &mut Actions) {
+        let facts = &self.facts;
+        let index = |name: &str| facts.by_name(name).map(|interface| interface.link.index);
+        let lost = self.index.routes.iter().filter(|(i, position)| {
+            let mut all = objects(&self.part.instances[*i]).skip(*position);
+            matches!(all.next(), Some(Object::Route(ours)) if route.is(ours, index))
+        });
+        for (i, position) in lost.copied().collect::<Vec<_>>() {
+            self.object_lost(i, position, by, now, out);
+        }
+    }
+
+    pub(super) fn rule_deleted(&mut self, now: Time, rule: &SeenRule, by: Requester, out: &mut Actions) {
+        let lost = self.index.rules.iter().filter(|(i, position)| {
+            let mut all = objects(&self.part.instances[*i]).skip(*position);
+            matches!(all.next(), Some(Object::Rule(ours)) if rule.is(ours))
+        });
+        for (i, position) in lost.copied().collect::<Vec<_>>() {
+            self.object_lost(i, position, by, now, out);
+        }
+    }
+
+    fn object_lost(&mut self, i: usize, position: usize, by: Requester, now: Time, out: &mut Actions) {
+        if self.runs[i].state != VrrpState::Master || !self.runs[i].held.lose(position) {
             return;
         }
-        let Some(vip) = addresses(&self.part.instances[i]).nth(position) else { return };
+        let Some(object) = objects(&self.part.instances[i]).nth(position) else { return };
         if by == Requester::Us {
             // The echo of an earlier removal, or a secondary that went with its primary: we want it.
-            self.machine(i, now, out).add_addresses();
+            self.machine(i, now, out).add_objects();
             return;
         }
-        if vip.no_track {
+        if object.no_track() {
             return;
         }
-        let what = format!("IP {} removed from {}", vip.address, vip.interface);
-        let text = format!("Netlink reflector reports {what}");
-        out.push(Action::Log { detail: Detail::Normal, text });
+        let what = match object {
+            Object::Address(vip) => {
+                let what = format!("IP {} removed from {}", vip.address, vip.interface);
+                let text = format!("Netlink reflector reports {what}");
+                out.push(Action::Log { detail: Detail::Normal, text });
+                what
+            }
+            other => format!("{} removed", other.to_owned()),
+        };
         let skew = self.runs[i].skew(&self.part.instances[i]);
         self.machine(i, now, out).enter_backup(Entry::Normal, Zero::Sent, Some(skew), &what);
         self.group_to_backup(i, Zero::Sent, now, &what, out);
     }
 
-    pub(super) fn address_refused(
+    pub(super) fn refused(
         &mut self,
-        instance: usize,
-        address: IpAddr,
-        interface: &str,
+        owner: Owner,
+        object: &Owned,
         change: Change,
         errno: i32,
+        note: Option<&str>,
         out: &mut Actions,
     ) {
+        let Owner::Instance(instance) = owner else { return };
         let Some(config) = self.part.instances.get(instance) else { return };
-        let (word, preposition) = match change {
-            Change::Add => ("adding", "to"),
-            Change::Remove => ("removing", "from"),
+        let what = match (change, object) {
+            (Change::Add, Owned::Address(vip)) => format!("adding {} to {}", vip.address, vip.interface),
+            (Change::Remove, Owned::Address(vip)) => {
+                format!("removing {} from {}", vip.address, vip.interface)
+            }
+            (Change::Add, other) => format!("adding {other}"),
+            (Change::Remove, other) => format!("removing {other}"),
         };
         let reason = std::io::Error::from_raw_os_error(errno);
-        let text = format!("({}) {word} {address} {preposition} {interface}: {reason}", config.name);
+        let note = note.map_or_else(String::new, |note| format!(": {note}"));
+        let text = format!("({}) {what}: {reason}{note}", config.name);
         out.push(Action::Log { detail: Detail::Normal, text });
-        if change == Change::Add {
-            let mut all = addresses(config);
-            if let Some(position) = all.position(|v| v.address == address && v.interface == interface) {
-                self.runs[instance].set[position] = false;
-            }
+        if change == Change::Add
+            && let Some(position) = objects(config).position(|ours| ours == object.as_object())
+        {
+            self.runs[instance].held.lose(position);
         }
     }
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::event::{Action, Actions, Listener, ListenerKind};
-use super::instance::{Fixed, addresses};
+use super::instance::Fixed;
+use super::owned::{Object, objects};
 use super::router::Router;
 use crate::config::model::{Family, Instance, Transport};
 
@@ -20,6 +21,10 @@ pub(super) struct Index {
     pub(super) trackers: Vec<Vec<usize>>,
     /// (instance, position in its addresses) by address.
     pub(super) addresses: HashMap<IpAddr, Vec<(usize, usize)>>,
+    /// (instance, position in its objects) of every route.
+    pub(super) routes: Vec<(usize, usize)>,
+    /// The same of every rule.
+    pub(super) rules: Vec<(usize, usize)>,
     /// Scripts by name.
     pub(super) scripts: HashMap<String, usize>,
 }
@@ -55,7 +60,7 @@ impl Router {
             let mut watched: Vec<&str> = tracked
                 .map(|tracked| tracked.interface.as_str())
                 .chain(instance.interface.as_deref())
-                .chain(addresses(instance).map(|vip| vip.interface.as_str()))
+                .chain(objects(instance).flat_map(Object::interfaces))
                 .collect();
             watched.sort_unstable();
             watched.dedup();
@@ -69,8 +74,14 @@ impl Router {
                     index.trackers[*s].push(i);
                 }
             }
-            for (position, vip) in addresses(instance).enumerate() {
-                index.addresses.entry(vip.address).or_default().push((i, position));
+            for (position, object) in objects(instance).enumerate() {
+                match object {
+                    Object::Address(vip) => {
+                        index.addresses.entry(vip.address).or_default().push((i, position));
+                    }
+                    Object::Route(_) => index.routes.push((i, position)),
+                    Object::Rule(_) => index.rules.push((i, position)),
+                }
             }
         }
         self.index = index;

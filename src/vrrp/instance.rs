@@ -15,10 +15,11 @@ use super::event::{Action, Actions, Detail, StateWord, Subject, Transition};
 use super::facts::Facts;
 use super::ip::IdCounter;
 use super::notify;
+use super::owned::{Holdings, objects};
 use super::snapshot::{Counters, Faults, VrrpState};
 use super::timers;
 use super::transition::{Entry, Zero};
-use crate::config::model::{Centis, InitialState, Instance, VirtualAddress, VrrpVersion};
+use crate::config::model::{Centis, InitialState, Instance, VrrpVersion};
 use crate::time::Time;
 
 /// What an instance remembers. Everything a successor needs to go on.
@@ -40,8 +41,8 @@ pub(super) struct Run {
     pub(super) preempt: PreemptDelay,
     pub(super) rogue: Rogue,
     pub(super) ids: IdCounter,
-    /// Which of `vips` and then of `excluded` we have put on their interfaces.
-    pub(super) set: Vec<bool>,
+    /// What of its objects is in the kernel because of us.
+    pub(super) held: Holdings,
     pub(super) announce: Announce,
     /// Error kinds already logged, one bit each.
     pub(super) logged: u32,
@@ -128,7 +129,7 @@ impl Run {
             preempt: PreemptDelay::Off,
             rogue: Rogue::None,
             ids: IdCounter::default(),
-            set: vec![false; config.vips.len() + config.excluded.len()],
+            held: Holdings::none(objects(config).count()),
             announce: Announce::default(),
             logged: 0,
             old_checksum: false,
@@ -161,11 +162,6 @@ impl Run {
 /// Stock: an owner's skew is an owner's, even while it has stepped back to 254.
 fn skew_priority(config: &Instance, effective: u8) -> u8 {
     if config.priority.is_owner() { config.priority.get() } else { effective }
-}
-
-/// `vips`, then `excluded`.
-pub(super) fn addresses(config: &Instance) -> impl Iterator<Item = &VirtualAddress> {
-    config.vips.iter().chain(&config.excluded)
 }
 
 /// Does it come up as MASTER without waiting? (spec/vrrp-behaviour.md §4.1)

@@ -26,6 +26,7 @@ mod instance;
 mod interface;
 pub mod ip;
 mod notify;
+mod owned;
 pub mod packet;
 mod priority;
 mod receive;
@@ -44,6 +45,7 @@ mod vectors;
 
 pub use event::*;
 pub use interface::*;
+pub use owned::{Owned, Owner, SeenRoute, SeenRule};
 pub use reload::State;
 pub use router::{Release, Router};
 pub use snapshot::*;

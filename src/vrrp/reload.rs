@@ -3,7 +3,7 @@
 //! Both match instances by identity: VRID, family, interface, and group or unicast source; names do not matter
 //! (spec/daemon-behaviour.md §6). What matches and did not change feels nothing: no advert, no timer, no address.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,16 +13,17 @@ use super::announce::Pacer;
 use super::event::{Action, Actions, Detail, Listener, StateWord};
 use super::facts::Facts;
 use super::group::GroupRun;
-use super::instance::{Run, addresses};
+use super::instance::Run;
+use super::owned::{Object, Owned, Owner, objects};
 use super::router::{Phase, Router};
 use super::script::ScriptRun;
 use super::snapshot::VrrpState;
 use super::transition::Zero;
-use crate::config::model::{Command, Family, Instance, Transport, VirtualAddress, VrrpPart, VrrpVersion};
+use crate::config::model::{Command, Family, Instance, Transport, VrrpPart, VrrpVersion};
 use crate::time::Time;
 
 /// The format of [`State`]; a successor of another format starts afresh.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// Everything a successor needs to go on where this core stopped; plain data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,8 +34,8 @@ pub struct State {
     pacer: Pacer,
     next_script: u64,
     listeners: Vec<Listener>,
-    /// Each with the addresses it may hold, so that a changed configuration can release them.
-    instances: Vec<(Identity, Vec<VirtualAddress>, Run)>,
+    /// Each with the objects it may hold, so that a changed configuration can release them.
+    instances: Vec<(Identity, Vec<Owned>, Run)>,
     groups: Vec<(String, GroupRun)>,
     scripts: Vec<(String, Command, ScriptRun)>,
 }
@@ -88,7 +89,7 @@ impl Router {
                 .iter()
                 .zip(&self.runs)
                 .map(|(instance, run)| {
-                    (Identity::of(instance), addresses(instance).cloned().collect(), run.clone())
+                    (Identity::of(instance), objects(instance).map(Object::to_owned).collect(), run.clone())
                 })
                 .collect(),
             groups: self
@@ -126,13 +127,11 @@ impl Router {
         for (old, (identity, held, mut run)) in state.instances.into_iter().enumerate() {
             let found = router.part.instances.iter().position(|instance| Identity::of(instance) == identity);
             let Some(i) = found else {
-                release(old, &held, &run, out);
+                remove(old, run.held.release(held.iter().map(Owned::as_object)), out);
                 continue;
             };
-            let gone = carry_over(held.iter(), &mut run, &router.part.instances[i]);
-            if !gone.is_empty() {
-                out.push(Action::RemoveAddresses { instance: i, addresses: gone });
-            }
+            let wanted = objects(&router.part.instances[i]);
+            remove(i, run.held.carry_over(held.iter().map(Owned::as_object), wanted), out);
             router.runs[i] = run;
             map.insert(old, i);
         }
@@ -186,15 +185,17 @@ impl Router {
         // All removals come before all additions, so that an address can move between instances.
         for (from, to) in sorted(&map) {
             let mut run = old.runs[from].clone();
-            let gone = carry_over(addresses(&old.part.instances[from]), &mut run, &self.part.instances[to]);
-            for vip in &gone {
-                let name = &self.part.instances[to].name;
-                let text = format!("({name}) ip address {}, no longer exist", vip.address);
+            let (before, after) = (&old.part.instances[from], &self.part.instances[to]);
+            let gone = run.held.carry_over(objects(before), objects(after));
+            for object in &gone {
+                let what = match object {
+                    Owned::Address(vip) => format!("ip address {}", vip.address),
+                    other => other.to_string(),
+                };
+                let text = format!("({}) {what}, no longer exist", after.name);
                 out.push(Action::Log { detail: Detail::Normal, text });
             }
-            if !gone.is_empty() {
-                out.push(Action::RemoveAddresses { instance: to, addresses: gone });
-            }
+            remove(to, gone, out);
             self.runs[to] = run;
         }
         for i in 0..self.runs.len() {
@@ -261,7 +262,7 @@ impl Router {
             let mut machine = old.machine(i, now, out);
             if is_master {
                 machine.send_zero();
-                machine.remove_addresses();
+                machine.remove_objects();
             }
             machine.notify(word, "no longer configured");
         }
@@ -275,14 +276,14 @@ impl Router {
         let timer_changed = interval_changed || before.down_timer_adverts != config.down_timer_adverts;
         match self.runs[i].state {
             VrrpState::Master => {
-                let is_new = self.runs[i].set.contains(&false);
+                let is_new = self.runs[i].held.is_incomplete();
                 let mut machine = self.machine(i, now, out);
                 machine.run.master_advert_int = machine.config.advert_int;
                 if !is_told {
                     machine.advertise_now();
                 }
                 if is_new {
-                    machine.add_addresses();
+                    machine.add_objects();
                     let copies = machine.run.announce.begin(&machine.config.garp, now);
                     machine.announce(copies);
                 }
@@ -328,27 +329,9 @@ impl Router {
     }
 }
 
-/// The set marks of the addresses that stay; returns those that are ours and not wanted any more.
-fn carry_over<'a>(
-    before: impl Iterator<Item = &'a VirtualAddress>,
-    run: &mut Run,
-    config: &Instance,
-) -> Vec<VirtualAddress> {
-    let mut ours: HashSet<&VirtualAddress> =
-        before.zip(&run.set).filter(|(_, set)| **set).map(|(vip, _)| vip).collect();
-    let set = addresses(config).map(|vip| ours.remove(vip)).collect();
-    run.set = set;
-    let mut gone: Vec<VirtualAddress> = ours.into_iter().cloned().collect();
-    gone.sort_by(|a, b| (a.address, &a.interface).cmp(&(b.address, &b.interface)));
-    gone
-}
-
-/// Removes what an instance without a successor holds.
-fn release(instance: usize, held: &[VirtualAddress], run: &Run, out: &mut Actions) {
-    let ours: Vec<_> =
-        held.iter().zip(&run.set).filter(|(_, set)| **set).map(|(vip, _)| vip.clone()).collect();
-    if !ours.is_empty() {
-        out.push(Action::RemoveAddresses { instance, addresses: ours });
+fn remove(instance: usize, objects: Vec<Owned>, out: &mut Actions) {
+    if !objects.is_empty() {
+        out.push(Action::Remove { owner: Owner::Instance(instance), objects });
     }
 }
 

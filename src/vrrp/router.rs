@@ -10,8 +10,9 @@ use super::event::{Action, Actions, Detail, Envelope, Event, Listener, StateWord
 use super::facts::Facts;
 use super::group::GroupRun;
 use super::index::Index;
-use super::instance::{Follow, Machine, Run, addresses, is_owner_from_start};
+use super::instance::{Follow, Machine, Run, is_owner_from_start};
 use super::notify;
+use super::owned::{Object, Owner, in_removal_order, objects};
 use super::receive::Received;
 use super::script::ScriptRun;
 use super::snapshot::{Counters, GroupSnapshot, InstanceSnapshot, Snapshot, VrrpState};
@@ -98,8 +99,10 @@ impl Router {
             }
             Event::Advert { index, envelope, packet } => self.advert(now, index, envelope, &packet, out),
             Event::ScriptEnded { id, end } => self.script_ended(now, id, end, out),
-            Event::AddressRefused { instance, address, interface, change, errno } => {
-                self.address_refused(instance, address, &interface, change, errno, out);
+            Event::RouteDeleted { route, by } => self.route_deleted(now, &route, by, out),
+            Event::RuleDeleted { rule, by } => self.rule_deleted(now, &rule, by, out),
+            Event::Refused { owner, object, change, errno, note } => {
+                self.refused(owner, &object, change, errno, note.as_deref(), out);
             }
         }
     }
@@ -186,7 +189,7 @@ impl Router {
             let config = &self.part.instances[i];
             let was_master = self.runs[i].state == VrrpState::Master;
             if release == Release::All {
-                self.runs[i].set = vec![true; addresses(config).count()];
+                self.runs[i].held.assume_all();
             }
             let promote = config.promote_secondaries.then(|| config.interface.clone()).flatten();
             let mut machine = self.machine(i, now, out);
@@ -194,7 +197,7 @@ impl Router {
                 machine.send_zero();
             }
             if release == Release::All || was_master && release == Release::Ours {
-                machine.remove_addresses();
+                machine.remove_objects();
             }
             if let Some(interface) = promote {
                 out.push(Action::PromoteSecondaries { interface, on: false });
@@ -296,17 +299,20 @@ impl Router {
         self.timer(now, out);
     }
 
-    /// Addresses of an earlier life. Stock: also one that the host itself has, unless we are its owner.
+    /// What an earlier life has left. Stock: also an address that the host itself has, unless we are its owner.
     fn remove_leftovers(&self, i: usize, out: &mut Actions) {
         let config = &self.part.instances[i];
-        if config.priority.is_owner() {
-            return;
-        }
+        let may_be_left = |object: &Object<'_>| match object {
+            Object::Address(vip) => !config.priority.is_owner() && self.is_present(vip),
+            // No list of these is kept; one that is not there is no error.
+            Object::Route(_) | Object::Rule(_) => true,
+        };
         let text = format!("({}) removing VIPs.", config.name);
         out.push(Action::Log { detail: Detail::Detail, text });
-        let leftovers: Vec<_> = addresses(config).filter(|vip| self.is_present(vip)).cloned().collect();
+        let leftovers: Vec<_> = objects(config).filter(may_be_left).map(Object::to_owned).collect();
         if !leftovers.is_empty() {
-            out.push(Action::RemoveAddresses { instance: i, addresses: leftovers });
+            let objects = in_removal_order(leftovers);
+            out.push(Action::Remove { owner: Owner::Instance(i), objects });
         }
     }
 
@@ -369,7 +375,9 @@ impl Router {
 }
 
 fn instance_snapshot((config, run): (&Instance, &Run)) -> InstanceSnapshot {
-    let (vips, excluded) = run.set.split_at(config.vips.len().min(run.set.len()));
+    let mut marks = run.held.marks();
+    let vips = marks.by_ref().take(config.vips.len()).collect();
+    let excluded = marks.take(config.excluded.len()).collect();
     InstanceSnapshot {
         state: run.state,
         wanted: run.wanted,
@@ -385,8 +393,8 @@ fn instance_snapshot((config, run): (&Instance, &Run)) -> InstanceSnapshot {
         master_down: run.master_down(config),
         last_advert: run.last_advert,
         highest_other: run.highest_other,
-        vips_set: vips.to_vec(),
-        excluded_set: excluded.to_vec(),
+        vips_set: vips,
+        excluded_set: excluded,
         logged: run.logged,
         old_checksum: run.old_checksum,
         counters: run.counters,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::event::{Action, Actions, Envelope, Event, Requester, Transition};
 use super::interface::{IFF_RUNNING, IFF_UP, Interface, Link};
+use super::owned::Owned;
 use super::router::{Release, Router};
 use super::snapshot::VrrpState;
 use crate::config::model::{ScriptEnd, VrrpPart};
@@ -282,8 +283,9 @@ impl Cluster {
                 Action::SendAdvert { index, source, destination, ttl, packet, .. } => {
                     self.send(node, *index, (*source, *destination), ttl.unwrap_or(64), packet);
                 }
-                Action::AddAddresses { addresses, .. } => {
-                    for vip in addresses {
+                Action::Add { objects, .. } => {
+                    for vip in objects {
+                        let Owned::Address(vip) = vip else { continue };
                         let Some(index) = self.interface(node, &vip.interface) else { continue };
                         if self.nodes[node].addresses.insert((index, vip.address)) {
                             let (address, prefix) = (vip.address, vip.prefix);
@@ -291,8 +293,9 @@ impl Cluster {
                         }
                     }
                 }
-                Action::RemoveAddresses { addresses, .. } => {
-                    for vip in addresses {
+                Action::Remove { objects, .. } => {
+                    for vip in objects {
+                        let Owned::Address(vip) = vip else { continue };
                         let Some(index) = self.interface(node, &vip.interface) else { continue };
                         if self.nodes[node].addresses.remove(&(index, vip.address)) {
                             let (address, prefix, by) = (vip.address, vip.prefix, Requester::Us);

@@ -5,7 +5,8 @@
 use std::net::IpAddr;
 
 use super::event::{Actions, Detail};
-use super::instance::{Rogue, addresses};
+use super::instance::Rogue;
+use super::owned::{Object, objects};
 use super::priority::Assessment;
 use super::router::Router;
 use super::snapshot::VrrpState;
@@ -85,14 +86,13 @@ impl Router {
                 assessment.script(tracked, self.scripts[*s].verdict());
             }
         }
-        let mut last = "";
-        for vip in addresses(config).filter(|vip| !vip.no_track) {
-            let name = vip.interface.as_str();
+        let mut seen: Vec<&str> = Vec::new();
+        for name in objects(config).filter(|object| !object.no_track()).flat_map(Object::interfaces) {
             let is_own = config.interface.as_deref() == Some(name);
-            if name == last || is_own || interfaces().any(|tracked| tracked.interface == name) {
+            if is_own || seen.contains(&name) || interfaces().any(|tracked| tracked.interface == name) {
                 continue;
             }
-            last = name;
+            seen.push(name);
             assessment.faults.trackers += usize::from(!self.facts.is_up(name));
         }
         assessment

@@ -44,7 +44,7 @@ impl Machine<'_> {
         self.advertise_now();
         self.log(Detail::Normal, format_args!("Entering MASTER STATE"));
         self.own_interval_again();
-        self.add_addresses();
+        self.add_objects();
         let copies = self.run.announce.begin(&self.config.garp, self.now);
         self.announce(copies);
         self.notify(StateWord::Master, cause);
@@ -103,7 +103,7 @@ impl Machine<'_> {
         if self.run.rogue != Rogue::Yielded {
             self.run.rogue = Rogue::None;
         }
-        self.remove_addresses();
+        self.remove_objects();
     }
 
     pub(super) fn own_interval_again(&mut self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Centis, Family, GarpSettings, NotifyScripts, Priority, Vrid, VrrpVersion};
+use super::{Centis, Family, GarpSettings, NotifyScripts, Priority, Route, Rule, Vrid, VrrpVersion};
 
 /// One virtual router on this host, after all defaults, inheritance and corrections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,10 @@ pub struct Instance {
     pub vips: Vec<VirtualAddress>,
     /// Not advertised addresses, any family.
     pub excluded: Vec<VirtualAddress>,
+    /// `virtual_routes` in file order.
+    pub routes: Vec<Route>,
+    /// `virtual_rules` in file order.
+    pub rules: Vec<Rule>,
     /// Take over from a lower-priority master?
     pub preempt: bool,
     /// Wait this long before taking over.
@@ -159,6 +163,8 @@ pub struct VirtualAddress {
     pub preferred_lifetime: Option<u32>,
     /// Do not react to its loss.
     pub no_track: bool,
+    /// The `track_group` of a static one.
+    pub track_group: Option<String>,
 }
 
 /// One line of `track_interface`.

@@ -315,6 +315,8 @@ impl Builder<'_, '_> {
             auth,
             vips,
             excluded,
+            routes: Vec::new(),
+            rules: Vec::new(),
             preempt,
             preempt_delay,
             down_timer_adverts,
@@ -521,6 +523,7 @@ impl Builder<'_, '_> {
                 }
             },
             no_track: draft.no_track,
+            track_group: None,
         })
     }
 

@@ -34,7 +34,7 @@ fn a_start_waits_the_full_master_down_time_and_then_takes_over_in_stocks_order()
         .iter()
         .filter_map(|action| match action {
             Action::SendAdvert { .. } => Some("advert"),
-            Action::AddAddresses { .. } => Some("address"),
+            Action::Add { .. } => Some("address"),
             Action::Announce { copies: 5, .. } => Some("garps"),
             Action::Notify { .. } => Some("notify"),
             _ => None,
@@ -61,7 +61,7 @@ fn leftovers_of_an_earlier_life_are_removed_at_start() {
     interfaces[0].addresses.push((ip("10.0.0.101"), 32));
     let mut out = Vec::new();
     router.handle(at(1.0), Event::Interfaces(interfaces), &mut out);
-    assert!(out.iter().any(|action| matches!(action, Action::RemoveAddresses { .. })));
+    assert!(out.iter().any(|action| matches!(action, Action::Remove { .. })));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_higher_priority_is_yielded_to_without_a_farewell() {
             "(V) Entering BACKUP STATE"
         ]
     );
-    assert!(out.iter().any(|action| matches!(action, Action::RemoveAddresses { .. })));
+    assert!(out.iter().any(|action| matches!(action, Action::Remove { .. })));
     assert_eq!(notified(&out), ["/backup", "/n INSTANCE V BACKUP 100"]);
 }
 
@@ -255,7 +255,7 @@ fn a_vip_that_somebody_deletes_is_back_after_the_skew() {
     assert_eq!(adverts(&out), [0]);
     assert_eq!(bench.router.deadline(), Some(bench.now + Duration::from_nanos(414_062_500)));
     let out = bench.wait(0.5);
-    assert!(out.iter().any(|action| matches!(action, Action::AddAddresses { .. })));
+    assert!(out.iter().any(|action| matches!(action, Action::Add { .. })));
     assert_eq!(bench.state(0), VrrpState::Master);
 }
 
@@ -417,7 +417,7 @@ fn a_stop_says_goodbye_and_leaves_nothing() {
     let mut out = Vec::new();
     bench.router.stop(bench.now, Release::Ours, &mut out);
     assert_eq!(adverts(&out), [0, 0]);
-    assert_eq!(out.iter().filter(|action| matches!(action, Action::RemoveAddresses { .. })).count(), 2);
+    assert_eq!(out.iter().filter(|action| matches!(action, Action::Remove { .. })).count(), 2);
     assert_eq!(
         notified(&out),
         ["/stop", "/n INSTANCE A STOP 150", "/stop", "/n INSTANCE B STOP 100", "/g GROUP G STOP 0"]
@@ -432,7 +432,7 @@ fn a_stop_that_keeps_everything_sends_nothing() {
     let mut out = Vec::new();
     bench.router.stop(bench.now, Release::Nothing, &mut out);
     assert_eq!(adverts(&out), [0u8; 0]);
-    assert!(!out.iter().any(|action| matches!(action, Action::RemoveAddresses { .. })));
+    assert!(!out.iter().any(|action| matches!(action, Action::Remove { .. })));
 }
 
 #[test]

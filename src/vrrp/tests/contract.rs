@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::samples::*;
 use crate::config::model::{Auth, Centis, Instance, ScriptEnd, VrrpPart, VrrpVersion};
-use crate::vrrp::{Action, Actions, Change, Envelope, Event, Requester, Router, State, VrrpState};
+use crate::vrrp::{
+    Action, Actions, Change, Envelope, Event, Owned, Owner, Requester, Router, State, VrrpState,
+};
 
 /// Two instances in a group, one of version 3 with a password-free life of its own, an owner, three scripts.
 fn everything() -> VrrpPart {
@@ -148,8 +150,8 @@ impl Teller {
             }
             Blow::Refuse { instance } => {
                 let vip = &part.instances[instance].vips[0];
-                let (address, interface) = (vip.address, vip.interface.clone());
-                Event::AddressRefused { instance, address, interface, change: Change::Add, errno: 13 }
+                let (owner, object) = (Owner::Instance(instance), Owned::Address(vip.clone()));
+                Event::Refused { owner, object, change: Change::Add, errno: 13, note: None }
             }
             Blow::Dump => Event::Interfaces(interfaces(2)),
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::samples::*;
 use crate::config::model::{Centis, Instance, NotifyScripts, Priority, VrrpPart};
-use crate::vrrp::{Action, Actions, VrrpState};
+use crate::vrrp::{Action, Actions, Owned, VrrpState};
 
 fn reload(bench: &mut Bench, part: &VrrpPart) -> Actions {
     let mut out = Vec::new();
@@ -19,25 +19,33 @@ fn master(config: &Instance) -> Bench {
     bench
 }
 
+/// The address, or what else tells it.
+fn name(object: &Owned) -> String {
+    match object {
+        Owned::Address(vip) => vip.address.to_string(),
+        other => other.to_string(),
+    }
+}
+
 fn added(out: &[Action]) -> Vec<String> {
     out.iter()
         .filter_map(|action| match action {
-            Action::AddAddresses { addresses, .. } => Some(addresses),
+            Action::Add { objects, .. } => Some(objects),
             _ => None,
         })
         .flatten()
-        .map(|vip| vip.address.to_string())
+        .map(name)
         .collect()
 }
 
 fn removed(out: &[Action]) -> Vec<String> {
     out.iter()
         .filter_map(|action| match action {
-            Action::RemoveAddresses { addresses, .. } => Some(addresses),
+            Action::Remove { objects, .. } => Some(objects),
             _ => None,
         })
         .flatten()
-        .map(|vip| vip.address.to_string())
+        .map(name)
         .collect()
 }
 
@@ -92,8 +100,8 @@ fn an_address_can_move_between_instances_in_one_reload() {
     let out = reload(&mut bench, &part(&[to, from]));
     let at = |wanted: fn(&Action) -> bool| out.iter().position(wanted).unwrap();
     assert!(
-        at(|action| matches!(action, Action::RemoveAddresses { .. }))
-            < at(|action| matches!(action, Action::AddAddresses { .. }))
+        at(|action| matches!(action, Action::Remove { .. }))
+            < at(|action| matches!(action, Action::Add { .. }))
     );
 }
 

@@ -12,8 +12,8 @@ use crate::time::Time;
 use crate::vrrp::ip as wire;
 use crate::vrrp::packet;
 use crate::vrrp::{
-    Action, Actions, Counters, Detail, Envelope, Event, IFF_RUNNING, IFF_UP, Interface, Link, Requester,
-    Router, VrrpState,
+    Action, Actions, Counters, Detail, Envelope, Event, IFF_RUNNING, IFF_UP, Interface, Link, Owned,
+    Requester, Router, VrrpState,
 };
 
 pub(crate) fn ip(text: &str) -> IpAddr {
@@ -40,6 +40,7 @@ pub(crate) fn vip(address: &str, interface: &str) -> VirtualAddress {
         flags: 0,
         preferred_lifetime: None,
         no_track: false,
+        track_group: None,
     }
 }
 
@@ -60,6 +61,8 @@ pub(crate) fn instance(name: &str, vrid: u8, priority: u8) -> Instance {
         auth: Auth::None,
         vips: vec![vip(&format!("10.0.0.{}", 100 + vrid), "eth0")],
         excluded: Vec::new(),
+        routes: Vec::new(),
+        rules: Vec::new(),
         preempt: true,
         preempt_delay: Duration::ZERO,
         down_timer_adverts: 3,
@@ -235,12 +238,13 @@ impl Bench {
     /// The kernel does what was asked and says so.
     fn echo(&mut self, out: &[Action]) {
         for action in out {
-            let (addresses, is_added) = match action {
-                Action::AddAddresses { addresses, .. } => (addresses, true),
-                Action::RemoveAddresses { addresses, .. } => (addresses, false),
+            let (objects, is_added) = match action {
+                Action::Add { objects, .. } => (objects, true),
+                Action::Remove { objects, .. } => (objects, false),
                 _ => continue,
             };
-            for vip in addresses {
+            for object in objects {
+                let Owned::Address(vip) = object else { continue };
                 let index = if vip.interface == "eth0" { 1 } else { 2 };
                 let (address, prefix, by) = (vip.address, vip.prefix, Requester::Us);
                 let event = if is_added {

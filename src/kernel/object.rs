@@ -1,0 +1,65 @@
+//! Changes of what the vrrp process owns in the kernel, of every kind, in one batch.
+
+use std::collections::HashMap;
+
+use nix::errno::Errno;
+
+use super::address::{self, Address};
+use super::error::Error;
+use super::netlink::{Answer, Connection, Refusal, Request};
+use super::{route, rule};
+use crate::vrrp::{Change, Owned};
+
+/// Kernel indices by name.
+pub type Indices = HashMap<String, u32>;
+
+/// One answer for each change, in order: what is already as wanted is [`Answer::Done`].
+pub fn apply<'a>(
+    connection: &mut Connection,
+    indices: &Indices,
+    changes: impl Iterator<Item = (Change, &'a Owned)> + Clone,
+) -> Result<Vec<Answer>, Error> {
+    // Those on an interface that does not exist are not sent.
+    let built: Vec<Option<Request>> =
+        changes.clone().map(|(change, object)| request(change, object, indices)).collect();
+    let requests: Vec<Request> = built.iter().flatten().cloned().collect();
+    let mut answers = connection.execute(&requests)?.into_iter();
+    let answer = |((change, object), request): ((Change, &Owned), Option<Request>)| match request {
+        Some(_) => settled(change, object, answers.next().unwrap_or(Answer::Lost)),
+        // What was on it went with it.
+        None if change == Change::Remove => Answer::Done,
+        None => Answer::Refused(Refusal { errno: Errno::ENODEV, note: None }),
+    };
+    Ok(changes.zip(built).map(answer).collect())
+}
+
+fn request(change: Change, object: &Owned, indices: &Indices) -> Option<Request> {
+    let index = |name: &str| indices.get(name).copied();
+    match (object, change) {
+        (Owned::Address(address), change) => {
+            let address = Address::of(address, index(&address.interface)?);
+            Some(match change {
+                Change::Add => address::add_request(&address),
+                Change::Remove => address::remove_request(&address),
+            })
+        }
+        (Owned::Route(ours), Change::Add) => route::add(ours, &index).ok(),
+        (Owned::Route(ours), Change::Remove) => route::remove(ours, &index).ok(),
+        (Owned::Rule(ours), Change::Add) => Some(rule::add(ours)),
+        (Owned::Rule(ours), Change::Remove) => Some(rule::remove(ours)),
+    }
+}
+
+/// A refusal that says that things are as wanted is none.
+fn settled(change: Change, object: &Owned, answer: Answer) -> Answer {
+    let Answer::Refused(refusal) = &answer else { return answer };
+    let is_fine = match (change, object) {
+        (Change::Add, _) => refusal.errno == Errno::EEXIST,
+        // The interface went, and its addresses with it.
+        (Change::Remove, Owned::Address(_)) => matches!(refusal.errno, Errno::EADDRNOTAVAIL | Errno::ENODEV),
+        (Change::Remove, Owned::Route(_) | Owned::Rule(_)) => {
+            matches!(refusal.errno, Errno::ESRCH | Errno::ENOENT | Errno::ENODEV)
+        }
+    };
+    if is_fine { Answer::Done } else { answer }
+}
