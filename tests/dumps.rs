@@ -20,6 +20,9 @@ use keepalived_rs::report::vrrp::{Socket, View, data};
 use keepalived_rs::time::Time;
 use keepalived_rs::vrrp::{Action, Event, Interface, Link, Router};
 
+#[path = "dumps/lvs.rs"]
+mod lvs;
+
 struct Root;
 
 impl Users for Root {

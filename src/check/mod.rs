@@ -4,6 +4,7 @@
 
 pub mod probe; // one attempt of each check type: the I/O, without rights
 pub mod schedule; // pure: when a checker attempts and what its attempts mean
+mod wording; // pure: what the log says about it
 
 use std::time::Duration;
 
@@ -134,6 +135,19 @@ pub enum Failure {
         /// The code received.
         code: Option<u16>,
     },
+    /// The pattern does not match, or matches where it must not.
+    Regex,
+    /// The mail server's greeting was no 220.
+    Greeting,
+    /// Its answer to HELO was no 250.
+    Helo,
+    /// The name server answered with an error.
+    Rcode {
+        /// RFC 1035 §4.1.1, 1..=15.
+        rcode: u8,
+    },
+    /// A reply came, and is not the wanted one.
+    Reply,
     /// The body's MD5 differs.
     Digest {
         /// What was received.

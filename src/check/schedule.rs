@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Outcome};
-use crate::config::model::{CheckKind, Checker, HttpCheck};
+use super::Outcome;
+use super::wording::{self, Turn, Why};
+use crate::config::model::{CheckKind, Checker, HttpCheck, MiscCheck, ScriptEnd};
 use crate::time::Time;
 
 /// What happened to a checker.
@@ -22,6 +23,15 @@ pub enum Event {
     Due,
     /// The prober: what came of the attempt.
     Outcome(Outcome),
+    /// The parent: how the script of a `MISC_CHECK` ended.
+    Script(ScriptEnd),
+    /// The BFD process, for a `BFD_CHECK`: is the session up?
+    Session {
+        /// It is.
+        up: bool,
+    },
+    /// The driver, for a `FILE_CHECK`: the number that its file holds, 0 when there is none.
+    Number(i32),
     /// The driver: the prober died with the attempt.
     ProberLost,
     /// The virtual server: the kernel refused what the last [`Action::Up`] or [`Action::Down`] asked for.
@@ -31,7 +41,7 @@ pub enum Event {
 /// What the driver has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Attempt this: the `n`-th url, or 0 for a check without urls.
+    /// Attempt this: the `n`-th url, or 0 for a check without urls. A `MISC_CHECK` runs its script.
     Probe {
         /// Index of the url.
         url: usize,
@@ -44,6 +54,8 @@ pub enum Action {
     Down,
     /// A checker that began as failed has failed.
     StillDown,
+    /// What it adds to the configured weight now; before [`Action::Up`], so that the server comes with its weight.
+    Contribution(i64),
 }
 
 /// A checker, as the schedule needs to see it.
@@ -53,6 +65,10 @@ pub struct Subject<'a> {
     pub checker: &'a Checker,
     /// How logs name its real server: `[10.0.0.2]:tcp:80`.
     pub real_server: &'a str,
+    /// How logs name its virtual server: `[10.0.0.1]:tcp:80`.
+    pub virtual_server: &'a str,
+    /// The configured weight of its real server.
+    pub weight: u32,
     /// The global `checker_log_all_failures`.
     pub log_all_failures: bool,
 }
@@ -88,13 +104,22 @@ pub struct Schedule {
     /// Down, and `url` is the one that failed: it must pass before the round that decides.
     retrying: bool,
     next: Next,
+    /// How the script of a `MISC_CHECK` ended last: 0 before, and after a signal.
+    last_status: u8,
+    /// When it asked last, and how often it did.
+    last_run: Option<Time>,
+    attempts: u32,
+    /// What it adds to the weight.
+    contribution: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     At(Time),
-    /// The prober has it.
+    /// The prober, or the parent, has it.
     Asked,
+    /// A checker that is told: it never asks.
+    Told,
 }
 
 /// Where the first attempt is placed: 1 s after start or reload, and a random part of `warmup`.
@@ -109,12 +134,24 @@ impl Schedule {
     /// A checker whose first attempt is due at `first`.
     pub fn new(checker: &Checker, beginning: Beginning, first: Time) -> Self {
         let (up, has_run) = match beginning {
-            Beginning::Start | Beginning::Reload => (!checker.alpha, false),
+            Beginning::Start | Beginning::Reload => (!checker.alpha, is_told(checker)),
             Beginning::Resumed { up, has_run } => (up, has_run),
         };
         let impatient = beginning == Beginning::Start;
-        let next = Next::At(first);
-        Self { up, has_run, impatient, failures: 0, url: 0, retrying: false, next }
+        let next = if is_told(checker) { Next::Told } else { Next::At(first) };
+        Self {
+            up,
+            has_run,
+            impatient,
+            failures: 0,
+            url: 0,
+            retrying: false,
+            next,
+            last_status: 0,
+            last_run: None,
+            attempts: 0,
+            contribution: 0,
+        }
     }
 
     /// The same checker with new options: keeps its result, begins with the first url. An attempt that is under way
@@ -123,14 +160,19 @@ impl Schedule {
         self.failures = self.failures.min(checker.timing.retry);
         self.url = 0;
         self.retrying = false;
-        self.next = Next::At(first);
+        self.next = if is_told(checker) { Next::Told } else { Next::At(first) };
+    }
+
+    /// The weight that a predecessor's checker added.
+    pub fn with_contribution(self, contribution: i64) -> Self {
+        Self { contribution, ..self }
     }
 
     /// When to call `handle` with [`Event::Due`]; none while an attempt is under way.
     pub fn deadline(&self) -> Option<Time> {
         match self.next {
             Next::At(time) => Some(time),
-            Next::Asked => None,
+            Next::Asked | Next::Told => None,
         }
     }
 
@@ -154,49 +196,138 @@ impl Schedule {
         (!self.up && self.retrying).then_some(self.url)
     }
 
+    /// The last exit status of its script, and when that was started.
+    pub fn last_run(&self) -> (u8, Option<Time>) {
+        (self.last_status, self.last_run)
+    }
+
+    /// How often it has asked.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// Takes one event.
     pub fn handle(&mut self, subject: Subject<'_>, now: Time, event: Event, out: &mut Vec<Action>) {
         let timing = &subject.checker.timing;
         match (event, self.next) {
-            (Event::Due, Next::At(time)) if time <= now => self.ask(out),
-            (Event::ProberLost, Next::Asked) => self.ask(out),
+            (Event::Due, Next::At(time)) if time <= now => self.ask(now, out),
+            (Event::ProberLost, Next::Asked) => self.ask(now, out),
             (Event::Outcome(Outcome::Passed), Next::Asked) => {
-                let delay = match &subject.checker.kind {
-                    CheckKind::Http(http) => self.url_passed(subject, http, out),
-                    CheckKind::Tcp(_) => {
-                        self.passed(subject, out);
-                        timing.delay_loop
-                    }
+                let delay = if let CheckKind::Http(http) = &subject.checker.kind {
+                    self.url_passed(subject, http, out)
+                } else {
+                    self.passed(subject, out);
+                    timing.delay_loop
                 };
                 self.next = Next::At(now + delay);
             }
             (Event::Outcome(Outcome::Failed(failure)), Next::Asked) => {
-                let delay = self.failed(subject, &failure, out);
+                let delay = self.failed(subject, Why::Failure(&failure), out);
                 self.next = Next::At(now + delay);
             }
             (Event::Outcome(Outcome::NotTried { errno, what }), Next::Asked) => {
                 let reason = errno.map(|errno| format!(": {}", std::io::Error::from_raw_os_error(errno)));
                 out.push(Action::Log(format!(
                     "{} on service {}: {what}{}: bind failed. Rescheduling.",
-                    check_name(subject.checker),
+                    wording::check_name(subject.checker),
                     subject.real_server,
                     reason.unwrap_or_default()
                 )));
                 self.next = Next::At(now + timing.delay_loop);
             }
+            (Event::Script(end), Next::Asked) => {
+                if let CheckKind::Misc(misc) = &subject.checker.kind {
+                    self.script_ended(subject, misc, end, now, out);
+                }
+            }
+            (Event::Session { up }, Next::Told) => self.session(subject, up, out),
+            (Event::Number(number), Next::Told) => self.number(subject, number, out),
             (Event::Undo, _) => {
                 self.up = !self.up;
                 // The next failure, or the next round, reports again.
                 self.failures = timing.retry;
                 self.retrying = false;
             }
-            (Event::Due | Event::ProberLost | Event::Outcome(_), _) => {}
+            _ => {}
         }
     }
 
-    fn ask(&mut self, out: &mut Vec<Action>) {
+    fn ask(&mut self, now: Time, out: &mut Vec<Action>) {
         self.next = Next::Asked;
+        self.last_run = Some(now);
+        self.attempts = self.attempts.wrapping_add(1);
         out.push(Action::Probe { url: self.url });
+    }
+
+    /// The delays of scripts count from their start (spec/checkers.md §3).
+    fn script_ended(
+        &mut self,
+        subject: Subject<'_>,
+        misc: &MiscCheck,
+        end: ScriptEnd,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) {
+        let status = match end {
+            ScriptEnd::Exited { status } => Some(status),
+            _ => None,
+        };
+        let weight = i64::from(subject.weight);
+        let contribution = match status {
+            Some(0) => Some(0),
+            Some(status @ 2..) if misc.dynamic => Some(i64::from(status) - 2 - weight),
+            _ => None,
+        };
+        self.last_status = status.unwrap_or(0);
+        let delay = if let Some(contribution) = contribution {
+            self.contribute(if misc.dynamic { contribution } else { 0 }, out);
+            self.passed(subject, out);
+            subject.checker.timing.delay_loop
+        } else {
+            let delay = self.failed(subject, Why::Script(end), out);
+            // Stock forgets the contribution of a script that was killed without taking it back.
+            if !self.up {
+                self.contribute(0, out);
+            }
+            delay
+        };
+        let start = self.last_run.unwrap_or(now);
+        self.next = Next::At((start + delay).max(now));
+    }
+
+    fn contribute(&mut self, contribution: i64, out: &mut Vec<Action>) {
+        if std::mem::replace(&mut self.contribution, contribution) != contribution {
+            out.push(Action::Contribution(contribution));
+        }
+    }
+
+    fn session(&mut self, subject: Subject<'_>, up: bool, out: &mut Vec<Action>) {
+        if std::mem::replace(&mut self.up, up) == up {
+            return;
+        }
+        if let CheckKind::Bfd(bfd) = &subject.checker.kind {
+            out.push(Action::Log(wording::bfd(subject, &bfd.name, up)));
+        }
+        out.push(if up { Action::Up } else { Action::Down });
+    }
+
+    /// The product of number and weight is added to the weight; at its lower end the check has failed
+    /// (spec/checkers.md §5).
+    fn number(&mut self, subject: Subject<'_>, number: i32, out: &mut Vec<Action>) {
+        let CheckKind::File(file) = &subject.checker.kind else { return };
+        let product = i64::from(number) * i64::from(file.weight) * if file.reverse { -1 } else { 1 };
+        let failed = if file.weight == 0 { number != 0 } else { product <= i64::from(i32::MIN) };
+        if failed {
+            self.contribute(0, out);
+            if std::mem::replace(&mut self.up, false) {
+                out.push(Action::Down);
+            }
+        } else {
+            self.contribute(product, out);
+            if !std::mem::replace(&mut self.up, true) {
+                out.push(Action::Up);
+            }
+        }
     }
 
     /// One url passed; returns the delay until the next attempt.
@@ -232,11 +363,7 @@ impl Schedule {
     /// Everything passed once.
     fn passed(&mut self, subject: Subject<'_>, out: &mut Vec<Action>) {
         if !self.up || !self.has_run {
-            let rs = subject.real_server;
-            out.push(Action::Log(match subject.checker.kind {
-                CheckKind::Tcp(_) => format!("TCP connection to {rs} success."),
-                CheckKind::Http(_) => format!("Remote Web server {rs} succeed on service."),
-            }));
+            out.extend(wording::passed(subject).map(Action::Log));
         }
         self.failures = 0;
         self.has_run = true;
@@ -246,83 +373,62 @@ impl Schedule {
     }
 
     /// An attempt failed; returns the delay until the next.
-    fn failed(&mut self, subject: Subject<'_>, failure: &Failure, out: &mut Vec<Action>) -> Duration {
+    fn failed(&mut self, subject: Subject<'_>, why: Why<'_>, out: &mut Vec<Action>) -> Duration {
         let checker = subject.checker;
         let timing = &checker.timing;
+        let is_smtp = matches!(checker.kind, CheckKind::Smtp(_));
         let when_down = match checker.kind {
-            CheckKind::Tcp(_) => timing.delay_loop,
             CheckKind::Http(_) => timing.delay_loop.max(timing.delay_before_retry),
+            _ => timing.delay_loop,
         };
         let first_run = !self.has_run;
-        if (checker.log_all_failures || subject.log_all_failures) && (self.up || first_run) {
-            out.push(Action::Log(attempt_line(subject, failure)));
+        let turn =
+            Turn { forgiven: self.failures, impatient: first_run && self.impatient && !is_smtp && self.up };
+        let decisive = self.failures >= timing.retry || turn.impatient;
+        // What is decisive has a line of its own; for some that is the same one.
+        let same_line = matches!(checker.kind, CheckKind::Smtp(_) | CheckKind::Dns(_) | CheckKind::Misc(_));
+        if (checker.log_all_failures || subject.log_all_failures)
+            && (self.up || first_run)
+            && !(decisive && self.up && same_line)
+        {
+            out.push(Action::Log(wording::attempt(subject, why, turn)));
         }
         if !self.up {
             self.has_run = true;
             self.retrying = true;
+            if is_smtp && self.failures < timing.retry {
+                // Its retries count anew in every cycle, whatever its state (spec/checkers.md §8).
+                self.failures += 1;
+                if first_run {
+                    self.has_run = false;
+                }
+                return timing.delay_before_retry;
+            }
+            if is_smtp {
+                self.failures = 0;
+            }
             if first_run {
                 out.push(Action::StillDown);
             }
             return when_down;
         }
-        let decisive = self.failures >= timing.retry || (first_run && self.impatient);
         if !decisive {
             self.failures += 1;
             return timing.delay_before_retry;
         }
-        let (name, rs, retry) = (check_name(checker), subject.real_server, timing.retry);
-        let untold = match checker.kind {
-            CheckKind::Tcp(_) => retry == 0 || (first_run && self.impatient),
-            CheckKind::Http(_) => retry == 0,
-        };
-        out.push(Action::Log(if untold {
-            format!("{name} on service {rs} failed.")
-        } else {
-            format!("{name} on service {rs} failed after {retry} retries.")
-        }));
+        out.push(Action::Log(wording::gone(subject, why, turn)));
         self.up = false;
         self.has_run = true;
         self.retrying = true;
-        self.failures = timing.retry;
+        self.failures = if is_smtp { 0 } else { timing.retry };
         out.push(Action::Down);
         when_down
     }
 }
 
-/// As stock's log lines name the check.
-fn check_name(checker: &Checker) -> &'static str {
-    match &checker.kind {
-        CheckKind::Tcp(_) => "TCP_CHECK",
-        CheckKind::Http(http) if http.tls => "SSL_CHECK",
-        CheckKind::Http(_) => "HTTP_CHECK",
-    }
-}
-
-/// The line of one failed attempt, with `log_all_failures`.
-fn attempt_line(subject: Subject<'_>, failure: &Failure) -> String {
-    let rs = subject.real_server;
-    let http = match &subject.checker.kind {
-        CheckKind::Tcp(_) => {
-            let how = if *failure == Failure::ConnectTimeout { "timeout" } else { "failed" };
-            return format!("TCP connection to {rs} {how}.");
-        }
-        CheckKind::Http(http) => http,
-    };
-    let what = match failure {
-        Failure::ConnectTimeout | Failure::TlsTimeout => "Timeout connecting",
-        Failure::ConnectRefused { at_once: true, .. } => "Error connecting",
-        Failure::ConnectRefused { at_once: false, .. } => "Connection failed",
-        Failure::Send { .. } => "Cannot send get request to",
-        Failure::ReadTimeout { .. } if http.tls => "Timeout SSL read",
-        Failure::ReadTimeout { received: false } => "Timeout WEB read",
-        Failure::ReadTimeout { received: true } => "Timeout HTTP read",
-        Failure::Read { .. } => "Read error with",
-        Failure::NoData => "Read, no data received from",
-        Failure::Tls { .. } => "SSL handshake/communication error connecting to",
-        Failure::Status { .. } => "HTTP status code error to",
-        Failure::Digest { .. } => "MD5 digest error to",
-    };
-    format!("{what} server {rs}.")
+/// Is it told of changes, instead of asking?
+fn is_told(checker: &Checker) -> bool {
+    !matches!(checker.kind, CheckKind::Tcp(_) | CheckKind::Http(_))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::check::Failure;
 use crate::config::model::{CheckTiming, Connection, HttpProtocol, Url};
 
 const SERVER: &str = "[10.1.0.1]:tcp:80";
@@ -50,19 +51,24 @@ fn http(paths: &[&str], retry: u32) -> Checker {
     let url = |path: &&str| Url {
         path: (*path).to_owned(),
         virtualhost: None,
+        host: None,
         sni: None,
         digest: None,
         status_codes: vec![(200, 299)],
         tls_compliant: false,
+        regex: None,
     };
-    let kind = CheckKind::Http(HttpCheck {
+    let kind = CheckKind::Http(Box::new(HttpCheck {
         connection: connection(),
         tls: false,
         protocol: HttpProtocol::V1_0,
         urls: paths.iter().map(url).collect(),
         fast_recovery: false,
         tls_compliant: false,
-    });
+        virtualhost: None,
+        enable_sni: false,
+        sni_name: None,
+    }));
     checker(kind, retry)
 }
 
@@ -109,7 +115,13 @@ impl Drive {
 
     fn event(&mut self, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
-        let subject = Subject { checker: &self.checker, real_server: SERVER, log_all_failures: false };
+        let subject = Subject {
+            checker: &self.checker,
+            real_server: SERVER,
+            virtual_server: "[10.9.0.1]:tcp:80",
+            weight: 5,
+            log_all_failures: false,
+        };
         self.schedule.handle(subject, self.now, event, &mut out);
         for action in &out {
             if let Action::Log(line) = action {
@@ -410,7 +422,7 @@ proptest! {
                     Action::Up => prop_assert!(!std::mem::replace(&mut up, true)),
                     Action::Down => prop_assert!(std::mem::replace(&mut up, false)),
                     Action::StillDown => prop_assert!(!up),
-                    Action::Log(_) => {}
+                    Action::Log(_) | Action::Contribution(_) => {}
                 }
             }
             if undone {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::blocks::check::Special;
 use super::blocks::virtual_server::{self, ServiceDraft};
 use super::blocks::{Drafts, TOP, quoted, vrrp_instance};
 use super::diagnostic::{Class, Diagnostic, Diagnostics};
@@ -282,9 +283,12 @@ fn sorry_server_in_pool(draft: &virtual_server::Draft<'_>, found: &mut Vec<Diagn
 
 fn weights(draft: &virtual_server::Draft<'_>, found: &mut Vec<Diagnostic>) {
     let Some(head) = draft.head else { return };
-    // Checks that are only parsed may set weights.
     let dynamic =
-        draft.real_servers.iter().flat_map(|server| &server.checkers).any(|checker| checker.kind.is_none());
+        draft.real_servers.iter().flat_map(|server| &server.checkers).any(|checker| match &checker.special {
+            Special::Misc(misc) => misc.dynamic,
+            Special::File(_) => true,
+            _ => false,
+        });
     if draft.real_servers.is_empty() || dynamic {
         return;
     }

@@ -44,13 +44,6 @@ fn loaded(text: &str, mode: Mode) -> Loaded {
         .file("k.conf", text)
         .script("/etc/keepalived/ok.sh")
         .script("/usr/bin/true")
-        .file(
-            "/etc/keepalived/vrrp.key",
-            "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n\n",
-        )
-        .entry("/etc/keepalived/vrrp.key", Status { kind: FileKind::File, uid: 0, gid: 0, mode: 0o600 })
-        .file("/etc/keepalived/open.key", "0123456789abcdef0123456789abcdef\n")
-        .entry("/etc/keepalived/open.key", Status { kind: FileKind::File, uid: 0, gid: 0, mode: 0o640 })
         .entry("/bin", link)
         .entry("/srv/x.sh", Status { kind: FileKind::File, uid: 1000, gid: 0, mode: 0o755 })
         .entry("/srv/plain.txt", Status { kind: FileKind::File, uid: 0, gid: 0, mode: 0o644 });
@@ -83,13 +76,13 @@ pub(super) fn config(text: &str) -> Config {
 }
 
 /// An instance on eth0 with VRID 5 and one address, and these lines.
-pub(super) fn instance(lines: &str) -> String {
+fn instance(lines: &str) -> String {
     format!(
         "vrrp_instance V {{\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {{ 192.0.2.5 }}\n{lines}\n}}\n"
     )
 }
 
-pub(super) fn built(lines: &str) -> Instance {
+fn built(lines: &str) -> Instance {
     config(&instance(lines)).instances.remove(0)
 }
 
@@ -641,7 +634,7 @@ fn host_and_server_name_come_from_different_places() {
     let check = "virtualhost rs.example\nSSL_GET {\nenable_sni\nurl {\npath /\n}\n}";
     let server = virtual_server("virtualhost vs.example", check);
     let CheckKind::Http(http) = &server.real_servers[0].checkers[0].kind else { panic!("an SSL check") };
-    assert_eq!(http.urls[0].virtualhost.as_deref(), Some("rs.example"));
+    assert_eq!(http.urls[0].host.as_deref(), Some("rs.example"));
     assert_eq!(http.urls[0].sni.as_deref(), Some("vs.example"));
     assert_eq!(http.urls[0].status_codes, [(200, 299)]);
 }

@@ -222,6 +222,27 @@ pub fn script_words(raw: &Slice) -> Result<ScriptString, ScriptError> {
     Ok(ScriptString { argv, command, span, rest: words.collect() })
 }
 
+/// The words behind the keyword of a line, quotes and escapes resolved as in the arguments of a script.
+pub fn escaped_words(raw: &Slice) -> Result<Vec<ScriptWord>, ScriptError> {
+    let text = raw.as_str();
+    let mut words = Vec::new();
+    let mut rest = text.trim_start_matches(is_space);
+    while !rest.is_empty() {
+        let start = text.len() - rest.len();
+        let (after, word) =
+            script_word(rest, Escapes::Resolved).map_err(|(at, quote)| ScriptError::Unclosed {
+                quote,
+                span: raw.part(text.len() - at.len()..text.len() - at.len() + 1).span(),
+            })?;
+        words.push(ScriptWord { text: word, span: raw.part(start..text.len() - after.len()).span() });
+        rest = after.trim_start_matches(is_space);
+    }
+    if !words.is_empty() {
+        words.remove(0);
+    }
+    Ok(words)
+}
+
 /// What becomes of a backslash and the character behind it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Escapes {

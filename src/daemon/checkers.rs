@@ -21,7 +21,8 @@ use super::options::Options;
 use crate::check::probe::connect;
 use crate::check::schedule::Schedule;
 use crate::check::{ProbeReport, ProbeRequest};
-use crate::config::model::{CheckersPart, FlushOnStop, Global, LvsTimeouts, VirtualServerGroup};
+use crate::config::model::{CheckersPart, FlushOnStop, Global, LvsTimeouts, Ssl, VirtualServerGroup};
+use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
 use crate::kernel::ipvs::{Ipvs, Report};
 use crate::kernel::timer::{Timer, now};
@@ -30,6 +31,7 @@ use crate::lvs::arrangement::{Arranged, Arrangement, arrange, plan};
 use crate::lvs::difference::Command;
 use crate::lvs::table::{ServiceKey, Table};
 use crate::report::check_data::{CheckData, CheckState, VirtualServerData, check_data};
+use crate::report::clock::Clock;
 use crate::time::Time;
 
 /// Requests in one message to the prober.
@@ -85,17 +87,23 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
 /// A configuration that could be carried out.
 struct Prepared {
     generation: u64,
-    global: Global,
-    groups: Vec<VirtualServerGroup>,
+    common: Common,
     arrangement: Arrangement,
     saved: Option<Saved>,
 }
 
 /// What runs.
 struct Running {
+    common: Common,
+    virtual_servers: Vec<Arranged>,
+}
+
+/// The part of a configuration that belongs to no virtual server.
+struct Common {
     global: Global,
     groups: Vec<VirtualServerGroup>,
-    virtual_servers: Vec<Arranged>,
+    ssl: Option<Ssl>,
+    bfd_instances: Vec<String>,
 }
 
 /// What the parent keeps for a successor (version 1).
@@ -159,8 +167,9 @@ impl Checkers {
     }
 
     fn prepare(&mut self, generation: u64, part: CheckersPart, state: Option<Vec<u8>>) {
-        let CheckersPart { global, groups, virtual_servers } = part;
-        let arrangement = arrange(&virtual_servers, &groups).and_then(|arrangement| {
+        let CheckersPart { global, groups, virtual_servers, ssl, bfd_instances } = part;
+        let common = Common { global, groups, ssl, bfd_instances };
+        let arrangement = arrange(&virtual_servers, &common.groups).and_then(|arrangement| {
             if arrangement.virtual_servers.is_empty() {
                 return Ok(arrangement);
             }
@@ -173,7 +182,7 @@ impl Checkers {
                 let before = self.running.as_ref().map_or(&[][..], |running| &running.virtual_servers);
                 let plan = plan(before, &arrangement.virtual_servers);
                 let saved = state.and_then(|bytes| Saved::read(&bytes));
-                self.prepared = Some(Prepared { generation, global, groups, arrangement, saved });
+                self.prepared = Some(Prepared { generation, common, arrangement, saved });
                 FromChild::Prepared { generation, plan }
             }
         };
@@ -181,9 +190,10 @@ impl Checkers {
     }
 
     fn commit(&mut self, prepared: Prepared, orders: &mut Orders) {
-        let Prepared { global, groups, arrangement, saved, .. } = prepared;
-        let before = self.running.as_ref().map(|running| running.global.clone());
-        Self::take_on(&global, before.as_ref());
+        let Prepared { common, arrangement, saved, .. } = prepared;
+        let global = &common.global;
+        let before = self.running.as_ref().map(|running| running.common.global.clone());
+        Self::take_on(global, before.as_ref());
         orders.log.extend(arrangement.remarks);
         let first = before.is_none();
         let adopting = saved.is_some();
@@ -201,13 +211,13 @@ impl Checkers {
         }
         let settings = Settings {
             virtual_servers: arrangement.virtual_servers.clone(),
-            groups: groups.clone(),
+            groups: common.groups.clone(),
             init_notifies: global.rs_init_notifies,
             log_all_failures: global.checker_log_all_failures,
         };
         let random = &mut self.random;
         self.director.run(settings, state, now(), &mut || random.next(), &mut self.table, orders);
-        self.running = Some(Running { global, groups, virtual_servers: arrangement.virtual_servers });
+        self.running = Some(Running { common, virtual_servers: arrangement.virtual_servers });
         if first && let Err(problem) = rights::keep(&RIGHTS) {
             info!("Health checkers: keeping more rights than needed: {problem}");
         }
@@ -255,7 +265,7 @@ impl Checkers {
     }
 
     fn stop(&mut self, orders: &mut Orders) {
-        let Some(Running { global, .. }) = self.running.take() else { return };
+        let Some(Running { common: Common { global, .. }, .. }) = self.running.take() else { return };
         let (release, flush) = match global.lvs_flush_on_stop {
             _ if self.options.keep_ipvs => (Release::Nothing, false),
             FlushOnStop::No => (Release::OneByOne, false),
@@ -386,7 +396,7 @@ impl Checkers {
     }
 
     fn dump(&self) {
-        let Some(Running { global, groups, .. }) = &self.running else { return };
+        let Some(Running { common, .. }) = &self.running else { return };
         info!("Printing checker data for process({}) on signal", std::process::id());
         let virtual_servers = self.director.reports().map(|report| VirtualServerData {
             config: report.health.config(),
@@ -398,17 +408,30 @@ impl Checkers {
                 .collect(),
             reloaded: report.reloaded,
         });
-        let data = CheckData { global, groups, virtual_servers: virtual_servers.collect() };
+        let wall = WallTime::now();
+        let data = CheckData {
+            global: &common.global,
+            ssl: common.ssl.as_ref(),
+            groups: &common.groups,
+            virtual_servers: virtual_servers.collect(),
+            bfd_instances: &common.bfd_instances,
+            clock: Clock { now: now(), epoch: wall.epoch, utc_offset: wall.utc_offset },
+        };
         dump::write("keepalived_check.data", &check_data(&data), Readers::Umask);
     }
 }
 
 fn check_state(schedule: &Schedule) -> CheckState {
+    let (last_status, last_run) = schedule.last_run();
     CheckState {
+        enabled: true,
         up: schedule.is_up(),
         has_run: schedule.has_run(),
         failures: schedule.failures(),
         failed_url: schedule.failed_url(),
+        last_status,
+        last_run,
+        attempts: schedule.attempts(),
     }
 }
 

@@ -268,6 +268,8 @@ impl Director {
         let subject = Subject {
             checker: configured,
             real_server: &server.labels[check.real_server],
+            virtual_server: server.health.label(),
+            weight: config.real_servers[check.real_server].weight,
             log_all_failures: self.log_all_failures,
         };
         let mut actions = Vec::new();
@@ -287,11 +289,14 @@ impl Director {
                     let id = self.last_id;
                     self.checks[index].asked = Some(id);
                     self.asked.insert(id, index);
-                    out.probe.push(ProbeRequest { id, probe: probe(configured, url) });
+                    out.probe.extend(probe(configured, url).map(|probe| ProbeRequest { id, probe }));
                     continue;
                 }
                 schedule::Action::Up => Event::CheckerUp { real_server, checker },
                 schedule::Action::Down => Event::CheckerDown { real_server, checker },
+                schedule::Action::Contribution(weight) => {
+                    Event::Contribution { real_server, checker, weight }
+                }
                 schedule::Action::StillDown => Event::StillDown { real_server },
             };
             let mut actions = Vec::new();
@@ -441,8 +446,8 @@ fn concerns(failed: &[Command], server: &Server, index: usize) -> bool {
 }
 
 /// What is to be attempted.
-fn probe(checker: &Checker, url: usize) -> Probe {
-    match &checker.kind {
+fn probe(checker: &Checker, url: usize) -> Option<Probe> {
+    Some(match &checker.kind {
         CheckKind::Tcp(connection) => Probe::Tcp(connection.clone()),
         CheckKind::Http(http) => Probe::Http {
             connection: http.connection.clone(),
@@ -450,7 +455,8 @@ fn probe(checker: &Checker, url: usize) -> Probe {
             protocol: http.protocol,
             url: http.urls[url].clone(),
         },
-    }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -56,10 +56,12 @@ fn http(id: u64, destination: SocketAddr) -> ProbeRequest {
     let url = Url {
         path: "/".into(),
         virtualhost: None,
+        host: None,
         sni: None,
         digest: None,
         status_codes: vec![(200, 299)],
         tls_compliant: false,
+        regex: None,
     };
     let connection = connection(destination);
     ProbeRequest { id, probe: Probe::Http { connection, tls: false, protocol: HttpProtocol::V1_0, url } }

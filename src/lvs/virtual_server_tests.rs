@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::model::{
-    CheckKind, CheckTiming, Checker, Connection, ForwardingMethod, Identity, Protocol, RealServer, Scheduler,
-    Service, SorryServer,
+    CheckKind, CheckTiming, Checker, Connection, ForwardingMethod, Identity, InheritedSettings, Protocol,
+    RealServer, Scheduler, Service, SorryServer,
 };
 
 pub(crate) fn tcp_check(port: u16) -> Checker {
@@ -54,6 +54,11 @@ pub(crate) fn virtual_server(real_servers: u8) -> VirtualServer {
         quorum_down: command("quorum_down"),
         smtp_alert: false,
         omega: false,
+        settings: InheritedSettings::default(),
+        inhibit_on_failure: false,
+        virtualhost: None,
+        snmp_name: None,
+        ha_suspend: false,
         sorry_server: None,
         real_servers: (1..=real_servers)
             .map(|n| RealServer {
@@ -67,6 +72,9 @@ pub(crate) fn virtual_server(real_servers: u8) -> VirtualServer {
                 notify_up: command("up"),
                 notify_down: command("down"),
                 smtp_alert: true,
+                own_settings: None,
+                virtualhost: None,
+                snmp_name: None,
                 checkers: vec![tcp_check(8000)],
             })
             .collect(),

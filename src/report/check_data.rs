@@ -1,29 +1,35 @@
 //! `keepalived_check.data`: the state of the checkers process, as text. spec/dump-format.md §4.
 //!
-//! Some lines tell what stock inherits from block to block. The model holds inherited values where they end up, in the
-//! checkers, so those lines show the value of the first checker below, or the built-in default.
+//! Virtual and real servers are here, what is told of a checker in [`super::checkers`].
 
 use std::fmt::{Arguments, Write as _};
-use std::net::IpAddr;
-use std::time::Duration;
 
+use super::checkers::{Regexes, write_checker};
+use super::clock::Clock;
 use super::global::{Writer, global};
+use super::text;
 use crate::config::model::{
-    CheckKind, Checker, Command, Connection, Family, ForwardingMethod, Global, Granularity, GroupEntry,
-    HttpCheck, HttpProtocol, Protocol, RealServer, Scheduler, Service, Tunnel, TunnelChecksum, Url,
-    VirtualServer, VirtualServerGroup,
+    CheckKind, Command, Family, ForwardingMethod, Global, Granularity, GroupEntry, InheritedSettings,
+    Protocol, RealServer, Scheduler, Service, Ssl, Tunnel, TunnelChecksum, VirtualServer, VirtualServerGroup,
 };
 use crate::lvs::label;
 use crate::lvs::virtual_server::{RealServerSnapshot, Snapshot};
+use crate::time::Time;
 
 /// What the checkers process knows at this moment.
 pub struct CheckData<'a> {
     /// Global values.
     pub global: &'a Global,
+    /// What SSL checks present to servers.
+    pub ssl: Option<&'a Ssl>,
     /// Groups in file order.
     pub groups: &'a [VirtualServerGroup],
     /// Virtual servers in file order.
     pub virtual_servers: Vec<VirtualServerData<'a>>,
+    /// Names of the BFD sessions that tell the checkers, in file order.
+    pub bfd_instances: &'a [String],
+    /// This moment.
+    pub clock: Clock,
 }
 
 /// One virtual server.
@@ -41,6 +47,8 @@ pub struct VirtualServerData<'a> {
 /// The state of one checker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckState {
+    /// Does it run? Not while `ha_suspend` holds it.
+    pub enabled: bool,
     /// Is it up?
     pub up: bool,
     /// Has it run?
@@ -49,20 +57,20 @@ pub struct CheckState {
     pub failures: u32,
     /// Index of the url it is down because of.
     pub failed_url: Option<usize>,
+    /// Exit status of its script the last time.
+    pub last_status: u8,
+    /// When it ran last.
+    pub last_run: Option<Time>,
+    /// How often it has asked.
+    pub attempts: u32,
 }
 
 /// The whole file.
 pub fn check_data(data: &CheckData<'_>) -> String {
     let mut out = String::new();
     global(&mut out, data.global, Writer::Checkers);
-    let uses_tls = |rs: &RealServer| {
-        rs.checkers.iter().any(|checker| matches!(&checker.kind, CheckKind::Http(http) if http.tls))
-    };
     let mut text = Text(&mut out);
-    if data.virtual_servers.iter().any(|vs| vs.config.real_servers.iter().any(uses_tls)) {
-        text.line(0, format_args!("------< SSL definitions >------"));
-        text.line(1, format_args!("Using autogen SSL context"));
-    }
+    write_ssl(&mut text, data);
     text.line(0, format_args!("------< LVS Topology >------"));
     text.line(1, format_args!("System is compiled with LVS v1.2.1"));
     for group in data.groups {
@@ -71,43 +79,117 @@ pub fn check_data(data: &CheckData<'_>) -> String {
     for vs in &data.virtual_servers {
         write_virtual_server(&mut text, vs);
     }
-    text.line(0, format_args!("------< Health checkers >------"));
-    for vs in &data.virtual_servers {
-        for ((rs, checks), snapshot) in
-            vs.config.real_servers.iter().zip(&vs.checks).zip(&vs.health.real_servers)
-        {
-            for ((checker, state), weight) in rs.checkers.iter().zip(checks).zip(&snapshot.contributions) {
-                let log_all = data.global.checker_log_all_failures || checker.log_all_failures;
-                let title = format!(
-                    "{} -> {}",
-                    label::virtual_server(vs.config),
-                    label::real_server(vs.config.protocol, rs.address, rs.port)
-                );
-                text.line(1, format_args!("{title}"));
-                write_checker(&mut text, checker, *state, *weight, log_all);
-            }
-        }
-    }
+    write_checkers(&mut text, data);
+    write_sessions(&mut text, data);
     out
 }
 
+fn write_ssl(text: &mut Text<'_>, data: &CheckData<'_>) {
+    let uses_tls = |rs: &RealServer| {
+        rs.checkers.iter().any(|checker| matches!(&checker.kind, CheckKind::Http(http) if http.tls))
+    };
+    let is_needed = data.virtual_servers.iter().any(|vs| vs.config.real_servers.iter().any(uses_tls));
+    if data.ssl.is_none() && !is_needed {
+        return;
+    }
+    text.line(0, format_args!("------< SSL definitions >------"));
+    let Some(ssl) = data.ssl else {
+        text.line(1, format_args!("Using autogen SSL context"));
+        return;
+    };
+    let password = ssl.password.as_ref().map(|_| "********".to_owned());
+    for (label, value) in [
+        ("Password", &password),
+        ("CA-file", &ssl.ca),
+        ("Certificate file", &ssl.certificate),
+        ("Key file", &ssl.key),
+    ] {
+        if let Some(value) = value {
+            text.line(1, format_args!("{label} : {value}"));
+        }
+    }
+}
+
+/// Stock makes the file checkers last, so they stand behind all others.
+fn write_checkers(text: &mut Text<'_>, data: &CheckData<'_>) {
+    let all = || {
+        data.virtual_servers.iter().flat_map(|vs| {
+            let servers = vs.config.real_servers.iter().zip(&vs.checks).zip(&vs.health.real_servers);
+            servers.flat_map(move |((rs, checks), snapshot)| {
+                let checkers = rs.checkers.iter().zip(checks).zip(&snapshot.contributions);
+                checkers.map(move |((checker, state), weight)| (vs, rs, checker, *state, *weight))
+            })
+        })
+    };
+    let regexes = Regexes::count(all().map(|(_, _, checker, ..)| checker));
+    let mut header = Some("------< Health checkers >------");
+    for files in [false, true] {
+        for (vs, rs, checker, state, weight) in all() {
+            if matches!(checker.kind, CheckKind::File(_)) != files {
+                continue;
+            }
+            if let Some(header) = header.take() {
+                text.line(0, format_args!("{header}"));
+            }
+            let (service, server) = (label::virtual_server(vs.config), real_server(vs.config, rs));
+            text.line(1, format_args!("{service} -> {server}"));
+            write_checker(text, checker, state, weight, data.clock, &regexes);
+        }
+    }
+}
+
+fn real_server(vs: &VirtualServer, rs: &RealServer) -> String {
+    label::real_server(vs.protocol, rs.address, rs.port)
+}
+
+fn write_sessions(text: &mut Text<'_>, data: &CheckData<'_>) {
+    if data.bfd_instances.is_empty() {
+        return;
+    }
+    text.line(0, format_args!("------< Checker track BFDs >------"));
+    for name in data.bfd_instances {
+        text.line(1, format_args!("Checker Track BFD = {name}"));
+        text.line(3, format_args!("Tracking RS :"));
+        for vs in &data.virtual_servers {
+            for rs in vs.config.real_servers.iter().filter(|rs| sessions(rs).any(|it| it == name)) {
+                text.line(3, format_args!("{}", real_server(vs.config, rs)));
+            }
+        }
+    }
+}
+
+fn sessions(rs: &RealServer) -> impl Iterator<Item = &str> {
+    rs.checkers.iter().filter_map(|checker| match &checker.kind {
+        CheckKind::Bfd(bfd) => Some(bfd.name.as_str()),
+        _ => None,
+    })
+}
+
 /// Lines with their indent.
-struct Text<'a>(&'a mut String);
+pub(super) struct Text<'a>(&'a mut String);
 
 impl Text<'_> {
-    fn line(&mut self, indent: usize, text: Arguments<'_>) {
+    pub(super) fn line(&mut self, indent: usize, text: Arguments<'_>) {
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "{:indent$}{text}", "");
     }
 
-    fn script(&mut self, indent: usize, what: &str, command: Option<&Command>) {
+    fn script(&mut self, what: &str, command: Option<&Command>) {
         if let Some(command) = command {
-            let words: Vec<_> = command.argv.iter().map(|word| format!("'{word}'")).collect();
-            let (uid, gid) = (command.identity.uid, command.identity.gid);
-            self.line(
-                indent,
-                format_args!("{what} notify script = {}, uid:gid {uid}:{gid}", words.join(" ")),
-            );
+            self.line(3, format_args!("{what} notify script = {}", text::script(command)));
+        }
+    }
+
+    /// Settings that may be unset; `retry` and the like have no value then.
+    fn retries(&mut self, inherited: &InheritedSettings) {
+        if let Some(retry) = inherited.retry {
+            self.line(3, format_args!("Retry count = {retry}"));
+        }
+        if let Some(delay) = inherited.delay_before_retry {
+            self.line(3, format_args!("Retry delay = {:.6}", delay.as_secs_f64()));
+        }
+        if let Some(warmup) = inherited.warmup {
+            self.line(3, format_args!("Warmup = {:.6}", warmup.as_secs_f64()));
         }
     }
 }
@@ -128,12 +210,25 @@ fn write_group(text: &mut Text<'_>, group: &VirtualServerGroup, data: &CheckData
             yes(has(Family::V6))
         ),
     );
-    let users = |wanted: &dyn Fn(&VirtualServer) -> bool| {
+    // Real servers in service of the virtual servers that use the group.
+    let alive = |wanted: &dyn Fn(&VirtualServer) -> bool| {
         data.virtual_servers
             .iter()
             .filter(|vs| matches!(&vs.config.service, Service::Group { name, .. } if *name == group.name))
             .filter(|vs| wanted(vs.config))
+            .flat_map(|vs| &vs.health.real_servers)
+            .filter(|rs| rs.set)
             .count()
+    };
+    let reloaded = if data
+        .virtual_servers
+        .iter()
+        .filter(|vs| matches!(&vs.config.service, Service::Group { name, .. } if *name == group.name))
+        .any(|vs| !vs.reloaded.is_empty())
+    {
+        "True"
+    } else {
+        "False"
     };
     for entry in &group.entries {
         match entry {
@@ -153,14 +248,16 @@ fn write_group(text: &mut Text<'_>, group: &VirtualServerGroup, data: &CheckData
             }
         }
         if let GroupEntry::Fwmark { .. } = entry {
-            let of = |family| users(&|vs| vs.family.unwrap_or(Family::V4) == family);
-            text.line(5, format_args!("Alive: {} IPv4, {} IPv6", of(Family::V4), of(Family::V6)));
+            // Stock counts a service of both families under IPv6.
+            let v4 = alive(&|vs| vs.family == Some(Family::V4));
+            let v6 = alive(&|vs| vs.family != Some(Family::V4));
+            text.line(5, format_args!("Alive: {v4} IPv4, {v6} IPv6"));
         } else {
-            let of = |protocol| users(&|vs| vs.protocol == Some(protocol));
+            let of = |protocol| alive(&|vs| vs.protocol == Some(protocol));
             let (tcp, udp, sctp) = (of(Protocol::Tcp), of(Protocol::Udp), of(Protocol::Sctp));
             text.line(5, format_args!("Alive: {tcp} tcp, {udp} udp, {sctp} sctp"));
         }
-        text.line(5, format_args!("reloaded = False"));
+        text.line(5, format_args!("reloaded = {reloaded}"));
     }
 }
 
@@ -175,6 +272,12 @@ fn write_virtual_server(text: &mut Text<'_>, data: &VirtualServerData<'_>) {
         Service::Group { .. } => text.line(1, format_args!("VS GROUP = {}", label::virtual_server(vs))),
     }
     let mut line = |text_line: Arguments<'_>| text.line(3, text_line);
+    if let Some(host) = &vs.virtualhost {
+        line(format_args!("VirtualHost = {host}"));
+    }
+    if let Some(name) = &vs.snmp_name {
+        line(format_args!("SNMP name = '{name}'"));
+    }
     line(format_args!(
         "Address family = {}",
         match vs.family {
@@ -183,9 +286,9 @@ fn write_virtual_server(text: &mut Text<'_>, data: &VirtualServerData<'_>) {
             None => "IPv4 & IPv6",
         }
     ));
-    let first = vs.real_servers.iter().flat_map(|rs| &rs.checkers).next();
-    line(format_args!("connection timeout = {:.6}", timeout_of(first).as_secs_f64()));
-    line(format_args!("delay_loop = {:.6}", delay_loop_of(first).as_secs_f64()));
+    let inherited = &vs.settings;
+    line(format_args!("connection timeout = {:.6}", inherited.connect_timeout.as_secs_f64()));
+    line(format_args!("delay_loop = {:.6}", inherited.delay_loop.as_secs_f64()));
     line(format_args!("lvs_sched = {}", vs.scheduler.name()));
     line(format_args!("Hashed = disabled"));
     let flags: &[(&str, u32)] = match vs.scheduler {
@@ -208,13 +311,16 @@ fn write_virtual_server(text: &mut Text<'_>, data: &VirtualServerData<'_>) {
     let protocol = label::protocol_name(vs.protocol);
     let protocol = if protocol == "none" { protocol.to_owned() } else { protocol.to_uppercase() };
     line(format_args!("protocol = {protocol}"));
-    line(format_args!("alpha is {}", on(first.is_some_and(|checker| checker.alpha))));
+    line(format_args!("alpha is {}", on(inherited.alpha)));
     line(format_args!("omega is {}", on(vs.omega)));
-    let inhibit = !vs.real_servers.is_empty() && vs.real_servers.iter().all(|rs| rs.inhibit_on_failure);
-    line(format_args!("Inhibit on failure is {}", on(inhibit)));
-    line(format_args!("quorum = {}, hysteresis = {}", vs.quorum, vs.hysteresis));
-    text.script(3, "Quorum up", vs.quorum_up.as_ref());
-    text.script(3, "Quorum down", vs.quorum_down.as_ref());
+    text.retries(inherited);
+    text.line(3, format_args!("Inhibit on failure is {}", on(vs.inhibit_on_failure)));
+    text.line(3, format_args!("quorum = {}, hysteresis = {}", vs.quorum, vs.hysteresis));
+    text.script("Quorum up", vs.quorum_up.as_ref());
+    text.script("Quorum down", vs.quorum_down.as_ref());
+    if vs.ha_suspend {
+        text.line(3, format_args!("Using HA suspend"));
+    }
     text.line(3, format_args!("Using smtp notification = {}", yes(vs.smtp_alert)));
     text.line(3, format_args!("default forwarding method = {}", method(vs.method)));
     if let Some(sorry) = &vs.sorry_server {
@@ -233,28 +339,41 @@ fn write_virtual_server(text: &mut Text<'_>, data: &VirtualServerData<'_>) {
     text.line(3, format_args!("reloaded = {}", u8::from(!data.reloaded.is_empty())));
     for (index, (rs, snapshot)) in vs.real_servers.iter().zip(&data.health.real_servers).enumerate() {
         let reloaded = data.reloaded.get(index).is_some_and(|kept| *kept);
-        write_real_server(text, rs, snapshot, reloaded);
+        write_real_server(text, vs, rs, snapshot, reloaded);
     }
 }
 
-fn write_real_server(text: &mut Text<'_>, rs: &RealServer, snapshot: &RealServerSnapshot, reloaded: bool) {
+fn write_real_server(
+    text: &mut Text<'_>,
+    vs: &VirtualServer,
+    rs: &RealServer,
+    snapshot: &RealServerSnapshot,
+    reloaded: bool,
+) {
     let mut line = |text_line: Arguments<'_>| text.line(3, text_line);
-    let first = rs.checkers.first();
+    let inherited = rs.own_settings.as_deref().unwrap_or(&vs.settings);
     let effective = snapshot.effective_weight;
-    line(format_args!("------< Real Server >------"));
+    line(format_args!("------< Real server >------"));
     line(format_args!(
         "RIP = {}, RPORT = {}, WEIGHT = {} EFF WEIGHT = {effective}",
         rs.address, rs.port, rs.weight
     ));
     line(format_args!("forwarding method = {}", method(rs.method)));
-    line(format_args!("Alpha is {}", on(first.is_some_and(|checker| checker.alpha))));
-    line(format_args!("connection timeout = {:.6}", timeout_of(first).as_secs_f64()));
+    line(format_args!("Alpha is {}", on(inherited.alpha)));
+    line(format_args!("connection timeout = {:.6}", inherited.connect_timeout.as_secs_f64()));
     line(format_args!("connection limit range = {} -> {}", rs.lower_threshold, rs.upper_threshold));
-    line(format_args!("Delay loop = {:.6}", delay_loop_of(first).as_secs_f64()));
-    line(format_args!("Inhibit on failure is {}", on(rs.inhibit_on_failure)));
-    text.script(3, "RS up", rs.notify_up.as_ref());
-    text.script(3, "RS down", rs.notify_down.as_ref());
+    line(format_args!("Delay loop = {:.6}", inherited.delay_loop.as_secs_f64()));
+    text.retries(inherited);
+    text.line(3, format_args!("Inhibit on failure is {}", on(rs.inhibit_on_failure)));
+    text.script("RS up", rs.notify_up.as_ref());
+    text.script("RS down", rs.notify_down.as_ref());
     let mut line = |text_line: Arguments<'_>| text.line(3, text_line);
+    if let Some(host) = &rs.virtualhost {
+        line(format_args!("VirtualHost = '{host}'"));
+    }
+    if let Some(name) = &rs.snmp_name {
+        line(format_args!("SNMP name = {name}"));
+    }
     line(format_args!("Using smtp notification = {}", yes(rs.smtp_alert)));
     line(format_args!("initial weight = {}", rs.weight));
     line(format_args!("effective weight = {effective}"));
@@ -263,112 +382,23 @@ fn write_real_server(text: &mut Text<'_>, rs: &RealServer, snapshot: &RealServer
     line(format_args!("num failed checkers = {}", snapshot.failed_checkers));
     line(format_args!("RS set = {}", u8::from(snapshot.set)));
     line(format_args!("reloaded = {}", u8::from(reloaded)));
-}
-
-fn write_checker(text: &mut Text<'_>, checker: &Checker, state: CheckState, weight: i64, log_all: bool) {
-    let mut line = |text_line: Arguments<'_>| text.line(3, text_line);
-    let timing = &checker.timing;
-    line(format_args!("Enabled = yes"));
-    line(format_args!("Up = {}", yes(state.up)));
-    line(format_args!("Has run = {}", yes(state.has_run)));
-    line(format_args!("Current weight = {weight}"));
-    line(format_args!("Alpha = {}", yes(checker.alpha)));
-    line(format_args!("Delay loop = {} us", timing.delay_loop.as_micros()));
-    line(format_args!("Warmup = {} us", timing.warmup.as_micros()));
-    line(format_args!("Retries = {}", timing.retry));
-    if timing.retry != 0 {
-        line(format_args!("Delay before retry = {} us", timing.delay_before_retry.as_micros()));
-        line(format_args!("Retries iterations = {}", state.failures));
-    }
-    let default = match checker.kind {
-        CheckKind::Tcp(_) => 1_000_000,
-        CheckKind::Http(_) => 3_000_000,
-    };
-    line(format_args!("Default delay before retry = {default} us"));
-    line(format_args!("Log all failures = {}", yes(log_all)));
-    match &checker.kind {
-        CheckKind::Tcp(connection) => {
-            write_connection(text, connection);
-            text.line(3, format_args!("Keepalive method = TCP_CHECK"));
+    let files = rs.checkers.iter().filter_map(|checker| match &checker.kind {
+        CheckKind::File(file) => Some(file),
+        _ => None,
+    });
+    for (index, file) in files.enumerate() {
+        if index == 0 {
+            line(format_args!("Tracked Files"));
         }
-        CheckKind::Http(http) => {
-            write_connection(text, &http.connection);
-            write_http(text, http, state);
+        let reverse = if file.reverse { " reverse" } else { "" };
+        line(format_args!("  {}, weight {}{reverse}", file.track_file, file.weight));
+    }
+    for (index, name) in sessions(rs).enumerate() {
+        if index == 0 {
+            line(format_args!("Tracked BFDs"));
         }
+        line(format_args!("  {name}"));
     }
-}
-
-fn write_connection(text: &mut Text<'_>, connection: &Connection) {
-    let pair = |address: IpAddr, port: u16| format!("[{address}]:{port}");
-    let destination = connection.destination;
-    text.line(3, format_args!("Connection"));
-    text.line(5, format_args!("Dest = {}", pair(destination.ip(), destination.port())));
-    if let Some(address) = connection.bind {
-        text.line(5, format_args!("Bind to = {}", pair(address, connection.bind_port)));
-    }
-    if let Some(interface) = &connection.bind_interface {
-        text.line(5, format_args!("Bind i/f = {interface}"));
-    }
-    if connection.fwmark != 0 {
-        text.line(5, format_args!("Mark = {}", connection.fwmark));
-    }
-    text.line(5, format_args!("Timeout = {:.6}", connection.timeout.as_secs_f64()));
-}
-
-fn write_http(text: &mut Text<'_>, http: &HttpCheck, state: CheckState) {
-    let method = if http.tls { "SSL_GET" } else { "HTTP_GET" };
-    let protocol = match http.protocol {
-        HttpProtocol::V1_0 => "1.0",
-        HttpProtocol::V1_0Close => "1.0C",
-        HttpProtocol::V1_1 => "1.1",
-    };
-    text.line(3, format_args!("Keepalive method = {method}, http protocol {protocol}"));
-    let sni = http.urls.iter().find_map(|url| url.sni.as_ref());
-    text.line(3, format_args!("Enable SNI {}", set(sni.is_some())));
-    text.line(3, format_args!("Fast recovery {}", set(http.fast_recovery)));
-    if http.tls {
-        text.line(3, format_args!("tls_compliant {}", set(http.tls_compliant)));
-    }
-    for url in &http.urls {
-        write_url(text, url);
-    }
-    if let Some(url) = state.failed_url.and_then(|index| http.urls.get(index)) {
-        text.line(3, format_args!("Failed URL = {}", url.path));
-    }
-}
-
-fn write_url(text: &mut Text<'_>, url: &Url) {
-    text.line(3, format_args!("Checked url = {}", url.path));
-    if let Some(digest) = url.digest {
-        text.line(5, format_args!("digest = {:032x}", u128::from_be_bytes(digest)));
-    }
-    text.line(5, format_args!("tls_compliant {}", set(url.tls_compliant)));
-    text.line(5, format_args!("HTTP Status Code(s)"));
-    for (first, last) in &url.status_codes {
-        if first == last {
-            text.line(7, format_args!("{first}"));
-        } else {
-            text.line(7, format_args!("{first}-{last}"));
-        }
-    }
-    if let Some(host) = &url.virtualhost {
-        text.line(5, format_args!("Virtual host = {host}"));
-    }
-}
-
-fn connection_of(checker: &Checker) -> &Connection {
-    match &checker.kind {
-        CheckKind::Tcp(connection) => connection,
-        CheckKind::Http(http) => &http.connection,
-    }
-}
-
-fn timeout_of(checker: Option<&Checker>) -> Duration {
-    checker.map_or(Duration::from_secs(5), |checker| connection_of(checker).timeout)
-}
-
-fn delay_loop_of(checker: Option<&Checker>) -> Duration {
-    checker.map_or(Duration::from_secs(60), |checker| checker.timing.delay_loop)
 }
 
 /// `NAT`, `DR`, `TUN, type = IPIP`, `TUN, type = GUE, port = 5555, no checksum`.
@@ -391,16 +421,12 @@ fn method(method: ForwardingMethod) -> String {
     }
 }
 
-fn yes(value: bool) -> &'static str {
+pub(super) fn yes(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
 }
 
-fn on(value: bool) -> &'static str {
+pub(super) fn on(value: bool) -> &'static str {
     if value { "ON" } else { "OFF" }
-}
-
-fn set(value: bool) -> &'static str {
-    if value { "set" } else { "unset" }
 }
 
 fn enabled(value: bool) -> &'static str {
@@ -430,9 +456,21 @@ mod tests {
             contributions: vec![0],
         };
         let health = Snapshot { quorum_up: false, sorry_active: true, real_servers: vec![snapshot] };
-        let state = CheckState { up: false, has_run: true, failures: 1, failed_url: None };
+        let state = CheckState {
+            enabled: true,
+            up: false,
+            has_run: true,
+            failures: 1,
+            failed_url: None,
+            last_status: 0,
+            last_run: None,
+            attempts: 1,
+        };
         let data = CheckData {
             global: &Global::default(),
+            ssl: None,
+            bfd_instances: &[],
+            clock: Clock { now: Time::ZERO, epoch: std::time::Duration::ZERO, utc_offset: 0 },
             groups: &[],
             virtual_servers: vec![VirtualServerData {
                 config: &vs,

@@ -48,6 +48,13 @@ impl Moment {
         text
     }
 
+    /// `Sat Nov 21 07:33:03 2026.039061`, in local time.
+    pub fn odd(self) -> String {
+        let text = self.long();
+        let whole = text.replace(&format!(".{:06}", self.since_1970.subsec_micros()), "");
+        format!("{whole}.{:06}", self.since_1970.subsec_micros())
+    }
+
     /// `Sat Nov 21 07:33:03.039061 2026`, in local time.
     pub fn long(self) -> String {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
@@ -109,6 +116,7 @@ mod tests {
         assert_eq!(moment.to_string(), "1795242531.000000");
         assert_eq!(moment.long(), "Sat Nov 21 06:28:51.000000 2026");
         assert_eq!(moment.short(), "Sat Nov 21 06:28:51.000000");
+        assert_eq!(moment.odd(), "Sat Nov 21 06:28:51 2026.000000");
         let ahead = clock.epoch_of(Some(clock.now + Duration::from_secs(1)));
         assert_eq!(ahead.to_string(), "1795242532.250000");
         assert_eq!(clock.epoch_of(None).to_string(), "0.000000");

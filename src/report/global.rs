@@ -17,6 +17,8 @@ pub enum Writer {
     Vrrp,
     /// `keepalived_check.data`.
     Checkers,
+    /// `keepalived_bfd.data`.
+    Bfd,
 }
 
 /// What stock prints for a lower-priority value that was not set, outside the vrrp process' dump.

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ah;
 use super::announce::{Announce, Pacer};
 use super::event::{Action, Actions, Detail, StateWord, Subject, Transition};
 use super::facts::Facts;
@@ -19,7 +18,6 @@ use super::notify;
 use super::owned::{Holdings, objects};
 use super::snapshot::{Counters, Faults, VrrpState};
 use super::timers;
-use super::trailer::Marks;
 use super::transition::{Entry, Zero};
 use crate::config::model::{Centis, InitialState, Instance, VrrpVersion};
 use crate::time::Time;
@@ -49,8 +47,6 @@ pub(super) struct Run {
     /// Error kinds already logged, one bit each.
     pub(super) logged: u32,
     pub(super) old_checksum: bool,
-    pub(super) ah: ah::Sequence,
-    pub(super) marks: Marks,
     pub(super) counters: Counters,
     pub(super) last_transition: Option<Time>,
     pub(super) last_advert: Option<Time>,
@@ -101,8 +97,6 @@ pub(super) struct Accepted {
     pub(super) priority: u8,
     /// Version 3: the sender's; version 2: ours.
     pub(super) interval: Centis,
-    /// The sequence number of its authentication header.
-    pub(super) ah: Option<u32>,
 }
 
 /// What others must do after an instance took an advert.
@@ -139,8 +133,6 @@ impl Run {
             announce: Announce::default(),
             logged: 0,
             old_checksum: false,
-            ah: ah::Sequence::default(),
-            marks: Marks::default(),
             counters: Counters::default(),
             last_transition: None,
             last_advert: None,
@@ -186,8 +178,6 @@ pub(super) struct Machine<'a> {
     pub(super) facts: &'a Facts,
     pub(super) pacer: &'a mut Pacer,
     pub(super) now: Time,
-    /// What the wall clock would have shown at [`Time::ZERO`], since 1970.
-    pub(super) wall: Duration,
     pub(super) out: &'a mut Actions,
 }
 
@@ -317,9 +307,6 @@ impl Machine<'_> {
                     advert.source
                 ),
             );
-            if let Some(number) = advert.ah {
-                self.run.ah.skip(number);
-            }
             if !self.config.lower_prio_no_advert {
                 self.advertise_now();
             }
@@ -457,14 +444,4 @@ pub(super) enum Mark {
     UnknownPeer,
     PeerTtl,
     OwnAddress,
-    Carrier,
-    AhValue,
-    AhSpi,
-    AhSequence,
-    Unsigned,
-    Malformed,
-    Stale,
-    UnknownKey,
-    Signature,
-    Replay,
 }

@@ -17,9 +17,6 @@ use super::snapshot::VrrpState;
 use crate::config::model::{ScriptEnd, VrrpPart};
 use crate::time::Time;
 
-/// The wall clock of every node at the beginning: all clocks are right.
-const TODAY: Duration = Duration::from_secs(1_795_000_000);
-
 /// How the network treats packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
@@ -143,7 +140,6 @@ impl Cluster {
             interfaces.iter().flat_map(|i| i.addresses.iter().map(|(a, _)| (i.link.index, *a))).collect();
         let mut router = Router::new(&self.nodes[node].part);
         let mut out = Vec::new();
-        router.handle(self.now, Event::WallClock { at_zero: TODAY }, &mut out);
         router.handle(self.now, Event::Interfaces(interfaces), &mut out);
         self.nodes[node].router = Some(router);
         self.carry_out(node, out);
@@ -160,8 +156,7 @@ impl Cluster {
         let Some(router) = self.nodes[node].router.take() else { return };
         let mut out = Vec::new();
         let part = self.nodes[node].part.clone();
-        let mut router = Router::resume(&part, router.state(), self.now, &mut out);
-        router.handle(self.now, Event::WallClock { at_zero: TODAY }, &mut out);
+        let router = Router::resume(&part, router.state(), self.now, &mut out);
         self.nodes[node].router = Some(router);
         self.carry_out(node, out);
         let interfaces = self.interfaces(node);

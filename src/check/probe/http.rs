@@ -126,7 +126,7 @@ pub fn request(url: &Url, protocol: HttpProtocol, destination: SocketAddr) -> Ve
         HttpProtocol::V1_0Close => ("1.0", "Connection: close\r\n"),
         HttpProtocol::V1_1 => ("1.1", "Connection: close\r\n"),
     };
-    let host = match (&url.virtualhost, destination.ip()) {
+    let host = match (&url.host, destination.ip()) {
         (Some(name), _) => name.clone(),
         (None, IpAddr::V4(address)) => format!("{address}:{}", destination.port()),
         // Without a zone, which `SocketAddr` would print.

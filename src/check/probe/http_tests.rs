@@ -59,7 +59,7 @@ fn the_request_has_the_bytes_of_the_spec() {
         assert!(text.starts_with(first), "{text}");
         assert_eq!(tail(text), closing);
     }
-    let named = |url: &mut Url| url.virtualhost = Some("a.ex:99".into());
+    let named = |url: &mut Url| url.host = Some("a.ex:99".into());
     assert_eq!(tail(text(&named, HttpProtocol::V1_0, "127.0.0.1:80")), "Host: a.ex:99\r\n\r\n");
 }
 

@@ -120,10 +120,12 @@ pub(super) fn url() -> Url {
     Url {
         path: "/".into(),
         virtualhost: None,
+        host: None,
         sni: None,
         digest: None,
         status_codes: vec![(200, 299)],
         tls_compliant: false,
+        regex: None,
     }
 }
 

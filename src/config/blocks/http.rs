@@ -1,15 +1,16 @@
 //! `HTTP_GET` and `SSL_GET` with their `url` blocks (spec/checkers.md §7).
 
-use super::check::{self, COMMON, CONNECTION, Kind};
+use super::check::{self, COMMON, CONNECTION, Kind, Special};
 use super::quoted;
-use crate::config::diagnostic::Diagnostic;
-use crate::config::model::HttpProtocol;
+use crate::config::diagnostic::{Class, Diagnostic};
+use crate::config::model::{HttpProtocol, Regex, RegexOptions};
 use crate::config::reader::{Reader, bad_value};
 use crate::config::schema::{
     Block, Given, Keyword, Mark, Missing, Opened, Repeat, Shape, Table, keyword, lenient,
 };
 use crate::config::source::Span;
-use crate::config::syntax::Word;
+use crate::config::suggest::did_you_mean;
+use crate::config::syntax::{ScriptWord, Word, escaped_words};
 
 /// What only HTTP checks have.
 #[derive(Debug, Clone, Default)]
@@ -37,13 +38,21 @@ pub struct UrlDraft<'a> {
     pub status_codes: Vec<(u16, u16)>,
     pub virtualhost: Option<&'a Word>,
     pub tls_compliant: bool,
+    /// The pattern, with the words around it from the end of the block on.
+    pub regex: Option<Box<Regex>>,
+    /// A word that needs a `regex`.
+    pub regex_words: Option<Span>,
+    pub regex_options: RegexOptions,
+    pub no_match: bool,
+    pub min_offset: Option<u64>,
+    pub max_offset: Option<u64>,
+    pub regex_stack: Option<(u64, u64)>,
 }
 
 /// `HTTP_GET`.
-pub static HTTP: Block =
-    Block { table: &HTTP_TABLE, open: |r, g| check::start(r, g, Some(Kind::Http)), close };
+pub static HTTP: Block = Block { table: &HTTP_TABLE, open: |r, g| check::start(r, g, Kind::Http), close };
 /// `SSL_GET`.
-pub static SSL: Block = Block { table: &SSL_TABLE, open: |r, g| check::start(r, g, Some(Kind::Ssl)), close };
+pub static SSL: Block = Block { table: &SSL_TABLE, open: |r, g| check::start(r, g, Kind::Ssl), close };
 
 static HTTP_TABLE: Table = Table::new("HTTP_GET", &[COMMON, CONNECTION, HTTP_KEYWORDS, HTTP_URL]);
 static SSL_TABLE: Table = Table::new("SSL_GET", &[COMMON, CONNECTION, HTTP_KEYWORDS, SSL_URL, TLS]);
@@ -117,12 +126,29 @@ const URL: &[Keyword] = &[
         .mark(Mark::A)
         .missing(Missing::Warns)
         .apply(|r, g| r.drafts.http.url.virtualhost = g.argument(0)),
-    keyword("regex", Shape::Words, "A pattern that the body must match.").mark(Mark::B).later(),
-    keyword("regex_no_match", Shape::Flag, "It must not match.").later(),
-    keyword("regex_options", Shape::Words, "Options of the pattern.").repeat(Repeat::Accumulates).later(),
-    keyword("regex_min_offset", Shape::Words, "First byte where a match may start.").later(),
-    keyword("regex_max_offset", Shape::Words, "Last byte where a match may start.").later(),
-    keyword("regex_stack", Shape::Words, "Stack sizes of the matcher.").later(),
+    keyword("regex", Shape::Words, "A pattern that the body must match (PCRE2); escapes are resolved first.")
+        .mark(Mark::B)
+        .later()
+        .apply(regex),
+    keyword("regex_no_match", Shape::Flag, "It must not match.").later().apply(|r, g| {
+        r.drafts.http.url.no_match = true;
+        r.drafts.http.url.regex_words = Some(g.head());
+    }),
+    keyword("regex_options", Shape::Words, "Options of the pattern, as caseless.")
+        .repeat(Repeat::Accumulates)
+        .later()
+        .apply(regex_options),
+    keyword("regex_min_offset", Shape::Words, "First byte where a match may start.")
+        .default("0")
+        .later()
+        .apply(|r, g| offset(r, g, |url| &mut url.min_offset)),
+    keyword("regex_max_offset", Shape::Words, "Last byte where a match may start.")
+        .default("the last of the answer")
+        .later()
+        .apply(|r, g| offset(r, g, |url| &mut url.max_offset)),
+    keyword("regex_stack", Shape::Words, "Stack of the matcher: START MAX, bytes.")
+        .later()
+        .apply(regex_stack),
 ];
 
 const URL_TLS: &[Keyword] = &[keyword("tls_compliant", Shape::Bool, "Send a close-notify for this url.")
@@ -136,7 +162,7 @@ fn open_url<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
 }
 
 fn close_url(reader: &mut Reader<'_>) {
-    let url = std::mem::take(&mut reader.drafts.http.url);
+    let mut url = std::mem::take(&mut reader.drafts.http.url);
     if url.path.is_none()
         && let Some(head) = url.head
     {
@@ -147,7 +173,114 @@ fn close_url(reader: &mut Reader<'_>) {
         );
         return;
     }
+    close_regex(reader, &mut url);
     reader.drafts.http.urls.push(url);
+}
+
+/// What is wrong about a pattern is no error to stock, it only says so.
+fn regex_report(given: Given<'_>, span: Span, what: &str) -> Diagnostic {
+    let name = given.keyword.name;
+    Diagnostic::warning("bad-regex", span, format!("`{name}` {what}"))
+        .class(Class::None)
+        .stock("ignores the line")
+}
+
+fn regex<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let Some(words) = escaped(reader, given) else { return };
+    let [pattern] = &words[..] else {
+        let report = regex_report(given, given.value_span(), "needs one pattern");
+        reader.push(report.help("put quotes around the pattern; inside them write \\\\ for a backslash"));
+        return;
+    };
+    reader.drafts.http.url.regex = Some(Box::new(Regex {
+        pattern: pattern.text.clone(),
+        options: RegexOptions::default(),
+        no_match: false,
+        min_offset: 0,
+        max_offset: None,
+        stack: None,
+    }));
+}
+
+fn escaped<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Option<Vec<ScriptWord>> {
+    match escaped_words(&given.line.raw()) {
+        Ok(words) => Some(words),
+        Err(error) => {
+            let report = regex_report(given, given.value_span(), &format!("cannot be read: {error}"));
+            reader.push(report);
+            None
+        }
+    }
+}
+
+fn regex_options<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    reader.drafts.http.url.regex_words = Some(given.head());
+    for word in given.arguments() {
+        if !reader.drafts.http.url.regex_options.add(word) {
+            let mut report = regex_report(given, word.span(), &format!("knows no option `{}`", quoted(word)))
+                .stock("skips it silently");
+            if let Some(meant) = did_you_mean(word, RegexOptions::NAMES) {
+                report = report.help(format!("did you mean `{meant}`?"));
+            }
+            reader.push(report);
+        }
+    }
+}
+
+fn offset<'a>(
+    reader: &mut Reader<'a>,
+    given: Given<'a>,
+    slot: for<'u> fn(&'u mut UrlDraft<'a>) -> &'u mut Option<u64>,
+) {
+    reader.drafts.http.url.regex_words = Some(given.head());
+    match given.arguments() {
+        [word] if word.parse::<u64>().is_ok() => *slot(&mut reader.drafts.http.url) = word.parse().ok(),
+        _ => reader.push(regex_report(given, given.value_span(), "needs one number of bytes")),
+    }
+}
+
+fn regex_stack<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    reader.drafts.http.url.regex_words = Some(given.head());
+    let sizes: Vec<u64> = given.arguments().iter().filter_map(|word| word.parse().ok()).collect();
+    match (&sizes[..], given.arguments().len()) {
+        ([start, max], 2) if 0 < *start && start <= max => {
+            reader.drafts.http.url.regex_stack = Some((*start, *max));
+        }
+        _ => reader.push(
+            regex_report(given, given.value_span(), "needs two sizes, START MAX")
+                .help("write START not above MAX, in bytes, as `regex_stack 32768 1048576`"),
+        ),
+    }
+}
+
+/// Gathers the words around a pattern.
+fn close_regex(reader: &mut Reader<'_>, url: &mut UrlDraft<'_>) {
+    let Some(regex) = url.regex.as_mut() else {
+        if let Some(span) = url.regex_words {
+            reader.push(
+                Diagnostic::warning("no-regex", span, "options of a pattern, but no `regex`")
+                    .class(Class::None)
+                    .help("add `regex PATTERN`")
+                    .stock("ignores them"),
+            );
+        }
+        return;
+    };
+    regex.options = url.regex_options;
+    regex.no_match = url.no_match;
+    regex.stack = url.regex_stack;
+    match (url.min_offset, url.max_offset, url.regex_words) {
+        (Some(min), Some(max), Some(span)) if min > max => reader.push(
+            Diagnostic::warning("bad-regex", span, format!("a match cannot start from byte {min} to {max}"))
+                .class(Class::None)
+                .help("make regex_min_offset the smaller one")
+                .stock("ignores both"),
+        ),
+        (min, max, _) => {
+            regex.min_offset = min.unwrap_or(0);
+            regex.max_offset = max;
+        }
+    }
 }
 
 fn close(reader: &mut Reader<'_>) {
@@ -163,8 +296,7 @@ fn close(reader: &mut Reader<'_>) {
         return;
     }
     let http = std::mem::take(&mut reader.drafts.http);
-    reader.drafts.checker.http = Some(Box::new(http));
-    check::finish(reader);
+    check::finish_with(reader, Special::Http(Box::new(http)));
 }
 
 fn digest<'a>(reader: &mut Reader<'a>, given: Given<'a>) {

@@ -3,26 +3,29 @@
 //! A draft holds what the file says, with spans; [`super::validate`] makes the model of it.
 
 pub mod address; // lines of virtual_ipaddress and static_ipaddress
-pub mod auth; // authentication and auth_hmac
 pub mod bfd_instance;
-pub mod check; // what checkers share, and TCP_CHECK
+pub mod check; // what checkers share, TCP_CHECK and PING_CHECK
+pub mod dns_check;
 pub mod global; // global_defs and the top-level words
 mod global_values; // what their words do
 pub mod http; // HTTP_GET and SSL_GET
-pub mod other_checks; // checkers that are only parsed
+pub mod misc_check;
 pub mod real_server;
 pub mod route; // lines of virtual_routes and static_routes
 pub mod rule; // lines of virtual_rules and static_rules
 pub mod scripts; // script strings and the users they run as
+pub mod smtp_check;
 pub mod statics; // what holds without any instance: static addresses, groups, delays
 pub mod top; // the top level
 pub mod tracking; // track_* lists
+pub mod udp_check;
 pub mod virtual_server;
 pub mod virtual_server_group;
 pub mod vrrp_instance;
 mod vrrp_instance_values; // what its keywords do
 pub mod vrrp_script;
 pub mod vrrp_sync_group;
+pub mod watch_checks; // FILE_CHECK and BFD_CHECK
 pub mod watched; // track_file, vrrp_track_process
 
 use super::diagnostic::Diagnostic;
@@ -65,9 +68,17 @@ pub struct Drafts<'a> {
     /// What `HTTP_GET` and `SSL_GET` add to it.
     pub http: http::HttpDraft<'a>,
     /// What `MISC_CHECK` adds to it.
-    pub misc: other_checks::MiscDraft,
-    /// Scripts of checks, to be checked after the file is read.
-    pub check_scripts: Vec<scripts::ScriptDraft>,
+    pub misc: misc_check::Draft,
+    /// What `SMTP_CHECK` adds to it.
+    pub smtp: smtp_check::Draft<'a>,
+    /// What `DNS_CHECK` adds to it.
+    pub dns: dns_check::Draft<'a>,
+    /// What `UDP_CHECK` adds to it.
+    pub udp: udp_check::Draft,
+    /// What `FILE_CHECK` adds to it.
+    pub file_check: watch_checks::FileDraft<'a>,
+    /// What `BFD_CHECK` adds to it.
+    pub bfd_check: watch_checks::BfdDraft<'a>,
     /// `track_file` or `vrrp_track_process` being read.
     pub watched: watched::Draft<'a>,
     /// `track_group` or `garp_group` being read.
@@ -76,8 +87,8 @@ pub struct Drafts<'a> {
     pub static_addresses: Vec<std::net::IpAddr>,
     /// Names of `track_group` blocks.
     pub track_groups: Vec<&'a Word>,
-    /// The last `SSL` block.
-    pub ssl: Option<Span>,
+    /// The last `SSL` block, and where it stands.
+    pub ssl: Option<(Span, super::model::Ssl)>,
     /// Names of `track_file` blocks and their weights.
     pub track_files: Vec<(&'a Word, i32)>,
     /// Names of `vrrp_track_process` blocks.

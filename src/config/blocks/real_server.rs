@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::check::{self, CheckerDraft};
+use super::quoted;
 use super::scripts::{self, ScriptDraft};
 use super::virtual_server::{CONNECT, Inherited, LONG, address_and_port};
-use super::{other_checks, quoted};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::model::{ForwardingMethod, Tunnel, TunnelChecksum};
 use crate::config::reader::{Reader, bad_value};
@@ -36,6 +36,7 @@ pub struct RealServerDraft<'a> {
     pub notify_down: Option<Box<ScriptDraft>>,
     pub smtp_alert: Option<bool>,
     pub virtualhost: Option<&'a Word>,
+    pub snmp_name: Option<&'a Word>,
     pub checkers: Vec<CheckerDraft<'a>>,
 }
 
@@ -55,6 +56,7 @@ impl Default for RealServerDraft<'_> {
             notify_down: None,
             smtp_alert: None,
             virtualhost: None,
+            snmp_name: None,
             checkers: Vec::new(),
         }
     }
@@ -63,7 +65,7 @@ impl Default for RealServerDraft<'_> {
 /// The block.
 pub static BLOCK: Block = Block { table: &TABLE, open, close };
 
-static TABLE: Table = Table::new("real_server", &[KEYWORDS, check::BLOCKS, other_checks::BLOCKS]);
+static TABLE: Table = Table::new("real_server", &[KEYWORDS, check::BLOCKS]);
 
 const U32: i64 = 4_294_967_295;
 
@@ -134,7 +136,11 @@ const KEYWORDS: &[Keyword] = &[
             repeated_host(r, g, first);
             r.drafts.real_server.virtualhost = g.argument(0);
         }),
-    keyword("snmp_name", Shape::Word, "Name for SNMP.").missing(Missing::Warns).one_word().later(),
+    keyword("snmp_name", Shape::Word, "Name for SNMP.")
+        .missing(Missing::Warns)
+        .one_word()
+        .later()
+        .apply(|r, g| r.drafts.real_server.snmp_name = g.argument(0)),
 ];
 
 fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {

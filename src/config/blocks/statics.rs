@@ -4,6 +4,7 @@
 use super::address::{self, Place};
 use super::{list, quoted, tracking};
 use crate::config::diagnostic::{Class, Diagnostic};
+use crate::config::model::Ssl;
 use crate::config::reader::Reader;
 use crate::config::schema::{
     Block, Given, Item, Keyword, List, Mark, Opened, Repeat, Shape, Table, keyword, micros,
@@ -185,15 +186,19 @@ pub static SSL: Block = Block { table: &SSL_TABLE, open: open_ssl, close: |_| {}
 static SSL_TABLE: Table = Table::new(
     "SSL",
     &[&[
-        keyword("password", Shape::Word, "PEM password."),
-        keyword("ca", Shape::Word, "CA file; nothing is verified with it."),
-        keyword("certificate", Shape::Word, "Client certificate chain."),
-        keyword("key", Shape::Word, "Client private key."),
+        keyword("password", Shape::Word, "PEM password.")
+            .apply(|r, g| ssl(r, |it| it.password = Some(g.text().to_owned()))),
+        keyword("ca", Shape::Word, "CA file; nothing is verified with it.")
+            .apply(|r, g| ssl(r, |it| it.ca = Some(g.text().to_owned()))),
+        keyword("certificate", Shape::Word, "Client certificate chain.")
+            .apply(|r, g| ssl(r, |it| it.certificate = Some(g.text().to_owned()))),
+        keyword("key", Shape::Word, "Client private key.")
+            .apply(|r, g| ssl(r, |it| it.key = Some(g.text().to_owned()))),
     ]],
 );
 
 fn open_ssl<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
-    if let Some(first) = reader.drafts.ssl.replace(given.head()) {
+    if let Some((first, _)) = reader.drafts.ssl.replace((given.head(), Ssl::default())) {
         reader.push(
             Diagnostic::error("repeated-block", given.head(), "a second `SSL` block")
                 .related(first, "the first")
@@ -201,4 +206,10 @@ fn open_ssl<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
         );
     }
     Opened::Enter
+}
+
+fn ssl(reader: &mut Reader<'_>, set: impl FnOnce(&mut Ssl)) {
+    if let Some((_, ssl)) = reader.drafts.ssl.as_mut() {
+        set(ssl);
+    }
 }

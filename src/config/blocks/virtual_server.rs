@@ -83,6 +83,7 @@ pub struct Draft<'a> {
     pub omega: bool,
     pub ha_suspend: Option<Span>,
     pub virtualhost: Option<&'a Word>,
+    pub snmp_name: Option<&'a Word>,
     pub inhibit_on_failure: bool,
     pub weight: Option<u32>,
     pub sorry_server: Option<SorryDraft>,
@@ -220,7 +221,11 @@ const POOL: &[Keyword] = &[
         .default("smtp_alert_checker, smtp_alert, no")
         .mark(Mark::B)
         .apply(|r, g| r.drafts.virtual_server.smtp_alert = Some(g.bool())),
-    keyword("snmp_name", Shape::Word, "Name for SNMP.").missing(Missing::Warns).one_word().later(),
+    keyword("snmp_name", Shape::Word, "Name for SNMP.")
+        .missing(Missing::Warns)
+        .one_word()
+        .later()
+        .apply(|r, g| r.drafts.virtual_server.snmp_name = g.argument(0)),
     keyword("sorry_server", Shape::Words, "Used while no real server is: ADDR [PORT].")
         .mark(Mark::A)
         .missing(Missing::Stops)

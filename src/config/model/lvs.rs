@@ -1,6 +1,7 @@
 //! `virtual_server`, `virtual_server_group`, `real_server` (spec/lvs-config.md).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,47 @@ pub struct VirtualServer {
     pub sorry_server: Option<SorryServer>,
     /// In file order, no two alike in address and port.
     pub real_servers: Vec<RealServer>,
+    /// What its real servers inherit.
+    pub settings: InheritedSettings,
+    /// What its real servers inherit of `inhibit_on_failure`.
+    pub inhibit_on_failure: bool,
+    /// What its checks inherit of `virtualhost`.
+    pub virtualhost: Option<Box<str>>,
+    /// Name for SNMP.
+    pub snmp_name: Option<Box<str>>,
+    /// Checks run only while the virtual address is on this host. Never with marks.
+    pub ha_suspend: bool,
+}
+
+/// Settings that virtual server and real server hand on to checkers, everything inherited. The checkers hold the
+/// outcome ([`CheckTiming`](super::CheckTiming)); these are for reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InheritedSettings {
+    /// Between checks.
+    pub delay_loop: Duration,
+    /// Limit of a connect.
+    pub connect_timeout: Duration,
+    /// Failures forgiven; without one the type of the check decides.
+    pub retry: Option<u32>,
+    /// To the next attempt; without one the type of the check decides.
+    pub delay_before_retry: Option<Duration>,
+    /// Random part of the first delay; without one it is `delay_loop`.
+    pub warmup: Option<Duration>,
+    /// Checkers start as failed.
+    pub alpha: bool,
+}
+
+impl Default for InheritedSettings {
+    fn default() -> Self {
+        Self {
+            delay_loop: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(5),
+            retry: None,
+            delay_before_retry: None,
+            warmup: None,
+            alpha: false,
+        }
+    }
 }
 
 /// Identity of a service.
@@ -274,6 +316,12 @@ pub struct RealServer {
     pub notify_down: Option<Command>,
     /// Mail on changes.
     pub smtp_alert: bool,
+    /// What its checkers inherit, when that is not what the virtual server has.
+    pub own_settings: Option<Box<InheritedSettings>>,
+    /// `virtualhost` of the block itself.
+    pub virtualhost: Option<Box<str>>,
+    /// Name for SNMP.
+    pub snmp_name: Option<Box<str>>,
     /// Its checkers, in file order.
     pub checkers: Vec<Checker>,
 }

@@ -3,7 +3,6 @@
 //! Nothing is optional that has a default, no string could be an enum, every number has its range in the type or
 //! in its doc line. Each child process gets only its own part ([`VrrpPart`], [`CheckersPart`]).
 
-mod auth;
 mod bfd;
 mod check;
 mod global;
@@ -14,7 +13,6 @@ mod script;
 mod units;
 mod vrrp;
 
-pub use auth::*;
 pub use bfd::*;
 pub use check::*;
 pub use global::*;
@@ -42,6 +40,8 @@ pub struct Config {
     pub groups: Vec<VirtualServerGroup>,
     /// `virtual_server` blocks with at least one real server, in file order.
     pub virtual_servers: Vec<VirtualServer>,
+    /// The `SSL` block.
+    pub ssl: Option<Ssl>,
     /// `bfd_instance` blocks, in file order.
     pub bfd_instances: Vec<BfdInstance>,
 }
@@ -68,6 +68,10 @@ pub struct CheckersPart {
     pub groups: Vec<VirtualServerGroup>,
     /// Virtual servers.
     pub virtual_servers: Vec<VirtualServer>,
+    /// What SSL checks present to servers.
+    pub ssl: Option<Ssl>,
+    /// Names of the BFD sessions that tell the checkers, in file order.
+    pub bfd_instances: Vec<String>,
 }
 
 impl Config {
@@ -87,6 +91,13 @@ impl Config {
             global: self.global.clone(),
             groups: self.groups.clone(),
             virtual_servers: self.virtual_servers.clone(),
+            ssl: self.ssl.clone(),
+            bfd_instances: self
+                .bfd_instances
+                .iter()
+                .filter(|bfd| bfd.tells_checkers)
+                .map(|bfd| bfd.name.clone())
+                .collect(),
         })
     }
 }

@@ -3,21 +3,19 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use super::checks::Checks;
 use super::scripts::{Purpose, Scripts};
-use crate::config::blocks::check::{self, CheckerDraft, Kind};
-use crate::config::blocks::http::HttpDraft;
 use crate::config::blocks::quoted;
 use crate::config::blocks::real_server::RealServerDraft;
 use crate::config::blocks::scripts::ScriptDraft;
 use crate::config::blocks::virtual_server::{Draft, Inherited, ServiceDraft};
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::{
-    CheckKind, CheckTiming, Checker, Command, Config, Connection, Family, ForwardingMethod, GroupEntry,
-    HttpCheck, Persistence, Protocol, RealServer, Scheduler, Service, SorryServer, Url, VirtualServer,
-    VirtualServerGroup,
+    Command, Config, Family, ForwardingMethod, GroupEntry, InheritedSettings, Persistence, Protocol,
+    RealServer, Scheduler, Service, SorryServer, VirtualServer, VirtualServerGroup,
 };
 use crate::config::reader::Reader;
 use crate::config::schema::Hash;
@@ -80,13 +78,10 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
         }
         config.virtual_servers.push(built);
     }
-    let checks = std::mem::take(&mut reader.drafts.check_scripts);
     if any {
-        for script in &checks {
-            scripts.resolve(reader, script, Purpose::Check);
-        }
         scripts.finish(reader);
     }
+    config.ssl = reader.drafts.ssl.take().map(|(_, ssl)| ssl);
 }
 
 /// A group of both families cannot hold a mark without family; may it stay?
@@ -181,7 +176,8 @@ impl Builder<'_, '_> {
             return None;
         }
         // 1.
-        if let Some(span) = draft.ha_suspend.filter(|_| form == Form::Fwmark || group_has_marks) {
+        let marked = form == Form::Fwmark || group_has_marks;
+        if let Some(span) = draft.ha_suspend.filter(|_| marked) {
             self.warn(
                 "contradiction",
                 Some(span),
@@ -236,6 +232,11 @@ impl Builder<'_, '_> {
         let quorum_up = self.command(draft.quorum_up.as_deref());
         let quorum_down = self.command(draft.quorum_down.as_deref());
         Some(VirtualServer {
+            settings: resolve(draft.inherited),
+            inhibit_on_failure: draft.inhibit_on_failure,
+            virtualhost: text(draft.virtualhost),
+            snmp_name: text(draft.snmp_name),
+            ha_suspend: draft.ha_suspend.is_some() && !marked,
             service,
             family,
             protocol,
@@ -316,6 +317,7 @@ impl Builder<'_, '_> {
         alert: Option<bool>,
     ) -> Vec<RealServer> {
         let draft = self.draft;
+        let common = &resolve(draft.inherited);
         let mut servers: Vec<RealServer> = Vec::with_capacity(draft.real_servers.len());
         self.pool.clear();
         for server in &draft.real_servers {
@@ -345,14 +347,20 @@ impl Builder<'_, '_> {
                 continue;
             }
             let server_port = self.port(form, port, server.port, method, server.span, "real server");
-            let inherited = server.inherited.or(draft.inherited);
+            let inherited = resolve(server.inherited.or(draft.inherited));
             let mut checkers = Vec::with_capacity(server.checkers.len());
-            checkers.extend(
-                server
-                    .checkers
-                    .iter()
-                    .filter_map(|checker| self.checker(checker, server, server_port, inherited)),
-            );
+            for checker in &server.checkers {
+                let mut building = Checks {
+                    reader: &mut *self.reader,
+                    scripts: &mut *self.scripts,
+                    service: draft,
+                    head: self.head,
+                    server,
+                    server_port,
+                    inherited: &inherited,
+                };
+                building.build(checker, &mut checkers);
+            }
             let notify_up = self.command(server.notify_up.as_deref());
             let notify_down = self.command(server.notify_down.as_deref());
             servers.push(RealServer {
@@ -366,6 +374,9 @@ impl Builder<'_, '_> {
                 notify_up,
                 notify_down,
                 smtp_alert: server.smtp_alert.or(alert).unwrap_or(true),
+                own_settings: (inherited != *common).then(|| Box::new(inherited)),
+                virtualhost: text(server.virtualhost),
+                snmp_name: text(server.snmp_name),
                 checkers,
             });
         }
@@ -494,98 +505,21 @@ impl Builder<'_, '_> {
         }
         (quorum, hysteresis)
     }
+}
 
-    fn checker(
-        &mut self,
-        draft: &CheckerDraft<'_>,
-        server: &RealServerDraft<'_>,
-        server_port: u16,
-        inherited: Inherited,
-    ) -> Option<Checker> {
-        let kind = draft.kind?;
-        let settings = draft.own.or(inherited);
-        let delay_loop = settings.delay_loop.unwrap_or(Duration::from_secs(60));
-        // The port as written in the block, whatever was made of it since. Without one stock connects to port 0, so
-        // that the server never comes up; we connect to where its traffic goes.
-        let written = if server.port == 0 { server_port } else { server.port };
-        let port = draft.connect_port.unwrap_or(written);
-        if server.port == 0 && draft.connect_port.is_none() {
-            let span = draft.head;
-            let what = "neither the real server nor the check names a port".to_owned();
-            self.reader.push(
-                Diagnostic::warning("check-without-port", span.unwrap_or(self.head), what)
-                    .class(Class::None)
-                    .help("write the port behind the real server's address, or `connect_port N`")
-                    .stock(
-                        "connects to port 0, so the check always fails; this program uses the virtual port",
-                    ),
-            );
-        }
-        let connection = Connection {
-            destination: SocketAddr::new(
-                draft.connect_ip.map_or(server.address, |(address, _)| address),
-                port,
-            ),
-            bind: draft.bindto,
-            bind_port: draft.bind_port,
-            bind_interface: draft.bind_if.clone(),
-            fwmark: draft.fwmark,
-            timeout: settings.connect_timeout.unwrap_or(Duration::from_secs(5)),
-        };
-        let kind_built = match (&draft.http, kind) {
-            (Some(http), Kind::Http | Kind::Ssl) => {
-                CheckKind::Http(self.http(http, server, kind, connection))
-            }
-            _ => CheckKind::Tcp(connection),
-        };
-        Some(Checker {
-            kind: kind_built,
-            timing: CheckTiming {
-                delay_loop,
-                retry: settings.retry.unwrap_or(1),
-                delay_before_retry: settings.delay_before_retry.unwrap_or(check::default_retry_delay(kind)),
-                warmup: settings.warmup.unwrap_or(delay_loop),
-            },
-            alpha: settings.alpha.unwrap_or(false),
-            log_all_failures: draft.log_all_failures
-                || self.reader.drafts.global.values.checker_log_all_failures,
-        })
-    }
+fn text(word: Option<&Word>) -> Option<Box<str>> {
+    word.map(|word| word.as_str().into())
+}
 
-    fn http(
-        &self,
-        http: &HttpDraft<'_>,
-        server: &RealServerDraft<'_>,
-        kind: Kind,
-        connection: Connection,
-    ) -> HttpCheck {
-        let text = |word: Option<&Word>| word.map(|word| word.as_str().to_owned());
-        let urls = http.urls.iter().map(|url| {
-            let own_host = url.virtualhost.or(http.virtualhost);
-            let host = own_host.or(server.virtualhost).or(self.draft.virtualhost);
-            // The real server's virtualhost is not consulted for SNI (spec/checkers.md §7).
-            let sni = http.sni_name.or(own_host).or(self.draft.virtualhost);
-            Url {
-                path: text(url.path).unwrap_or_default(),
-                virtualhost: text(host),
-                sni: text(sni.filter(|_| http.enable_sni && kind == Kind::Ssl)),
-                digest: url.digest,
-                status_codes: if url.status_codes.is_empty() {
-                    vec![(200, 299)]
-                } else {
-                    url.status_codes.clone()
-                },
-                tls_compliant: url.tls_compliant,
-            }
-        });
-        HttpCheck {
-            urls: urls.collect(),
-            connection,
-            tls: kind == Kind::Ssl,
-            protocol: http.http_protocol,
-            fast_recovery: http.fast_recovery,
-            tls_compliant: http.tls_compliant,
-        }
+/// What stock has where no block gives a value.
+fn resolve(given: Inherited) -> InheritedSettings {
+    InheritedSettings {
+        delay_loop: given.delay_loop.unwrap_or(Duration::from_secs(60)),
+        connect_timeout: given.connect_timeout.unwrap_or(Duration::from_secs(5)),
+        retry: given.retry,
+        delay_before_retry: given.delay_before_retry,
+        warmup: given.warmup,
+        alpha: given.alpha.unwrap_or(false),
     }
 }
 

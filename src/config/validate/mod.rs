@@ -1,7 +1,7 @@
 //! What only the whole file, or the host, can tell: drafts -> model. spec/vrrp-config.md §4, spec/lvs-config.md §9.
 
-mod authentication;
 pub mod bfd; // BFD sessions
+mod checks; // the checkers of virtual servers
 mod instance; // one instance
 pub mod lvs; // virtual servers
 pub mod scripts; // may this script be run?
