@@ -44,6 +44,13 @@ fn loaded(text: &str, mode: Mode) -> Loaded {
         .file("k.conf", text)
         .script("/etc/keepalived/ok.sh")
         .script("/usr/bin/true")
+        .file(
+            "/etc/keepalived/vrrp.key",
+            "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n\n",
+        )
+        .entry("/etc/keepalived/vrrp.key", Status { kind: FileKind::File, uid: 0, gid: 0, mode: 0o600 })
+        .file("/etc/keepalived/open.key", "0123456789abcdef0123456789abcdef\n")
+        .entry("/etc/keepalived/open.key", Status { kind: FileKind::File, uid: 0, gid: 0, mode: 0o640 })
         .entry("/bin", link)
         .entry("/srv/x.sh", Status { kind: FileKind::File, uid: 1000, gid: 0, mode: 0o755 })
         .entry("/srv/plain.txt", Status { kind: FileKind::File, uid: 0, gid: 0, mode: 0o644 });
@@ -76,13 +83,13 @@ pub(super) fn config(text: &str) -> Config {
 }
 
 /// An instance on eth0 with VRID 5 and one address, and these lines.
-fn instance(lines: &str) -> String {
+pub(super) fn instance(lines: &str) -> String {
     format!(
         "vrrp_instance V {{\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {{ 192.0.2.5 }}\n{lines}\n}}\n"
     )
 }
 
-fn built(lines: &str) -> Instance {
+pub(super) fn built(lines: &str) -> Instance {
     config(&instance(lines)).instances.remove(0)
 }
 

@@ -13,6 +13,8 @@ pub mod lines; // the logical lines, stored flat
 pub mod lint; // what is allowed and hardly meant: warnings of `check` only
 mod load; // the whole way from files to model
 #[cfg(test)]
+mod load_auth_tests;
+#[cfg(test)]
 mod load_checks_tests;
 #[cfg(test)]
 mod load_tests;

@@ -18,7 +18,7 @@ use super::vrrp_io::Edge;
 use crate::config::model::{Scheduling, VrrpPart};
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
-use crate::kernel::timer::{Timer, now};
+use crate::kernel::timer::{Timer, now, wall_clock_at_zero};
 use crate::kernel::{process, rights, schedule};
 use crate::report::clock::Clock;
 use crate::report::json::json;
@@ -62,6 +62,14 @@ struct Vrrp<'a> {
     clock: Forwards,
     /// The core's, as of the last turn of the loop: the alarm may ring earlier.
     deadline: Option<Time>,
+}
+
+/// Signed adverts carry the time of the day.
+fn tell_wall_clock(router: &mut Router, at: Time, out: &mut Actions) {
+    if router.needs_wall_clock() {
+        let at_zero = wall_clock_at_zero();
+        router.handle(at, Event::WallClock { at_zero }, out);
+    }
 }
 
 /// For the core time never goes back, although an advert is told with the time of its arrival.
@@ -169,7 +177,9 @@ impl<'a> Vrrp<'a> {
         if self.is_due()
             && let Some(router) = &mut self.running
         {
-            router.handle(self.clock.at(now()), Event::Timer, &mut self.out);
+            let now = self.clock.at(now());
+            tell_wall_clock(router, now, &mut self.out);
+            router.handle(now, Event::Timer, &mut self.out);
             self.carry_out();
         }
         if self.edge.is_busy() {
@@ -182,6 +192,7 @@ impl<'a> Vrrp<'a> {
     fn receive(&mut self, numbers: &[u64]) {
         if let Some(router) = &mut self.running {
             let (out, clock) = (&mut self.out, &mut self.clock);
+            tell_wall_clock(router, clock.0, out);
             self.edge.receive(numbers, |index, envelope, packet, age| {
                 let at = clock.at(if age <= LATENCY { now() - age } else { now() });
                 router.advert(at, index, envelope, packet, out);
@@ -195,7 +206,9 @@ impl<'a> Vrrp<'a> {
     fn handle(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
             let Some(router) = &mut self.running else { return };
-            router.handle(self.clock.at(now()), event, &mut self.out);
+            let now = self.clock.at(now());
+            tell_wall_clock(router, now, &mut self.out);
+            router.handle(now, event, &mut self.out);
             self.carry_out();
         }
     }
@@ -265,6 +278,7 @@ impl<'a> Vrrp<'a> {
         self.edge.admit_all = part.global.log_unknown_vrids;
         self.adapt_process(&part);
         if let Some(router) = &mut self.running {
+            tell_wall_clock(router, self.clock.0, &mut self.out);
             router.reconfigure(&part, self.clock.at(now()), &mut self.out);
             self.carry_out();
             return;
@@ -340,6 +354,7 @@ impl<'a> Vrrp<'a> {
             (false, false) => Release::Ours,
         };
         if let Some(router) = &mut self.running {
+            tell_wall_clock(router, self.clock.0, &mut self.out);
             router.stop(self.clock.at(now()), release, &mut self.out);
         }
         self.carry_out();

@@ -295,7 +295,8 @@ impl Edge {
     /// Opens and closes sockets until exactly these are open.
     fn listen(&mut self, wanted: Vec<Listener>) {
         let same = |a: &Listener, b: &Listener| {
-            (a.index, a.family, a.kind) == (b.index, b.family, b.kind) && a.interface == b.interface
+            (a.index, a.family, a.kind, a.carrier) == (b.index, b.family, b.kind, b.carrier)
+                && a.interface == b.interface
         };
         self.listening.retain(|open| wanted.iter().any(|listener| same(listener, &open.listener)));
         let is_wanted = |place: &(u32, Family)| wanted.iter().any(|l| (l.index, l.family) == *place);
@@ -318,7 +319,7 @@ impl Edge {
                 ListenerKind::Unicast { source } => Local::Source(source),
             };
             let number = self.numbers;
-            let opened = Receiver::open(NonZeroU32::new(listener.index), local, admit)
+            let opened = Receiver::open(NonZeroU32::new(listener.index), local, listener.carrier, admit)
                 .and_then(|receiver| self.sockets.get().add(&receiver, number).map(|()| receiver));
             match opened {
                 Ok(receiver) => {

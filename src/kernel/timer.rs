@@ -1,5 +1,7 @@
 //! The clock of the cores and one timer on it. `timerfd` instead of tokio's wheel, whose ticks are 1 ms wide.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::clock_gettime;
@@ -14,6 +16,12 @@ pub fn now() -> Time {
     let now = clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
         .expect("clock_gettime only fails for an unknown clock or a bad pointer");
     Time::from_nanos(nanos(now))
+}
+
+/// What the wall clock would have shown at [`Time::ZERO`]: time since 1970.
+pub fn wall_clock_at_zero() -> Duration {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    unix.saturating_sub(now().since(Time::ZERO))
 }
 
 fn nanos(time: TimeSpec) -> u64 {

@@ -18,9 +18,13 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Typ
 
 use super::error::{Doing, Error};
 use crate::config::model::Family;
+use crate::vrrp::Carrier;
 
-/// IANA protocol number of VRRP.
+/// IANA protocol numbers of VRRP and of the `IPsec` authentication header.
 pub(super) const IPPROTO_VRRP: i32 = 112;
+const IPPROTO_AH: i32 = 51;
+/// Bytes of the authentication header before the VRRP header.
+const AH: u32 = 24;
 
 /// Which packets a receiver lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,23 +48,38 @@ pub enum Local {
 pub struct Receiver {
     socket: Socket,
     family: Family,
+    carrier: Carrier,
 }
 
 impl Receiver {
     /// Opens a receiver on the interface with this index (`None`: any, for unicast without interface).
-    pub fn open(index: Option<NonZeroU32>, local: Local, admit: Admit<'_>) -> Result<Self, Error> {
+    pub fn open(
+        index: Option<NonZeroU32>,
+        local: Local,
+        carrier: Carrier,
+        admit: Admit<'_>,
+    ) -> Result<Self, Error> {
         let doing = || {
             let (Local::Group(address) | Local::Source(address)) = local;
             format!("opening a VRRP socket for {address} on {}", interface_name(index))
         };
-        Self::build(index, local, admit).doing(doing)
+        Self::build(index, local, carrier, admit).doing(doing)
     }
 
-    fn build(index: Option<NonZeroU32>, local: Local, admit: Admit<'_>) -> io::Result<Self> {
+    fn build(
+        index: Option<NonZeroU32>,
+        local: Local,
+        carrier: Carrier,
+        admit: Admit<'_>,
+    ) -> io::Result<Self> {
+        let protocol = match carrier {
+            Carrier::Vrrp => IPPROTO_VRRP,
+            Carrier::Ah => IPPROTO_AH,
+        };
         let (Local::Group(address) | Local::Source(address)) = local;
         let kind = Type::RAW.nonblocking().cloexec();
         let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
-        let socket = Socket::new_raw(domain, kind, Some(Protocol::from(IPPROTO_VRRP)))?;
+        let socket = Socket::new_raw(domain, kind, Some(Protocol::from(protocol)))?;
         // Until it is bound and joined the socket would queue what is not for it.
         socket.attach_filter(&DROP_ALL)?;
         match address {
@@ -68,7 +87,7 @@ impl Receiver {
             IpAddr::V6(address) => Self::place_v6(&socket, index, local, address)?,
         }
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        let receiver = Self { socket, family: Family::of(address) };
+        let receiver = Self { socket, family: Family::of(address), carrier };
         receiver.filter(admit)?;
         Ok(receiver)
     }
@@ -121,7 +140,7 @@ impl Receiver {
 
     fn filter(&self, admit: Admit<'_>) -> io::Result<()> {
         match admit {
-            Admit::Vrids(vrids) => self.socket.attach_filter(&vrid_filter(self.family, vrids)),
+            Admit::Vrids(vrids) => self.socket.attach_filter(&vrid_filter(self.family, self.carrier, vrids)),
             Admit::All => self.socket.attach_filter(&[SockFilter::new(RET, 0, 0, u32::MAX)]),
         }
     }
@@ -247,11 +266,15 @@ pub(super) const DROP_ALL: [SockFilter; 1] = [SockFilter::new(RET, 0, 0, 0)];
 
 /// Lets packets through whose VRID, the second byte of the VRRP header, is listed. A raw socket shows its filter an IPv4
 /// packet from the IP header on, an IPv6 packet from the VRRP header on.
-fn vrid_filter(family: Family, vrids: &[u8]) -> Vec<SockFilter> {
+fn vrid_filter(family: Family, carrier: Carrier, vrids: &[u8]) -> Vec<SockFilter> {
     // A jump spans 255 instructions at most; with 255 VRIDs the first spans just that.
     let vrids = &vrids[..vrids.len().min(255)];
+    let vrid = match carrier {
+        Carrier::Vrrp => 1,
+        Carrier::Ah => AH + 1,
+    };
     let mut program = match family {
-        Family::V4 => vec![SockFilter::new(LDX_IHL, 0, 0, 0), SockFilter::new(LDB_X, 0, 0, 1)],
+        Family::V4 => vec![SockFilter::new(LDX_IHL, 0, 0, 0), SockFilter::new(LDB_X, 0, 0, vrid)],
         Family::V6 => vec![SockFilter::new(LDB, 0, 0, 1)],
     };
     for (left, vrid) in (1..=u8::MAX).take(vrids.len()).rev().zip(vrids) {
@@ -318,8 +341,8 @@ mod tests {
         in_namespace(|| {
             wires();
             let group = Local::Group(GROUP.into());
-            let on_c = Receiver::open(index("vc"), group, Admit::Vrids(&[7, 9])).unwrap();
-            let on_d = Receiver::open(index("vd"), group, Admit::All).unwrap();
+            let on_c = Receiver::open(index("vc"), group, Carrier::Vrrp, Admit::Vrids(&[7, 9])).unwrap();
+            let on_d = Receiver::open(index("vd"), group, Carrier::Vrrp, Admit::All).unwrap();
             let (from_a, from_b) = (
                 Sender::open(Family::V4, index("va")).unwrap(),
                 Sender::open(Family::V4, index("vb")).unwrap(),
@@ -342,7 +365,8 @@ mod tests {
     fn an_advert_leaves_as_it_was_written() {
         in_namespace(|| {
             wires();
-            let receiver = Receiver::open(index("vc"), Local::Group(GROUP.into()), Admit::All).unwrap();
+            let receiver =
+                Receiver::open(index("vc"), Local::Group(GROUP.into()), Carrier::Vrrp, Admit::All).unwrap();
             let sent = packet([10, 0, 0, 1], GROUP, 7);
             Sender::open(Family::V4, index("va")).unwrap().send(to(GROUP), &sent).unwrap();
             let mut buffer = [0; 64];
@@ -359,7 +383,9 @@ mod tests {
     fn a_unicast_receiver_is_bound_to_an_address_that_need_not_be_there_yet() {
         in_namespace(|| {
             let source = Ipv4Addr::new(10, 0, 0, 2);
-            let receiver = Receiver::open(None, Local::Source(source.into()), Admit::Vrids(&[3])).unwrap();
+            let receiver =
+                Receiver::open(None, Local::Source(source.into()), Carrier::Vrrp, Admit::Vrids(&[3]))
+                    .unwrap();
             run("ip addr add 10.0.0.2/32 dev lo");
             let sender = Sender::open(Family::V4, None).unwrap();
             for vrid in [3, 4] {
@@ -375,7 +401,9 @@ mod tests {
             run("ip addr add 10.0.0.2/32 dev lo");
             let source = Ipv4Addr::new(10, 0, 0, 2);
             let vrids: Vec<u8> = (1..=255).collect();
-            let receiver = Receiver::open(None, Local::Source(source.into()), Admit::Vrids(&vrids)).unwrap();
+            let receiver =
+                Receiver::open(None, Local::Source(source.into()), Carrier::Vrrp, Admit::Vrids(&vrids))
+                    .unwrap();
             let sender = Sender::open(Family::V4, None).unwrap();
             for vrid in [0, 1, 128, 255] {
                 sender.send(to(source), &packet([10, 0, 0, 2], source, vrid)).unwrap();
@@ -385,11 +413,36 @@ mod tests {
     }
 
     #[test]
+    fn adverts_behind_an_authentication_header_are_filtered_by_their_vrid() {
+        in_namespace(|| {
+            run("ip addr add 10.0.0.2/32 dev lo");
+            let source = Ipv4Addr::new(10, 0, 0, 2);
+            let local = Local::Source(source.into());
+            let receiver = Receiver::open(None, local, Carrier::Ah, Admit::Vrids(&[7])).unwrap();
+            let sender = Sender::open(Family::V4, None).unwrap();
+            for vrid in [6, 7] {
+                let plain = packet([10, 0, 0, 2], source, vrid);
+                let mut sealed = plain[..20].to_vec();
+                (sealed[3], sealed[9]) = (52, 51);
+                sealed.extend([112, 4, 0, 0]);
+                sealed.extend([0; 20]);
+                sealed.extend(&plain[20..]);
+                sender.send(to(source), &sealed).unwrap();
+            }
+            let mut buffer = [0; 64];
+            eventually(|| receiver.receive(&mut buffer).unwrap().is_some());
+            assert_eq!((buffer[9], buffer[45]), (51, 7));
+            assert!(receiver.receive(&mut buffer).unwrap().is_none());
+        });
+    }
+
+    #[test]
     fn a_packet_that_waited_says_how_long() {
         in_namespace(|| {
             run("ip addr add 10.0.0.2/32 dev lo");
             let source = Ipv4Addr::new(10, 0, 0, 2);
-            let receiver = Receiver::open(None, Local::Source(source.into()), Admit::All).unwrap();
+            let receiver =
+                Receiver::open(None, Local::Source(source.into()), Carrier::Vrrp, Admit::All).unwrap();
             // The kernel begins to stamp some time after the first socket asks for it.
             let sender = Sender::open(Family::V4, None).unwrap();
             let waited = Duration::from_millis(20);
@@ -409,7 +462,8 @@ mod tests {
         in_namespace(|| {
             run("ip addr add 10.0.0.2/32 dev lo");
             let source = Ipv4Addr::new(10, 0, 0, 2);
-            let receiver = Receiver::open(None, Local::Source(source.into()), Admit::All).unwrap();
+            let receiver =
+                Receiver::open(None, Local::Source(source.into()), Carrier::Vrrp, Admit::All).unwrap();
             let sender = Sender::open(Family::V4, None).unwrap();
             sender.send(to(source), &packet([10, 0, 0, 2], source, 1)).unwrap();
             let mut small = [0; 20];
@@ -426,7 +480,9 @@ mod tests {
             run("ip addr add fe80::c/64 dev vc nodad");
             let group: Ipv6Addr = "ff02::12".parse().unwrap();
             let (from, host): (Ipv6Addr, Ipv6Addr) = ("fe80::a".parse().unwrap(), "fe80::c".parse().unwrap());
-            let all = Receiver::open(index("vc"), Local::Group(group.into()), Admit::Vrids(&[7])).unwrap();
+            let all =
+                Receiver::open(index("vc"), Local::Group(group.into()), Carrier::Vrrp, Admit::Vrids(&[7]))
+                    .unwrap();
             let sender = Sender::open(Family::V6, index("va")).unwrap();
             for vrid in [6, 7] {
                 let route = Route { source: from.into(), destination: group.into(), hop_limit: Some(255) };
@@ -443,7 +499,8 @@ mod tests {
             assert_ne!(buffer[6..8], [0, 0]);
             assert_eq!(receiver_header(&all, &mut buffer), None);
 
-            let one = Receiver::open(index("vc"), Local::Source(host.into()), Admit::All).unwrap();
+            let one =
+                Receiver::open(index("vc"), Local::Source(host.into()), Carrier::Vrrp, Admit::All).unwrap();
             let route = Route { source: from.into(), destination: host.into(), hop_limit: None };
             eventually(|| {
                 sender.send(route, &[0x31, 9, 100, 0, 0, 100, 0, 0]).unwrap();

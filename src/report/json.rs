@@ -91,9 +91,9 @@ fn data(part: &VrrpPart, config: &Instance, now: &InstanceSnapshot, clock: Clock
     let commands = config.track_scripts.iter().filter_map(|tracked| command(&tracked.script));
     o.strings("track_script", commands.map(text::words));
     match config.auth {
-        Auth::None => o.number("auth_type", 0),
-        Auth::Pass(_) => {
-            o.number("auth_type", 1);
+        Auth::None | Auth::Hmac(_) => o.number("auth_type", 0),
+        Auth::Pass(_) | Auth::Ah(_) => {
+            o.number("auth_type", if matches!(config.auth, Auth::Pass(_)) { 1 } else { 2 });
             o.string("auth_data", "********");
         }
     }
@@ -123,12 +123,12 @@ fn stats(counters: Counters) -> Object {
         ("invalid_authtype", counters.invalid_authtype),
         ("authtype_mismatch", counters.authtype_mismatch),
         ("auth_failure", counters.auth_failure),
-        ("auth_ext_missing", 0),
-        ("auth_ext_malformed", 0),
-        ("auth_ext_unknown_key", 0),
-        ("auth_ext_invalid_hmac", 0),
-        ("auth_ext_stale", 0),
-        ("auth_ext_replay", 0),
+        ("auth_ext_missing", counters.auth_ext_missing),
+        ("auth_ext_malformed", counters.auth_ext_malformed),
+        ("auth_ext_unknown_key", counters.auth_ext_unknown_key),
+        ("auth_ext_invalid_hmac", counters.auth_ext_invalid_hmac),
+        ("auth_ext_stale", counters.auth_ext_stale),
+        ("auth_ext_replay", counters.auth_ext_replay),
         ("pri_zero_rcvd", counters.pri_zero_rcvd),
         ("pri_zero_sent", counters.pri_zero_sent),
     ] {

@@ -6,7 +6,8 @@ use super::clock::Clock;
 use super::json::json;
 use super::vrrp::{Socket, View, data, stats};
 use crate::config::model::{
-    Auth, Centis, Instance, NotifyScripts, Transport, UnicastPeer, VrrpPart, VrrpVersion,
+    AntiReplay, Auth, AuthHmac, Centis, HmacKey, HmacMode, Instance, NotifyScripts, Transport,
+    UnicastChecksum, UnicastPeer, VrrpPart, VrrpVersion,
 };
 use crate::vrrp::tests::samples::*;
 use crate::vrrp::{Action, Listener};
@@ -25,7 +26,7 @@ fn part() -> VrrpPart {
     let second = Instance {
         version: VrrpVersion::V3,
         advert_int: Centis(50),
-        transport: Transport::Unicast { peers, ttl: None },
+        transport: Transport::Unicast { peers, ttl: None, checksum: UnicastChecksum::Auto },
         preempt: false,
         preempt_delay: Duration::from_millis(2500),
         track_interfaces: vec![track_interface("eth1", -10)],
@@ -97,4 +98,50 @@ fn the_json_dump_is_one_line_that_a_parser_reads() {
     assert_eq!(value[1]["stats"]["advert_rcvd"], 1);
     insta::assert_snapshot!(text);
     assert_eq!(json(&VrrpPart::default(), &snapshot, told.clock), None);
+}
+
+#[test]
+fn authentication_and_its_sockets_have_stocks_lines() {
+    let hmac = AuthHmac {
+        keys: vec![HmacKey { id: 7, value: vec![1; 32] }, HmacKey { id: 9, value: vec![2; 32] }],
+        active: 9,
+        anti_replay: AntiReplay::Time { window: Duration::from_secs(5) },
+        mode: HmacMode::ReceiveOnly,
+    };
+    let first = Instance { auth: Auth::Ah(*b"secret\0\0"), ..instance("V1", 51, 150) };
+    let second = Instance { auth: Auth::Hmac(hmac), ..instance("V2", 52, 100) };
+    let part = crate::vrrp::tests::samples::part(&[first, second]);
+    let (bench, out) = Bench::start(&part);
+    let Some(Action::Listen(listeners)) = out.iter().find(|action| matches!(action, Action::Listen(_)))
+    else {
+        panic!("no sockets")
+    };
+    assert_eq!(listeners.len(), 2, "for AH, and one for everything else");
+    let sockets: Vec<_> = listeners
+        .iter()
+        .zip(10..)
+        .map(|(listener, fd)| Socket {
+            listener: listener.clone(),
+            fd_in: fd,
+            fd_out: fd + 10,
+            receive_buffer: 4096,
+        })
+        .collect();
+    let clock = Clock { now: bench.now, epoch: Duration::from_secs(1_795_242_531), utc_offset: 0 };
+    let snapshot = bench.router.snapshot(bench.now);
+    let text = data(View { part: &part, snapshot: &snapshot, clock, sockets: &sockets });
+    for lines in [
+        "   Authentication type = IPSEC_AH\n   Virtual IP",
+        "   Authentication type = none\n   Authentication extension = HMAC-SHA256-128\n     Keys = 2, active key id = 9\n     Mode = receive-only\n     Anti replay = time, window = 5 sec\n",
+        "   Protocol = AH\n   Type = Multicast\n   Rx buf size = 4096\n   VRRP instances\n     V1 vrid 51\n",
+        "   Protocol = VRRP\n   Type = Multicast\n   Rx buf size = 4096\n   VRRP instances\n     V2 vrid 52\n",
+    ] {
+        assert!(text.contains(lines), "no\n{lines}in\n{text}");
+    }
+    assert!(!text.contains("secret"));
+    let json = json(&part, &snapshot, clock).unwrap();
+    assert!(
+        json.contains(r#""auth_type":2,"auth_data":"********""#) && json.contains(r#""auth_type":0}"#),
+        "{json}"
+    );
 }

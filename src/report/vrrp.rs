@@ -9,12 +9,12 @@ use super::clock::Clock;
 use super::global::{Writer, global};
 use super::text::{self, Installed, enabled, shortest, yes};
 use crate::config::model::{
-    Auth, Family, Instance, NotifyScripts, SyncGroup, TrackedInterface, TrackedScript, Transport,
-    VirtualAddress, VrrpPart, VrrpScript, VrrpVersion,
+    AntiReplay, Auth, AuthHmac, Family, HmacMode, Instance, NotifyScripts, SyncGroup, TrackedInterface,
+    TrackedScript, Transport, UnicastChecksum, VirtualAddress, VrrpPart, VrrpScript, VrrpVersion,
 };
 use crate::vrrp::{
-    Faults, GroupSnapshot, InstanceSnapshot, Interface, Listener, ListenerKind, ScriptSnapshot, Snapshot,
-    Verdict, VrrpState,
+    Carrier, Faults, GroupSnapshot, InstanceSnapshot, Interface, Listener, ListenerKind, ScriptSnapshot,
+    Snapshot, Verdict, VrrpState,
 };
 
 /// Everything a report is made of.
@@ -111,12 +111,12 @@ pub fn stats(part: &VrrpPart, snapshot: &Snapshot) -> String {
             (
                 "Authentication Extension Errors",
                 &[
-                    ("Missing", 0),
-                    ("Malformed", 0),
-                    ("Unknown Key", 0),
-                    ("Invalid HMAC", 0),
-                    ("Stale", 0),
-                    ("Replay", 0),
+                    ("Missing", counters.auth_ext_missing),
+                    ("Malformed", counters.auth_ext_malformed),
+                    ("Unknown Key", counters.auth_ext_unknown_key),
+                    ("Invalid HMAC", counters.auth_ext_invalid_hmac),
+                    ("Stale", counters.auth_ext_stale),
+                    ("Replay", counters.auth_ext_replay),
                 ],
             ),
             ("Priority Zero", &[("Received", counters.pri_zero_rcvd), ("Sent", counters.pri_zero_sent)]),
@@ -128,6 +128,11 @@ pub fn stats(part: &VrrpPart, snapshot: &Snapshot) -> String {
         }
     }
     page.out
+}
+
+/// What carries the adverts of an instance.
+fn carrier(config: &Instance) -> Carrier {
+    if matches!(config.auth, Auth::Ah(_)) { Carrier::Ah } else { Carrier::Vrrp }
 }
 
 /// A text that grows line by line.
@@ -353,12 +358,36 @@ impl Page {
                 self.line(format_args!("Authentication type = SIMPLE_PASSWORD"));
                 self.line(format_args!("Password = ********"));
             }
-            (Auth::None, VrrpVersion::V2) => self.line(format_args!("Authentication type = none")),
-            (Auth::None, VrrpVersion::V3) => {}
+            (Auth::Ah(_), _) => self.line(format_args!("Authentication type = IPSEC_AH")),
+            (Auth::None | Auth::Hmac(_), VrrpVersion::V2) => {
+                self.line(format_args!("Authentication type = none"));
+            }
+
+            (Auth::None | Auth::Hmac(_), VrrpVersion::V3) => {}
+        }
+        if let Auth::Hmac(hmac) = &config.auth {
+            self.hmac(hmac);
         }
         if config.version == VrrpVersion::V3 && config.family == Family::V4 {
             let as_v2 = enabled(config.v3_checksum_as_v2);
             self.line(format_args!("VRRPv3 uses VRRPv2 checksum = {as_v2}"));
+        }
+    }
+
+    fn hmac(&mut self, hmac: &AuthHmac) {
+        self.line(format_args!("Authentication extension = HMAC-SHA256-128"));
+        self.entry(format_args!("Keys = {}, active key id = {}", hmac.keys.len(), hmac.active));
+        let mode = match hmac.mode {
+            HmacMode::Enforce => "enforce",
+            HmacMode::Permissive => "permissive",
+            HmacMode::ReceiveOnly => "receive-only",
+        };
+        self.entry(format_args!("Mode = {mode}"));
+        match hmac.anti_replay {
+            AntiReplay::Time { window } => {
+                self.entry(format_args!("Anti replay = time, window = {} sec", window.as_secs()));
+            }
+            AntiReplay::Monotonic => self.entry(format_args!("Anti replay = monotonic")),
         }
     }
 
@@ -382,7 +411,7 @@ impl Page {
 
     /// The unicast lines and the descriptors.
     fn unicast(&mut self, view: View<'_>, config: &Instance, now: &InstanceSnapshot) {
-        if let Transport::Unicast { peers, ttl } = &config.transport {
+        if let Transport::Unicast { peers, ttl, checksum } = &config.transport {
             let ttl = ttl.or((config.family == Family::V4).then_some(255));
             if let Some(ttl) = ttl {
                 self.line(format_args!("Unicast TTL = {ttl}"));
@@ -393,7 +422,12 @@ impl Page {
                 let (min, max) = (peer.min_ttl.unwrap_or(0), peer.max_ttl.unwrap_or(255));
                 self.entry(format_args!("{} min_ttl {min} max_ttl {max}", peer.address));
             }
-            let compatibility = if now.old_checksum { "auto" } else { "no" };
+            let compatibility = match checksum {
+                UnicastChecksum::Old => "config",
+                UnicastChecksum::Never => "never",
+                UnicastChecksum::Auto if now.old_checksum => "auto",
+                UnicastChecksum::Auto => "no",
+            };
             self.line(format_args!("Unicast checksum compatibility = {compatibility}"));
         }
         let is_ours = |socket: &&Socket| {
@@ -405,6 +439,7 @@ impl Page {
             };
             listener.interface == config.interface
                 && Some(listener.kind) == kind
+                && listener.carrier == carrier(config)
                 && listener.vrids.contains(&config.vrid.get())
         };
         match view.sockets.iter().find(is_ours) {
@@ -451,7 +486,7 @@ impl Page {
         if !view.sockets.is_empty() {
             self.header("VRRP Sockpool");
         }
-        for socket in view.sockets {
+        for socket in view.sockets.iter().filter(|socket| !socket.listener.is_lookout) {
             let listener = &socket.listener;
             self.put(format_args!(" fd_in {} fd_out = {}", socket.fd_in, socket.fd_out));
             self.line(format_args!(
@@ -463,7 +498,11 @@ impl Page {
                 Family::V6 => "IPv6",
             };
             self.line(format_args!("Family = {family}"));
-            self.line(format_args!("Protocol = VRRP"));
+            let protocol = match listener.carrier {
+                Carrier::Vrrp => "VRRP",
+                Carrier::Ah => "AH",
+            };
+            self.line(format_args!("Protocol = {protocol}"));
             match listener.kind {
                 ListenerKind::Multicast { .. } => self.line(format_args!("Type = Multicast")),
                 ListenerKind::Unicast { source } => {
@@ -478,6 +517,7 @@ impl Page {
                     instance.vrid.get() == *vrid
                         && instance.family == listener.family
                         && instance.interface == listener.interface
+                        && carrier(instance) == listener.carrier
                         && matches!(
                             (&instance.transport, listener.kind),
                             (Transport::Multicast { .. }, ListenerKind::Multicast { .. })

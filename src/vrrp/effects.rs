@@ -1,14 +1,14 @@
 //! What an instance puts on its interfaces and on the wire: addresses, adverts, gratuitous ARPs.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::event::{Action, Detail};
 use super::instance::{Machine, Rogue};
-use super::ip;
 use super::owned::{Owner, addresses, objects};
 use super::packet::{Advert, Checksum};
-use crate::config::model::{Transport, VrrpVersion};
+use super::{ah, checksum, ip, trailer};
+use crate::config::model::{Auth, HmacMode, Transport, UnicastChecksum, VrrpVersion};
 
 impl Machine<'_> {
     /// Puts into the kernel what is not there yet: addresses, routes, rules.
@@ -119,27 +119,38 @@ impl Machine<'_> {
         }
         self.run.last_advert = Some(self.now);
         let id = self.run.ids.advance();
+        let seal = self.seal(priority, source);
         match &self.config.transport {
-            Transport::Multicast { group } => self.send_to(priority, id, source, *group, Some(255)),
-            Transport::Unicast { peers, ttl } => {
+            Transport::Multicast { group } => self.send_to(priority, id, seal, (source, *group), Some(255)),
+            Transport::Unicast { peers, ttl, .. } => {
                 for peer in peers {
                     let ttl = ttl.or(peer.address.is_ipv4().then_some(255));
-                    self.send_to(priority, id, source, peer.address, ttl);
+                    self.send_to(priority, id, seal, (source, peer.address), ttl);
                 }
             }
         }
     }
 
-    pub(super) fn send_to(
-        &mut self,
-        priority: u8,
-        id: u16,
-        source: IpAddr,
-        destination: IpAddr,
-        ttl: Option<u8>,
-    ) {
+    /// What authenticates one advert; all unicast copies share it.
+    fn seal(&mut self, priority: u8, source: IpAddr) -> Seal {
         let config = self.config;
-        let advert = Advert {
+        match &config.auth {
+            Auth::None | Auth::Pass(_) => Seal::None,
+            Auth::Ah(_) => Seal::Ah(self.run.ah.advance()),
+            Auth::Hmac(hmac) if hmac.mode == HmacMode::ReceiveOnly => Seal::None,
+            Auth::Hmac(hmac) => {
+                let Some(key) = hmac.key(hmac.active) else { return Seal::None };
+                let mut pdu = Vec::with_capacity(self.room());
+                self.advert(priority).encode(Checksum::Kernel, &mut pdu);
+                let sequence = self.run.marks.advance(hmac.anti_replay, self.clock_sequence());
+                Seal::Trailer(trailer::sign(key, source, &pdu, sequence))
+            }
+        }
+    }
+
+    fn advert(&self, priority: u8) -> Advert<'_> {
+        let config = self.config;
+        Advert {
             version: config.version,
             vrid: config.vrid.get(),
             priority,
@@ -147,24 +158,58 @@ impl Machine<'_> {
             auth: &config.auth,
             addresses: &self.fixed.addresses,
             family: config.family,
+        }
+    }
+
+    /// More bytes than an advert has, whatever its seal.
+    fn room(&self) -> usize {
+        ip::HEADER + 64 + 16 * self.fixed.addresses.len()
+    }
+
+    /// The group that the version 3 checksum of unicast is made with, where it is the old one.
+    pub(super) fn old_group(&self) -> Option<Ipv4Addr> {
+        let is_old = match self.config.transport {
+            Transport::Unicast { checksum: UnicastChecksum::Old, .. } => true,
+            _ => self.run.old_checksum,
         };
-        let mut packet = Vec::with_capacity(ip::HEADER + 16 + 16 * self.fixed.addresses.len());
-        match (source, destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                packet.extend([0; ip::HEADER]);
-                let old_group = self.fixed.old_group.filter(|_| self.run.old_checksum);
-                let checksum = match config.version {
-                    VrrpVersion::V3 if !config.v3_checksum_as_v2 => {
-                        Checksum::Pseudo { source, destination: old_group.unwrap_or(destination) }
-                    }
-                    VrrpVersion::V2 | VrrpVersion::V3 => Checksum::Plain,
-                };
-                advert.encode(checksum, &mut packet);
-                let payload = packet.len() - ip::HEADER;
-                let header = ip::header(payload, id, ttl.unwrap_or(255), source, destination);
-                packet[..ip::HEADER].copy_from_slice(&header);
+        self.fixed.old_group.filter(|_| is_old)
+    }
+
+    fn send_to(
+        &mut self,
+        priority: u8,
+        id: u16,
+        seal: Seal,
+        (source, destination): (IpAddr, IpAddr),
+        ttl: Option<u8>,
+    ) {
+        let config = self.config;
+        let advert = self.advert(priority);
+        let mut packet = Vec::with_capacity(self.room());
+        if let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) {
+            let (protocol, before) = match seal {
+                Seal::Ah(_) => (ah::PROTOCOL, ip::HEADER + ah::HEADER),
+                Seal::None | Seal::Trailer(_) => (checksum::PROTOCOL, ip::HEADER),
+            };
+            packet.resize(before, 0);
+            let checksum = match config.version {
+                VrrpVersion::V3 if !config.v3_checksum_as_v2 => {
+                    Checksum::Pseudo { source, destination: self.old_group().unwrap_or(destination) }
+                }
+                VrrpVersion::V2 | VrrpVersion::V3 => Checksum::Plain,
+            };
+            advert.encode(checksum, &mut packet);
+            seal.append(&mut packet);
+            let payload = packet.len() - ip::HEADER;
+            let ttl = ttl.unwrap_or(255);
+            let header = ip::header(protocol, payload, id, ttl, (source, destination));
+            packet[..ip::HEADER].copy_from_slice(&header);
+            if let (Seal::Ah(sequence), Auth::Ah(key)) = (seal, &config.auth) {
+                ah::seal(&mut packet, sequence, *key);
             }
-            _ => advert.encode(Checksum::Kernel, &mut packet),
+        } else {
+            advert.encode(Checksum::Kernel, &mut packet);
+            seal.append(&mut packet);
         }
         let index = config.interface.as_deref().and_then(|name| self.facts.by_name(name));
         self.out.push(Action::SendAdvert {
@@ -175,5 +220,24 @@ impl Machine<'_> {
             ttl,
             packet,
         });
+    }
+}
+
+/// What proves who made an advert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seal {
+    /// Nothing, or a password inside.
+    None,
+    /// An authentication header with this sequence number.
+    Ah(u32),
+    /// A trailer.
+    Trailer([u8; trailer::LENGTH]),
+}
+
+impl Seal {
+    fn append(&self, packet: &mut Vec<u8>) {
+        if let Self::Trailer(trailer) = self {
+            packet.extend(trailer);
+        }
     }
 }

@@ -57,6 +57,12 @@ pub enum Event {
         /// As received: for IPv4 from the IP header on, for IPv6 from the VRRP header on.
         packet: Vec<u8>,
     },
+    /// What the wall clock would have shown at [`Time::ZERO`](crate::time::Time::ZERO), since 1970. The driver tells it
+    /// before any other event while `Router::needs_wall_clock`.
+    WallClock {
+        /// Time since 1970.
+        at_zero: Duration,
+    },
     /// A script asked for by [`Action::RunScript`] ended.
     ScriptEnded {
         /// As given there.
@@ -235,8 +241,21 @@ pub struct Listener {
     pub family: Family,
     /// What the receive socket is bound to.
     pub kind: ListenerKind,
+    /// Which packets it receives.
+    pub carrier: Carrier,
+    /// Is it there only to notice peers whose authentication differs?
+    pub is_lookout: bool,
     /// The VRIDs of its instances, ascending: for the socket filter.
     pub vrids: Vec<u8>,
+}
+
+/// What carries adverts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Carrier {
+    /// IP protocol 112.
+    Vrrp,
+    /// IP protocol 51 with VRRP inside: `auth_type AH`.
+    Ah,
 }
 
 /// Multicast or unicast sockets.

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::event::{Action, Actions, Listener, ListenerKind};
+use super::event::{Action, Actions, Carrier, Listener, ListenerKind};
 use super::instance::Fixed;
 use super::owned::{Object, objects};
 use super::router::Router;
-use crate::config::model::{Family, Instance, Transport};
+use crate::config::model::{Auth, Family, Instance, Transport};
 
 /// Tables derived from the configuration, so that no event needs a search.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,8 @@ pub(super) struct Index {
     pub(super) rules: Vec<(usize, usize)>,
     /// Scripts by name.
     pub(super) scripts: HashMap<String, usize>,
+    /// Some instance has `auth_hmac`.
+    pub(super) needs_wall_clock: bool,
 }
 
 impl Router {
@@ -36,6 +38,7 @@ impl Router {
         let mut index = Index {
             scripts: part.scripts.iter().enumerate().map(|(s, script)| (script.name.clone(), s)).collect(),
             trackers: vec![Vec::new(); part.scripts.len()],
+            needs_wall_clock: part.instances.iter().any(|instance| matches!(instance.auth, Auth::Hmac(_))),
             ..Index::default()
         };
         let names: HashMap<&str, usize> =
@@ -109,7 +112,7 @@ impl Router {
     /// Tells the driver which sockets are wanted, if that has changed.
     pub(super) fn update_listeners(&mut self, out: &mut Actions) {
         let mut listeners: Vec<Listener> = Vec::new();
-        let mut places: HashMap<(u32, Family, ListenerKind), usize> = HashMap::new();
+        let mut places: HashMap<(u32, Family, ListenerKind, Carrier), usize> = HashMap::new();
         for (instance, run) in self.part.instances.iter().zip(&self.runs) {
             let Some(index) = self.interface_index(instance) else { continue };
             let kind = match (&instance.transport, run.source) {
@@ -117,17 +120,28 @@ impl Router {
                 (Transport::Unicast { .. }, Some(source)) => ListenerKind::Unicast { source },
                 (Transport::Unicast { .. }, None) => continue,
             };
-            let place = *places.entry((index, instance.family, kind)).or_insert(listeners.len());
-            if place == listeners.len() {
-                listeners.push(Listener {
-                    interface: instance.interface.clone(),
-                    index,
-                    family: instance.family,
-                    kind,
-                    vrids: Vec::new(),
-                });
+            // Peers without AH are heard, too, so that they can be reported.
+            let carriers: &[_] = match instance.auth {
+                Auth::Ah(_) => &[(Carrier::Ah, false), (Carrier::Vrrp, true)],
+                _ => &[(Carrier::Vrrp, false)],
+            };
+            for (carrier, is_lookout) in carriers.iter().copied() {
+                let key = (index, instance.family, kind, carrier);
+                let place = *places.entry(key).or_insert(listeners.len());
+                if place == listeners.len() {
+                    listeners.push(Listener {
+                        interface: instance.interface.clone(),
+                        index,
+                        family: instance.family,
+                        kind,
+                        carrier,
+                        is_lookout,
+                        vrids: Vec::new(),
+                    });
+                }
+                listeners[place].is_lookout &= is_lookout;
+                listeners[place].vrids.push(instance.vrid.get());
             }
-            listeners[place].vrids.push(instance.vrid.get());
         }
         for listener in &mut listeners {
             listener.vrids.sort_unstable();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ah;
 use super::announce::{Announce, Pacer};
 use super::event::{Action, Actions, Detail, StateWord, Subject, Transition};
 use super::facts::Facts;
@@ -18,6 +19,7 @@ use super::notify;
 use super::owned::{Holdings, objects};
 use super::snapshot::{Counters, Faults, VrrpState};
 use super::timers;
+use super::trailer::Marks;
 use super::transition::{Entry, Zero};
 use crate::config::model::{Centis, InitialState, Instance, VrrpVersion};
 use crate::time::Time;
@@ -47,6 +49,8 @@ pub(super) struct Run {
     /// Error kinds already logged, one bit each.
     pub(super) logged: u32,
     pub(super) old_checksum: bool,
+    pub(super) ah: ah::Sequence,
+    pub(super) marks: Marks,
     pub(super) counters: Counters,
     pub(super) last_transition: Option<Time>,
     pub(super) last_advert: Option<Time>,
@@ -97,6 +101,8 @@ pub(super) struct Accepted {
     pub(super) priority: u8,
     /// Version 3: the sender's; version 2: ours.
     pub(super) interval: Centis,
+    /// The sequence number of its authentication header.
+    pub(super) ah: Option<u32>,
 }
 
 /// What others must do after an instance took an advert.
@@ -133,6 +139,8 @@ impl Run {
             announce: Announce::default(),
             logged: 0,
             old_checksum: false,
+            ah: ah::Sequence::default(),
+            marks: Marks::default(),
             counters: Counters::default(),
             last_transition: None,
             last_advert: None,
@@ -178,6 +186,8 @@ pub(super) struct Machine<'a> {
     pub(super) facts: &'a Facts,
     pub(super) pacer: &'a mut Pacer,
     pub(super) now: Time,
+    /// What the wall clock would have shown at [`Time::ZERO`], since 1970.
+    pub(super) wall: Duration,
     pub(super) out: &'a mut Actions,
 }
 
@@ -307,6 +317,9 @@ impl Machine<'_> {
                     advert.source
                 ),
             );
+            if let Some(number) = advert.ah {
+                self.run.ah.skip(number);
+            }
             if !self.config.lower_prio_no_advert {
                 self.advertise_now();
             }
@@ -444,4 +457,14 @@ pub(super) enum Mark {
     UnknownPeer,
     PeerTtl,
     OwnAddress,
+    Carrier,
+    AhValue,
+    AhSpi,
+    AhSequence,
+    Unsigned,
+    Malformed,
+    Stale,
+    UnknownKey,
+    Signature,
+    Replay,
 }

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::ah;
 use super::checksum::{PROTOCOL, Sum};
 
 /// Bytes of a header without options.
@@ -32,6 +33,8 @@ pub struct Header {
     pub length: usize,
     /// Total length as the sender wrote it.
     pub total_length: usize,
+    /// What follows: VRRP, or AH (which may carry VRRP).
+    pub protocol: u8,
     /// Time to live.
     pub ttl: u8,
     /// Source address.
@@ -41,16 +44,19 @@ pub struct Header {
 }
 
 impl Header {
-    /// `None` if the bytes do not begin with a whole IPv4 header that carries VRRP.
+    /// `None` if the bytes do not begin with a whole IPv4 header that carries VRRP or AH.
     pub fn decode(packet: &[u8]) -> Option<Self> {
         let fixed: &[u8; HEADER] = packet.first_chunk()?;
         let length = usize::from(fixed[0] & 0x0f) * 4;
-        if fixed[0] >> 4 != 4 || length < HEADER || packet.len() < length || fixed[9] != PROTOCOL {
+        let protocol = fixed[9];
+        let is_whole = fixed[0] >> 4 == 4 && length >= HEADER && packet.len() >= length;
+        if !is_whole || !matches!(protocol, PROTOCOL | ah::PROTOCOL) {
             return None;
         }
         Some(Self {
             length,
             total_length: usize::from(u16::from_be_bytes([fixed[2], fixed[3]])),
+            protocol,
             ttl: fixed[8],
             source: Ipv4Addr::new(fixed[12], fixed[13], fixed[14], fixed[15]),
             destination: Ipv4Addr::new(fixed[16], fixed[17], fixed[18], fixed[19]),
@@ -58,8 +64,14 @@ impl Header {
     }
 }
 
-/// The header of an advert with a PDU of `payload` bytes, checksum included.
-pub fn header(payload: usize, id: u16, ttl: u8, source: Ipv4Addr, destination: Ipv4Addr) -> [u8; HEADER] {
+/// The header before `payload` bytes of this protocol, from and to these addresses, checksum included.
+pub fn header(
+    protocol: u8,
+    payload: usize,
+    id: u16,
+    ttl: u8,
+    (source, destination): (Ipv4Addr, Ipv4Addr),
+) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[0] = 0x45;
     header[1] = TOS;
@@ -67,7 +79,7 @@ pub fn header(payload: usize, id: u16, ttl: u8, source: Ipv4Addr, destination: I
     header[2..4].copy_from_slice(&total.to_be_bytes());
     header[4..6].copy_from_slice(&id.to_be_bytes());
     header[8] = ttl;
-    header[9] = PROTOCOL;
+    header[9] = protocol;
     header[12..16].copy_from_slice(&source.octets());
     header[16..20].copy_from_slice(&destination.octets());
     let sum = Sum::default().add(&header).finish();
@@ -85,16 +97,21 @@ mod tests {
 
     #[test]
     fn headers_are_stocks_to_the_byte() {
-        assert_eq!(header(24, 1, 255, SOURCE, GROUP)[..], hex("45c0002c00010000ff70d08d0a000001e0000012"));
-        assert_eq!(header(20, 1, 255, SOURCE, GROUP)[..], hex("45c0002800010000ff70d0910a000001e0000012"));
-        assert_eq!(header(12, 1, 255, SOURCE, GROUP)[..], hex("45c0002000010000ff70d0990a000001e0000012"));
-        let peer = Ipv4Addr::new(10, 0, 0, 2);
-        assert_eq!(header(12, 1, 77, SOURCE, peer)[..], hex("45c00020000100004d7058ab0a0000010a000002"));
+        let (group, peer) = ((SOURCE, GROUP), (SOURCE, Ipv4Addr::new(10, 0, 0, 2)));
+        for (protocol, payload, ttl, ends, expected) in [
+            (PROTOCOL, 24, 255, group, "45c0002c00010000ff70d08d0a000001e0000012"),
+            (PROTOCOL, 20, 255, group, "45c0002800010000ff70d0910a000001e0000012"),
+            (PROTOCOL, 12, 255, group, "45c0002000010000ff70d0990a000001e0000012"),
+            (PROTOCOL, 12, 77, peer, "45c00020000100004d7058ab0a0000010a000002"),
+            (ah::PROTOCOL, 44, 255, group, "45c0004000010000ff33d0b60a000001e0000012"),
+        ] {
+            assert_eq!(header(protocol, payload, 1, ttl, ends)[..], hex(expected), "{expected}");
+        }
     }
 
     #[test]
     fn a_header_reads_as_it_was_written() {
-        let mut packet = header(12, 7, 254, SOURCE, GROUP).to_vec();
+        let mut packet = header(PROTOCOL, 12, 7, 254, (SOURCE, GROUP)).to_vec();
         packet.extend([0; 12]);
         let read = Header::decode(&packet).unwrap();
         assert_eq!((read.length, read.total_length, read.ttl), (20, 32, 254));
@@ -103,9 +120,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_whole_vrrp_header_is_none() {
-        let packet = header(0, 1, 255, SOURCE, GROUP);
+        let packet = header(PROTOCOL, 0, 1, 255, (SOURCE, GROUP));
         assert_eq!(Header::decode(&packet[..19]), None);
-        for (byte, value) in [(0, 0x65), (0, 0x44), (0, 0x46), (9, 51)] {
+        for (byte, value) in [(0, 0x65), (0, 0x44), (0, 0x46), (9, 17)] {
             let mut wrong = packet;
             wrong[byte] = value;
             assert_eq!(Header::decode(&wrong), None, "byte {byte} = {value:#x}");

@@ -14,7 +14,9 @@
 //! Contract: time never goes back; actions are carried out in order; a spurious [`Event::Timer`] is harmless; the
 //! deadline may change after every call.
 
+mod ah;
 mod announce;
+mod authentic;
 mod checksum;
 mod effects;
 mod event;
@@ -39,6 +41,7 @@ mod standing;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timers;
+mod trailer;
 mod transition;
 #[cfg(test)]
 mod vectors;

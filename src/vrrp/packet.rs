@@ -69,10 +69,7 @@ impl Advert<'_> {
         let count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
         let (version, field) = match self.version {
             VrrpVersion::V2 => {
-                let auth = match self.auth {
-                    Auth::None => 0,
-                    Auth::Pass(_) => 1,
-                };
+                let auth = auth_type(self.auth);
                 (2, u16::from_be_bytes([auth, u8::try_from(self.interval.0 / 100).unwrap_or(u8::MAX)]))
             }
             VrrpVersion::V3 => (3, self.interval.0 & 0x0fff),
@@ -88,8 +85,8 @@ impl Advert<'_> {
         }
         if has_auth_data(self.version, self.family) {
             out.extend(match self.auth {
-                Auth::None => [0; AUTH_DATA],
                 Auth::Pass(password) => *password,
+                Auth::None | Auth::Ah(_) | Auth::Hmac(_) => [0; AUTH_DATA],
             });
         }
         let pdu = &mut out[start..];
@@ -126,6 +123,11 @@ impl<'a> Pdu<'a> {
     /// All bytes, trailing ones included.
     pub fn bytes(self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// All bytes but the last ones.
+    pub fn without(self, trailing: usize) -> &'a [u8] {
+        &self.bytes[..self.bytes.len().saturating_sub(trailing)]
     }
 
     /// Version, 0..=15.
@@ -190,6 +192,15 @@ impl<'a> Pdu<'a> {
     pub fn auth_data(self, family: Family) -> Option<&'a [u8; AUTH_DATA]> {
         let start = HEADER + usize::from(self.count()) * address_length(family);
         self.bytes.get(start..)?.first_chunk()
+    }
+}
+
+/// The authentication type of version 2.
+pub fn auth_type(auth: &Auth) -> u8 {
+    match auth {
+        Auth::None | Auth::Hmac(_) => 0,
+        Auth::Pass(_) => 1,
+        Auth::Ah(_) => 2,
     }
 }
 

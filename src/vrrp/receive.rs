@@ -6,12 +6,15 @@
 
 use std::net::IpAddr;
 
+use super::ah;
+use super::authentic::{Proof, trailer_of};
 use super::event::{Detail, Envelope};
 use super::instance::{Accepted, Machine, Mark};
 use super::ip;
 use super::packet::{self, Checksum, Pdu};
 use super::snapshot::VrrpState;
-use crate::config::model::{Auth, Centis, Family, Transport, UnicastPeer, VrrpVersion};
+use super::trailer;
+use crate::config::model::{Auth, Centis, Family, Transport, UnicastChecksum, UnicastPeer, VrrpVersion};
 
 /// A packet that is long enough to belong to some VRID.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +27,11 @@ pub(super) struct Received<'a> {
     pub(super) length: usize,
     /// What the IPv4 header says; the same for IPv6.
     pub(super) total_length: usize,
-    /// Bytes before the PDU.
+    /// Bytes before the PDU: IPv4 header, authentication header.
     pub(super) header: usize,
+    /// The IPv4 header itself.
+    pub(super) ip_header: &'a [u8],
+    pub(super) ah: Option<ah::Header<'a>>,
     pub(super) pdu: Pdu<'a>,
 }
 
@@ -35,6 +41,12 @@ impl<'a> Received<'a> {
         match envelope {
             Envelope::V4 => {
                 let header = ip::Header::decode(packet)?;
+                let (ip_header, mut rest) = packet.split_at(header.length);
+                let mut ah = None;
+                if header.protocol == ah::PROTOCOL {
+                    ah = Some(ah::Header::decode(rest)?);
+                    rest = &rest[ah::HEADER..];
+                }
                 Some(Self {
                     family: Family::V4,
                     source: header.source.into(),
@@ -42,8 +54,10 @@ impl<'a> Received<'a> {
                     ttl: header.ttl,
                     length: packet.len(),
                     total_length: header.total_length,
-                    header: header.length,
-                    pdu: Pdu::new(&packet[header.length..])?,
+                    header: packet.len() - rest.len(),
+                    ip_header,
+                    ah,
+                    pdu: Pdu::new(rest)?,
                 })
             }
             Envelope::V6 { source, destination, hop_limit } => Some(Self {
@@ -54,6 +68,8 @@ impl<'a> Received<'a> {
                 length: packet.len(),
                 total_length: packet.len(),
                 header: 0,
+                ip_header: &[],
+                ah: None,
                 pdu: Pdu::new(packet)?,
             }),
         }
@@ -77,9 +93,13 @@ impl Machine<'_> {
         let pdu = received.pdu;
         let from = received.source;
 
-        let expected = received.header + pdu.expected_length(config.version, config.family);
+        self.check_carrier(received)?;
+        let plain = received.header + pdu.expected_length(config.version, config.family);
         let length = received.length;
-        if length != expected && !is_padding(length, expected) {
+        let is_signing = matches!(config.auth, Auth::Hmac(_));
+        let trailer = is_signing.then(|| trailer_of(pdu, config.version, config.family)).flatten();
+        if trailer.is_none() && length != plain && !is_padding(length, plain) {
+            let expected = plain + if is_signing { trailer::LENGTH } else { 0 };
             self.run.counters.packet_len_err += 1;
             let word = if length > expected { "long" } else { "short" };
             self.log_once(
@@ -110,8 +130,11 @@ impl Machine<'_> {
             );
             return None;
         }
-        if config.version == VrrpVersion::V2 {
-            self.check_version_2(received)?;
+        let mut proof = self.check_trailer(received, trailer)?;
+        if config.version == VrrpVersion::V2
+            && let ah @ Proof::Ah(_) = self.check_version_2(received)?
+        {
+            proof = ah;
         }
         if pdu.kind() != packet::ADVERTISEMENT {
             self.run.counters.invalid_type_rcvd += 1;
@@ -144,7 +167,7 @@ impl Machine<'_> {
                 ),
             );
         }
-        if !self.is_checksum_right(received, expected - received.header) {
+        if !self.is_checksum_right(received, plain - received.header) {
             self.log_once(Mark::Checksum, format_args!("Invalid VRRPv{version} checksum from {from}"));
             return None;
         }
@@ -170,52 +193,17 @@ impl Machine<'_> {
         if let Transport::Unicast { peers, .. } = &config.transport {
             self.check_peer(received, peers)?;
         }
+        self.remember(received, proof);
         if pdu.priority() == 0 {
             self.run.counters.pri_zero_rcvd += 1;
         }
         // An interval of zero would make a timer that never rests.
         let interval = if interval == Centis(0) { Centis(1) } else { interval };
-        Some(Accepted { source: from, priority: pdu.priority(), interval })
-    }
-
-    fn check_version_2(&mut self, received: &Received<'_>) -> Option<()> {
-        let (config, pdu, from) = (self.config, received.pdu, received.source);
-        let theirs = pdu.auth_type();
-        if theirs > 2 {
-            self.run.counters.invalid_authtype += 1;
-            self.log_once(Mark::AuthTypeInvalid, format_args!("Invalid auth type from {from}: {theirs}"));
-            return None;
-        }
-        let ours = match config.auth {
-            Auth::None => 0,
-            Auth::Pass(_) => 1,
+        let ah = match proof {
+            Proof::Ah(number) => Some(number),
+            Proof::None | Proof::Trailer(_) => None,
         };
-        if theirs != ours {
-            self.run.counters.authtype_mismatch += 1;
-            self.log_once(
-                Mark::AuthTypeOther,
-                format_args!("received a {theirs} auth from {from}, expecting {ours}!"),
-            );
-            return None;
-        }
-        if let Auth::Pass(password) = &config.auth
-            && pdu.auth_data(config.family) != Some(password)
-        {
-            self.run.counters.auth_failure += 1;
-            self.log_once(Mark::Password, format_args!("received an invalid passwd from {from}!"));
-            return None;
-        }
-        let (mine, theirs) = (config.advert_int.0 / 100, pdu.interval_seconds());
-        if u16::from(theirs) != mine {
-            self.log_once(
-                Mark::IntervalV2,
-                format_args!(
-                    "advertisement interval mismatch with {from} mine={mine} sec rcv'd={theirs} sec"
-                ),
-            );
-            return None;
-        }
-        Some(())
+        Some(Accepted { source: from, priority: pdu.priority(), interval, ah })
     }
 
     /// Stock: with `v3_checksum_as_v2` a wrong one is not rejected, because nobody knows which form the peer uses.
@@ -231,12 +219,15 @@ impl Machine<'_> {
         if self.config.v3_checksum_as_v2 {
             return true;
         }
-        let old_group = self.fixed.old_group;
-        let expected = old_group.filter(|_| self.run.old_checksum).unwrap_or(destination);
+        let expected = self.old_group().unwrap_or(destination);
         if (Checksum::Pseudo { source, destination: expected }).over(bytes) == 0 {
             return true;
         }
-        let Some(group) = old_group.filter(|_| !self.run.old_checksum) else { return false };
+        let (Transport::Unicast { checksum: UnicastChecksum::Auto, .. }, false, Some(group)) =
+            (&self.config.transport, self.run.old_checksum, self.fixed.old_group)
+        else {
+            return false;
+        };
         if (Checksum::Pseudo { source, destination: group }).over(bytes) != 0 {
             return false;
         }

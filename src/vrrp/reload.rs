@@ -70,7 +70,12 @@ impl Identity {
 /// What the bytes of an advert are made of: if it changes, a MASTER tells at once.
 fn contents(instance: &Instance) -> impl PartialEq + '_ {
     let vips: Vec<IpAddr> = instance.vips.iter().map(|vip| vip.address).collect();
-    (instance.version, instance.advert_int, &instance.auth, instance.v3_checksum_as_v2, vips)
+    let checksum = match instance.transport {
+        Transport::Multicast { .. } => None,
+        Transport::Unicast { checksum, .. } => Some(checksum),
+    };
+    let bytes = (instance.v3_checksum_as_v2, checksum);
+    (instance.version, instance.advert_int, &instance.auth, bytes, vips)
 }
 
 impl Router {
@@ -169,6 +174,7 @@ impl Router {
         }
         let mut old = std::mem::replace(self, Self::new(part));
         self.phase = old.phase;
+        self.wall = old.wall;
         self.next_script = old.next_script;
         std::mem::swap(&mut self.facts, &mut old.facts);
         std::mem::swap(&mut self.listeners, &mut old.listeners);

@@ -34,6 +34,8 @@ pub struct Router {
     pub(super) next_script: u64,
     pub(super) listeners: Vec<Listener>,
     pub(super) index: Index,
+    /// What the wall clock would have shown at [`Time::ZERO`].
+    pub(super) wall: Duration,
 }
 
 /// How far the core is.
@@ -73,6 +75,7 @@ impl Router {
             next_script: 1,
             listeners: Vec::new(),
             index: Index::default(),
+            wall: Duration::ZERO,
             part: part.clone(),
         };
         router.rebuild_index();
@@ -98,6 +101,7 @@ impl Router {
                 self.address_deleted(now, (index, address, prefix), by, out);
             }
             Event::Advert { index, envelope, packet } => self.advert(now, index, envelope, &packet, out),
+            Event::WallClock { at_zero } => self.wall = at_zero,
             Event::ScriptEnded { id, end } => self.script_ended(now, id, end, out),
             Event::RouteDeleted { route, by } => self.route_deleted(now, &route, by, out),
             Event::RuleDeleted { rule, by } => self.rule_deleted(now, &rule, by, out),
@@ -141,6 +145,11 @@ impl Router {
             Follow::Announce => self.group_announces(i, now, out),
             Follow::Backup { cause } => self.group_to_backup(i, Zero::Unsent, now, &cause, out),
         }
+    }
+
+    /// Is some advert signed with the time of the day? Then [`Event::WallClock`] must be up to date.
+    pub fn needs_wall_clock(&self) -> bool {
+        self.index.needs_wall_clock
     }
 
     /// When [`Event::Timer`] is due.
@@ -223,6 +232,7 @@ impl Router {
             facts: &self.facts,
             pacer: &mut self.pacer,
             now,
+            wall: self.wall,
             out,
         }
     }

@@ -17,6 +17,9 @@ use super::snapshot::VrrpState;
 use crate::config::model::{ScriptEnd, VrrpPart};
 use crate::time::Time;
 
+/// The wall clock of every node at the beginning: all clocks are right.
+const TODAY: Duration = Duration::from_secs(1_795_000_000);
+
 /// How the network treats packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
@@ -140,6 +143,7 @@ impl Cluster {
             interfaces.iter().flat_map(|i| i.addresses.iter().map(|(a, _)| (i.link.index, *a))).collect();
         let mut router = Router::new(&self.nodes[node].part);
         let mut out = Vec::new();
+        router.handle(self.now, Event::WallClock { at_zero: TODAY }, &mut out);
         router.handle(self.now, Event::Interfaces(interfaces), &mut out);
         self.nodes[node].router = Some(router);
         self.carry_out(node, out);
@@ -156,7 +160,8 @@ impl Cluster {
         let Some(router) = self.nodes[node].router.take() else { return };
         let mut out = Vec::new();
         let part = self.nodes[node].part.clone();
-        let router = Router::resume(&part, router.state(), self.now, &mut out);
+        let mut router = Router::resume(&part, router.state(), self.now, &mut out);
+        router.handle(self.now, Event::WallClock { at_zero: TODAY }, &mut out);
         self.nodes[node].router = Some(router);
         self.carry_out(node, out);
         let interfaces = self.interfaces(node);

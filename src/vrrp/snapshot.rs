@@ -187,6 +187,18 @@ pub struct Counters {
     pub authtype_mismatch: u64,
     /// Wrong password.
     pub auth_failure: u64,
+    /// No trailer, although `auth_hmac` enforces one.
+    pub auth_ext_missing: u64,
+    /// A trailer of another scheme.
+    pub auth_ext_malformed: u64,
+    /// A trailer made with a key that is not configured.
+    pub auth_ext_unknown_key: u64,
+    /// A trailer whose HMAC is wrong.
+    pub auth_ext_invalid_hmac: u64,
+    /// A trailer outside of the time window.
+    pub auth_ext_stale: u64,
+    /// A trailer that was accepted before.
+    pub auth_ext_replay: u64,
     /// Priority 0 received.
     pub pri_zero_rcvd: u64,
     /// Priority 0 sent.

@@ -40,6 +40,7 @@ impl Machine<'_> {
             self.log(Detail::Normal, format_args!("Restoring our priority to 255"));
         }
         self.enter(VrrpState::Master);
+        self.run.ah.begin_reign();
         self.run.counters.become_master += 1;
         self.advertise_now();
         self.log(Detail::Normal, format_args!("Entering MASTER STATE"));

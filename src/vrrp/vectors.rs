@@ -18,7 +18,7 @@ pub(crate) struct Vector {
     pub(crate) priority_zero: &'static str,
 }
 
-/// The rows of the table that are ours (no AH, no HMAC trailer).
+/// The rows of the table over IPv4, without what AH and HMAC add.
 pub(crate) fn pdus() -> Vec<Vector> {
     let source = Ipv4Addr::new(10, 0, 0, 1);
     let group = Checksum::Pseudo { source, destination: Ipv4Addr::new(224, 0, 0, 18) };
@@ -40,8 +40,27 @@ pub(crate) fn pdus() -> Vec<Vector> {
         row(v2, 12, pass, &[13], plain, "210c96010101c11cc000020d6162636400000000", "210c00010101571d"),
         row(v3, 13, Auth::None, &[14], group, "310d960100648beec000020e", "310d0001006421ef"),
         row(v3, 14, Auth::None, &[15], plain, "310e96010064767cc000020f", "310e000100640c7d"),
+        row(
+            v2,
+            16,
+            Auth::Ah(*b"ahsecret"),
+            &[16],
+            plain,
+            "21109601020184dcc00002100000000000000000",
+            "2110000102011add",
+        ),
         row(v3, 17, Auth::None, &[17], peer, "31119601006461f8c0000211", "311100010064f7f8"),
+        row(v3, 19, Auth::None, &[19], group, "3113960100648be3c0000213", "31130001006421e4"),
     ]
+}
+
+/// Hex digits of bytes.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Bytes from hex digits.

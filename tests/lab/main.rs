@@ -20,6 +20,7 @@ mod vrrp_basic;
 mod vrrp_daemon;
 mod vrrp_stock;
 mod vrrp_track;
+mod vrrp_wire;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_addresses::CASES,
         vrrp_daemon::CASES,
         vrrp_stock::CASES,
+        vrrp_wire::CASES,
         lvs_table::CASES,
         lvs_release::CASES,
         lvs_checks::CASES,

@@ -3,6 +3,7 @@
 //! A draft holds what the file says, with spans; [`super::validate`] makes the model of it.
 
 pub mod address; // lines of virtual_ipaddress and static_ipaddress
+pub mod auth; // authentication and auth_hmac
 pub mod bfd_instance;
 pub mod check; // what checkers share, TCP_CHECK and PING_CHECK
 pub mod dns_check;

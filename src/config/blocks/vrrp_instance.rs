@@ -4,20 +4,20 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::address::AddressDraft;
+use super::auth::{AUTH_HMAC, AUTHENTICATION, AuthType, HmacDraft};
 use super::scripts;
 use super::tracking::{self, Trackers};
 use super::vrrp_instance_values::{
-    Advertised, auth_pass, auth_type, destination, peer, source, state, timer_expired_backup, unicast_word,
-    version, virtual_address, vmac_words,
+    Advertised, destination, peer, source, state, timer_expired_backup, unicast_word, version,
+    virtual_address, vmac_words,
 };
 use super::vrrp_sync_group::{Notify, notify};
 use super::{global_values, list};
 use crate::config::diagnostic::{Class, Diagnostic};
-use crate::config::model::{Family, InitialState, Priority, UnicastPeer, Vrid, VrrpVersion};
+use crate::config::model::{Family, InitialState, Priority, UnicastChecksum, UnicastPeer, Vrid, VrrpVersion};
 use crate::config::reader::{Reader, bad_value};
 use crate::config::schema::{
-    Block, Given, Item, Keyword, List, Mark, Missing, Opened, Repeat, Shape, Table, keyword, lenient, micros,
-    strict,
+    Block, Given, Item, Keyword, List, Mark, Missing, Opened, Shape, Table, keyword, lenient, micros, strict,
 };
 use crate::config::source::Span;
 use crate::config::syntax::Word;
@@ -53,6 +53,7 @@ pub struct Draft<'a> {
     pub track_src_ip: bool,
     pub unicast_ttl: Placed<u8>,
     pub unicast_fault_no_peer: bool,
+    pub old_unicast_checksum: UnicastChecksum,
     pub check_unicast_src: bool,
     pub use_vmac: Option<Span>,
     pub use_ipvlan: Option<Span>,
@@ -62,7 +63,7 @@ pub struct Draft<'a> {
     pub no_virtual_ipaddress: Option<Span>,
     pub auth_type: Placed<AuthType>,
     pub auth_pass: Placed<String>,
-    pub auth_hmac: Option<Span>,
+    pub auth_hmac: Option<HmacDraft>,
     pub nopreempt: Option<Span>,
     pub preempt_delay: Placed<Duration>,
     pub down_timer_adverts: Placed<u8>,
@@ -86,15 +87,6 @@ pub struct Draft<'a> {
     pub notify: Notify,
     pub notify_deleted: bool,
     pub smtp_alert: Option<bool>,
-}
-
-/// `auth_type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthType {
-    /// A password in clear.
-    Pass,
-    /// `IPsec` AH.
-    Ah,
 }
 
 /// The block.
@@ -213,7 +205,8 @@ const ROUTER: &[Keyword] = &[
     keyword("authentication", Shape::Block(&AUTHENTICATION), "Version 2 authentication.")
         .mark(Mark::A)
         .since("≤0.5.5"),
-    keyword("auth_hmac", Shape::Block(&AUTH_HMAC), "HMAC trailer on adverts.").since(">2.2.7").later(),
+    keyword("auth_hmac", Shape::Block(&AUTH_HMAC), "HMAC trailer on adverts, of any version.")
+        .since(">2.2.7"),
 ];
 
 const TRANSPORT: &[Keyword] = &[
@@ -264,13 +257,20 @@ const TRANSPORT: &[Keyword] = &[
         }),
     keyword("old_unicast_checksum", Shape::Words, "Old version 3 unicast checksum [never].")
         .since("≤1.3.7")
-        .later()
         .apply(|r, g| {
             unicast_word(r, g);
-            if let Some(word) = g.argument(0).filter(|word| *word != "never") {
-                let report = bad_value(g.keyword, word, "is not known").help("the only option is `never`");
-                r.push(report.stock("ignores it"));
-            }
+            let is_never = match g.argument(0) {
+                Some(word) if *word == "never" => true,
+                Some(word) => {
+                    let report =
+                        bad_value(g.keyword, word, "is not known").help("the only option is `never`");
+                    r.push(report.stock("ignores the word"));
+                    false
+                }
+                None => false,
+            };
+            r.drafts.instance.old_unicast_checksum =
+                if is_never { UnicastChecksum::Never } else { UnicastChecksum::Old };
         }),
     keyword("mcast_src_ip", Shape::Address, "Source address of adverts.")
         .default("the first address of the interface")
@@ -534,54 +534,6 @@ const NOTIFY: &[Keyword] = &[
         .deprecated_for("lvs_sync_daemon")
         .later(),
 ];
-
-static AUTHENTICATION: Block =
-    Block { table: &AUTHENTICATION_TABLE, open: |_, _| Opened::Enter, close: |_| {} };
-
-static AUTHENTICATION_TABLE: Table = Table::new(
-    "authentication",
-    &[&[
-        keyword("auth_type", Shape::Word, "PASS or AH.").mark(Mark::A).apply(auth_type),
-        keyword("auth_pass", Shape::Word, "The password, at most 8 bytes.")
-            .mark(Mark::A)
-            .since("≤1.1.5")
-            .apply(auth_pass),
-    ]],
-);
-
-static AUTH_HMAC: Block = Block {
-    table: &AUTH_HMAC_TABLE,
-    open: |reader, given| {
-        reader.drafts.instance.auth_hmac = Some(given.head());
-        Opened::Enter
-    },
-    close: |_| {},
-};
-
-static AUTH_HMAC_TABLE: Table = Table::new(
-    "auth_hmac",
-    &[&[
-        keyword("key", Shape::Words, "A key: ID VALUE.").since(">2.2.7").repeat(Repeat::Accumulates).apply(
-            |r, g| {
-                if g.arguments().len() < 2 {
-                    r.push(
-                        Diagnostic::error("missing-argument", g.head(), "`key` needs an id and a value")
-                            .stock("ignores it"),
-                    );
-                }
-            },
-        ),
-        keyword("active_key", strict(1, 255), "The key used for sending.").since(">2.2.7"),
-        keyword("time_window", strict(1, 300), "Freshness window, seconds.").since(">2.2.7"),
-        keyword("anti_replay", Shape::Choice(&["time", "monotonic"]), "Replay protection.").since(">2.2.7"),
-        keyword(
-            "mode",
-            Shape::Choice(&["enforce", "permissive", "receive-only"]),
-            "What happens to unsigned adverts.",
-        )
-        .since(">2.2.7"),
-    ]],
-);
 
 static UNICAST_PEER: List = List {
     open: |reader, given| {

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use super::address::{self, AddressDraft, Place};
 use super::quoted;
-use super::vrrp_instance::AuthType;
 use crate::config::diagnostic::{Class, Diagnostic, Severity};
 use crate::config::model::{Family, InitialState, UnicastPeer, VrrpVersion};
 use crate::config::reader::{Reader, bad_value};
@@ -266,43 +265,6 @@ pub(super) fn virtual_address<'a>(reader: &mut Reader<'a>, words: Item<'a>, adve
         Advertised::No => &mut reader.drafts.instance.excluded,
     };
     list.push(draft);
-}
-
-pub(super) fn auth_type<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
-    let Some(word) = given.argument(0) else { return };
-    let kind = match word.as_str() {
-        "PASS" => AuthType::Pass,
-        "AH" => AuthType::Ah,
-        _ => {
-            let mut report = bad_value(given.keyword, word, "is neither PASS nor AH")
-                .stock("ignores the line, and the instance runs without authentication");
-            if let Some(meant) = did_you_mean(word, ["PASS", "AH"]) {
-                report = report.help(format!("write `auth_type {meant}`"));
-            } else {
-                report = report.help("write `auth_type PASS`");
-            }
-            reader.push(report);
-            return;
-        }
-    };
-    reader.drafts.instance.auth_type = Some((kind, word.span()));
-}
-
-pub(super) fn auth_pass<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
-    let Some(word) = given.argument(0) else { return };
-    let bytes = crate::config::source::encode(word).len();
-    if bytes > 8 {
-        reader.push(
-            Diagnostic::warning(
-                "long-password",
-                word.span(),
-                format!("the password has {bytes} bytes; only 8 fit"),
-            )
-            .help("shorten it to 8 bytes, on all nodes alike")
-            .stock("uses the first 8 bytes"),
-        );
-    }
-    reader.drafts.instance.auth_pass = Some((word.as_str().to_owned(), word.span()));
 }
 
 pub(super) fn timer_expired_backup<'a>(reader: &mut Reader<'a>, given: Given<'a>) {

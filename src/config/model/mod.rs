@@ -3,6 +3,7 @@
 //! Nothing is optional that has a default, no string could be an enum, every number has its range in the type or
 //! in its doc line. Each child process gets only its own part ([`VrrpPart`], [`CheckersPart`]).
 
+mod auth;
 mod bfd;
 mod check;
 mod global;
@@ -13,6 +14,7 @@ mod script;
 mod units;
 mod vrrp;
 
+pub use auth::*;
 pub use bfd::*;
 pub use check::*;
 pub use global::*;

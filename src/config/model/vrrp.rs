@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Centis, Family, GarpSettings, NotifyScripts, Priority, Route, Rule, Vrid, VrrpVersion};
+use super::{Auth, Centis, Family, GarpSettings, NotifyScripts, Priority, Route, Rule, Vrid, VrrpVersion};
 
 /// One virtual router on this host, after all defaults, inheritance and corrections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Instance {
     pub source: Option<IpAddr>,
     /// FAULT when the configured source address is missing.
     pub track_source: bool,
-    /// Legacy authentication (version 2, IPv4).
+    /// How adverts are authenticated.
     pub auth: Auth,
     /// Advertised addresses in file order; all of `family`.
     pub vips: Vec<VirtualAddress>,
@@ -107,7 +107,21 @@ pub enum Transport {
         peers: Vec<UnicastPeer>,
         /// TTL of sent adverts, 0..=255; `None` is 255 for IPv4 and the kernel's for IPv6.
         ttl: Option<u8>,
+        /// `old_unicast_checksum`.
+        checksum: UnicastChecksum,
     },
+}
+
+/// Which checksum unicast adverts of version 3 over IPv4 have (spec/vrrp-behaviour.md §1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum UnicastChecksum {
+    /// The right one, until a peer is found to use the old one.
+    #[default]
+    Auto,
+    /// The old one: made with the group as the destination.
+    Old,
+    /// The right one, whatever the peers use.
+    Never,
 }
 
 /// One line of `unicast_peer`.
@@ -119,25 +133,6 @@ pub struct UnicastPeer {
     pub min_ttl: Option<u8>,
     /// Largest accepted TTL.
     pub max_ttl: Option<u8>,
-}
-
-/// `authentication`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Auth {
-    /// Type 0.
-    None,
-    /// Type 1: eight bytes in clear, zero padded.
-    Pass([u8; 8]),
-}
-
-impl std::fmt::Debug for Auth {
-    /// Never shows the password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Pass(_) => "Pass(********)",
-        })
-    }
 }
 
 /// One address line (spec/vrrp-config.md §3.1).

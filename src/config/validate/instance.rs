@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::authentication::window_of;
 use super::vrrp::{Commands, Refused, notify_scripts, tracked_interface, tracked_script};
 use crate::config::blocks::address::{AddressDraft, IFA_F_NODAD};
-use crate::config::blocks::vrrp_instance::{AuthType, Draft};
+use crate::config::blocks::vrrp_instance::Draft;
 use crate::config::blocks::vrrp_sync_group::{self};
 use crate::config::blocks::{quoted, vrrp_script};
 use crate::config::diagnostic::{Class, Diagnostic};
@@ -14,7 +15,7 @@ use crate::config::model::{
     Transport, VirtualAddress, VrrpVersion,
 };
 use crate::config::reader::{Reader, decimal};
-use crate::config::source::{Span, encode};
+use crate::config::source::Span;
 use crate::config::syntax::Word;
 use crate::config::value::is_link_local;
 
@@ -33,7 +34,7 @@ pub(super) struct Builder<'b, 'a> {
 }
 
 impl Builder<'_, '_> {
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.draft.name.map(quoted).unwrap_or_default()
     }
 
@@ -41,7 +42,14 @@ impl Builder<'_, '_> {
         self.draft.name.map(Word::span)
     }
 
-    fn warn(&mut self, id: &'static str, span: Option<Span>, what: &str, help: &str, stock: &'static str) {
+    pub(super) fn warn(
+        &mut self,
+        id: &'static str,
+        span: Option<Span>,
+        what: &str,
+        help: &str,
+        stock: &'static str,
+    ) {
         let Some(span) = span.or(self.head()) else { return };
         let message = format!("vrrp_instance `{}`: {what}", self.name());
         let mut report = Diagnostic::warning(id, span, message).stock(stock);
@@ -132,7 +140,7 @@ impl Builder<'_, '_> {
             initial = if owner { InitialState::Master } else { InitialState::Backup };
         }
         let mut config_fault: Option<String> = None;
-        let auth = self.auth(strict, version, family, owner, &mut initial, &mut config_fault);
+        let mut auth = self.auth(strict, version, family, owner, &mut initial);
         let transport = self.transport(strict, family, &mut config_fault)?;
         let unicast = matches!(transport, Transport::Unicast { .. });
         // Row 16.
@@ -189,7 +197,7 @@ impl Builder<'_, '_> {
                     .stock("says so and goes on"),
             );
         }
-        let (vips, excluded) = self.addresses(family, auth != Auth::None);
+        let (vips, excluded) = self.addresses(family, version, &auth);
         // Row 22.
         let mut preempt = draft.nopreempt.is_none();
         let mut preempt_delay = draft.preempt_delay.map_or(Duration::ZERO, |(delay, _)| delay);
@@ -278,6 +286,7 @@ impl Builder<'_, '_> {
         let (lower_prio_no_advert, higher_prio_send_advert) = self.advert_rules(strict);
         let owner_ignore_adverts = self.owner_rule(strict, owner);
         let advert_int = self.advert_int(version);
+        window_of(&mut auth, advert_int);
         // Row 32.
         let promote_secondaries = draft.promote_secondaries.is_some();
         if let Some(span) = draft.promote_secondaries.filter(|_| draft.use_vmac.is_some()) {
@@ -341,68 +350,6 @@ impl Builder<'_, '_> {
         Ok((instance, Sockets { vrid: vrid_span }))
     }
 
-    /// Rows 12 and 13.
-    fn auth(
-        &mut self,
-        strict: bool,
-        version: VrrpVersion,
-        family: Family,
-        owner: bool,
-        initial: &mut InitialState,
-        config_fault: &mut Option<String>,
-    ) -> Auth {
-        let draft = self.draft;
-        if draft.auth_hmac.is_some() {
-            config_fault.get_or_insert_with(|| "`auth_hmac` is not built yet".to_owned());
-        }
-        let Some((kind, span)) = draft.auth_type else { return Auth::None };
-        let dropped = if draft.auth_hmac.is_some() {
-            Some("`auth_hmac` replaces the legacy authentication")
-        } else if strict {
-            Some("there is no authentication in strict mode")
-        } else if version == VrrpVersion::V3 {
-            Some("there is no authentication in version 3")
-        } else if draft.auth_pass.as_ref().is_none_or(|(password, _)| password.is_empty()) {
-            Some("`auth_type` without `auth_pass`")
-        } else if kind == AuthType::Ah && family == Family::V6 {
-            Some("there is no AH with IPv6")
-        } else {
-            None
-        };
-        if let Some(why) = dropped {
-            let help = "remove `authentication`, on all nodes alike";
-            self.warn("auth-dropped", Some(span), why, help, "runs without authentication");
-            return Auth::None;
-        }
-        if kind == AuthType::Ah {
-            if *initial == InitialState::Master && !owner {
-                let help = "write `state BACKUP`";
-                self.warn(
-                    "contradiction",
-                    Some(span),
-                    "`state MASTER` does not work with AH",
-                    help,
-                    "uses BACKUP",
-                );
-                *initial = InitialState::Backup;
-            }
-            config_fault.get_or_insert_with(|| "`auth_type AH` is not built yet".to_owned());
-            let message = format!(
-                "vrrp_instance `{}`: `auth_type AH` is not built yet; it stays in FAULT",
-                self.name()
-            );
-            self.reader.push(Diagnostic::note("no-effect-yet", span, message).help("use `auth_type PASS`"));
-            return Auth::None;
-        }
-        let mut password = [0; 8];
-        if let Some((text, _)) = &draft.auth_pass {
-            for (slot, byte) in password.iter_mut().zip(encode(text).iter()) {
-                *slot = *byte;
-            }
-        }
-        Auth::Pass(password)
-    }
-
     /// Rows 14, 15, 26.
     fn transport(
         &mut self,
@@ -418,10 +365,11 @@ impl Builder<'_, '_> {
         };
         let group = draft.mcast_dst_ip.map_or(default_group, |(group, _)| group);
         let ttl = draft.unicast_ttl.map(|(ttl, _)| ttl);
+        let checksum = draft.old_unicast_checksum;
         if draft.peers.is_empty() {
             if draft.unicast.is_some() && draft.unicast_fault_no_peer {
                 config_fault.get_or_insert_with(|| "unicast without peers".to_owned());
-                return Ok(Transport::Unicast { peers: Vec::new(), ttl });
+                return Ok(Transport::Unicast { peers: Vec::new(), ttl, checksum });
             }
             if draft.unicast.is_some() {
                 self.warn(
@@ -452,14 +400,15 @@ impl Builder<'_, '_> {
                 "ignores it",
             );
         }
-        Ok(Transport::Unicast { peers: draft.peers.clone(), ttl })
+        Ok(Transport::Unicast { peers: draft.peers.clone(), ttl, checksum })
     }
 
     /// Rows 21 and 34.
     fn addresses(
         &mut self,
         family: Family,
-        authenticated: bool,
+        version: VrrpVersion,
+        auth: &Auth,
     ) -> (Vec<VirtualAddress>, Vec<VirtualAddress>) {
         let draft = self.draft;
         let mtu = draft
@@ -467,9 +416,15 @@ impl Builder<'_, '_> {
             .and_then(|name| self.reader.world.facts.interfaces.get(name.as_str()))
             .map_or(1500, |facts| usize::try_from(facts.mtu).unwrap_or(1500))
             .max(576);
+        let auth_data = if version == VrrpVersion::V2 && family == Family::V4 { 8 } else { 0 };
+        let seal = match auth {
+            Auth::None | Auth::Pass(_) => 0,
+            Auth::Ah(_) => 24,
+            Auth::Hmac(_) => 28,
+        };
         let room = match family {
-            Family::V4 => (mtu - 20 - 8 - if authenticated { 8 } else { 0 }) / 4,
-            Family::V6 => (mtu - 40 - 8) / 16,
+            Family::V4 => (mtu - 20 - 8 - auth_data - seal) / 4,
+            Family::V6 => (mtu - 40 - 8 - seal) / 16,
         };
         let limit = room.min(255);
         let mut vips: Vec<VirtualAddress> = Vec::with_capacity(draft.vips.len());

@@ -1,5 +1,6 @@
 //! What only the whole file, or the host, can tell: drafts -> model. spec/vrrp-config.md §4, spec/lvs-config.md §9.
 
+mod authentication;
 pub mod bfd; // BFD sessions
 mod checks; // the checkers of virtual servers
 mod instance; // one instance

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::samples::*;
 use crate::config::model::{
-    Centis, GarpSettings, Instance, NotifyScripts, ScriptEnd, Transport, UnicastPeer, VrrpPart, VrrpVersion,
+    Centis, GarpSettings, Instance, NotifyScripts, ScriptEnd, Transport, UnicastChecksum, UnicastPeer,
+    VrrpPart, VrrpVersion,
 };
 use crate::vrrp::{Action, Envelope, Event, Release, Requester, VrrpState};
 
@@ -325,7 +326,8 @@ fn a_weighted_script_changes_the_priority_at_once_and_shifts_the_timer() {
 fn unicast_sends_one_copy_to_each_peer_under_one_identification() {
     let peer = |address: &str| UnicastPeer { address: ip(address), min_ttl: None, max_ttl: None };
     let peers = vec![peer("10.0.0.2"), peer("10.0.0.3")];
-    let config = Instance { transport: Transport::Unicast { peers, ttl: Some(77) }, ..instance("V", 1, 255) };
+    let transport = Transport::Unicast { peers, ttl: Some(77), checksum: UnicastChecksum::Auto };
+    let config = Instance { transport, ..instance("V", 1, 255) };
     let (_, out) = Bench::start(&part(&[config]));
     let packets: Vec<_> = out
         .iter()

@@ -1,6 +1,7 @@
 //! Stories of whole routers: what an operator sees. The parts' own tests stand in their files.
 
 mod alone;
+mod authentication;
 mod contract;
 mod pairs;
 mod reloads;

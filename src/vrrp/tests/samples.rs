@@ -283,7 +283,7 @@ pub(crate) fn advert_of(config: &Instance, from: &str, priority: u8) -> Vec<u8> 
     };
     let mut pdu = Vec::new();
     advert.encode(checksum, &mut pdu);
-    let mut bytes = wire::header(pdu.len(), 1, 255, source, *group).to_vec();
+    let mut bytes = wire::header(112, pdu.len(), 1, 255, (source, *group)).to_vec();
     bytes.extend(pdu);
     bytes
 }

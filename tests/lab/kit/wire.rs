@@ -57,6 +57,10 @@ pub(crate) struct Advert {
     pub(crate) addresses: Vec<Ipv4Addr>,
     /// The eight bytes of v2's authentication; empty for v3.
     pub(crate) password: Vec<u8>,
+    /// The authentication header before it.
+    pub(crate) header: Option<Vec<u8>>,
+    /// What stands behind it.
+    pub(crate) trailer: Vec<u8>,
     pub(crate) checksum_right: bool,
 }
 
@@ -73,13 +77,19 @@ impl Frame {
     /// The advertisement in it, if it is one and whole.
     pub(crate) fn advert(&self) -> Option<Advert> {
         let frame = &self.bytes;
-        if frame.get(12..14)? != [8, 0] || *frame.get(23)? != 112 {
+        let protocol = *frame.get(23)?;
+        if frame.get(12..14)? != [8, 0] || !matches!(protocol, 112 | 51) {
             return None;
         }
         let ip = &frame[14..];
         let header = usize::from(ip[0] & 15) * 4;
         let length = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
-        let pdu = ip.get(header..length)?;
+        let mut pdu = ip.get(header..length)?;
+        let mut authentication = None;
+        if protocol == 51 {
+            let (before, rest) = pdu.split_at_checked(24)?;
+            (authentication, pdu) = (Some(before.to_vec()), rest);
+        }
         let (source, destination) = (quad(ip, 12)?, quad(ip, 16)?);
         let version = *pdu.first()? >> 4;
         let count = usize::from(*pdu.get(3)?);
@@ -89,6 +99,7 @@ impl Frame {
         } else {
             f64::from(u16::from_be_bytes([pdu[4] & 15, pdu[5]])) / 100.0
         };
+        let (pdu, trailer) = pdu.split_at_checked(8 + 4 * count + if version == 2 { 8 } else { 0 })?;
         let mut sum = ones_complement(pdu, 0);
         if version == 3 {
             sum = ones_complement(&ip[12..20], sum);
@@ -109,6 +120,8 @@ impl Frame {
             interval,
             addresses,
             password: if version == 2 { pdu.get(8 + 4 * count..)?.to_vec() } else { Vec::new() },
+            header: authentication,
+            trailer: trailer.to_vec(),
             checksum_right: fold(sum) == 0xffff,
         })
     }
