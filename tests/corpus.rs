@@ -71,6 +71,7 @@ fn facts() -> HostFacts {
         interfaces,
         cpus: Some(2),
         own_identity: Identity::default(),
+        own_user: "root".to_owned(),
     }
 }
 

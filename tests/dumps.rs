@@ -168,6 +168,7 @@ fn dumps_are_laid_out_as_stocks_are() {
                     })
                     .collect(),
                 own_identity: Identity::default(),
+                own_user: "root".to_owned(),
                 cpus: Some(2),
             };
             let mut files = MemoryFiles::new().file(&name, &bytes);

@@ -54,11 +54,9 @@ pub fn load_linted(
     let mut reader = Reader::new(&read.lines, world, &mut diagnostics);
     let mut config = Config::default();
     reader.walk(Readers::PARENT, &TOP);
-    reader.drafts.global.derive_defaults();
+    reader.drafts.global.derive_defaults(facts);
     config.global.clone_from(&reader.drafts.global.values);
-    if config.global.router_id.is_empty() {
-        config.global.router_id.clone_from(&facts.node_name);
-    }
+    validate::global::parent_scripts(&mut reader, &mut config);
     reader.walk(Readers::CHECKER, &TOP);
     validate::lvs::validate(&mut reader, &mut config);
     reader.walk(Readers::VRRP, &TOP);
@@ -66,6 +64,7 @@ pub fn load_linted(
     reader.walk(Readers::BFD, &TOP);
     validate::bfd::validate(&mut reader, &mut config);
     reader.finish();
+    config.global.script_users = reader.drafts.global.values.script_users;
     let namespace = reader.drafts.global.net_namespace;
     let refusal = if !read.configured {
         Some(6)

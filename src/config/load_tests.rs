@@ -38,7 +38,7 @@ fn facts() -> HostFacts {
     facts
 }
 
-fn loaded(text: &str, mode: Mode) -> Loaded {
+pub(super) fn loaded(text: &str, mode: Mode) -> Loaded {
     let link = Status { kind: FileKind::Symlink("usr/bin".into()), uid: 0, gid: 0, mode: 0o777 };
     let files = MemoryFiles::new()
         .file("k.conf", text)

@@ -8,6 +8,8 @@ pub mod catalogue; // every keyword and its block, in words: explain and the man
 pub mod diagnostic; // errors and warnings as data; exit codes
 mod draft; // a line while it is being edited
 pub mod files; // what is read of the host: contents, globs, environment
+#[cfg(test)]
+mod global_tests;
 mod include; // patterns, checks and failures of the include words
 pub mod lines; // the logical lines, stored flat
 pub mod lint; // what is allowed and hardly meant: warnings of `check` only

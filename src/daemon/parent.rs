@@ -184,5 +184,9 @@ fn reign(
         .enable_all()
         .build()
         .doing(|| "starting the event loop")?;
-    runtime.block_on(async { Ok(Reign::new(options, places, source, read)?.live(config).await) })
+    runtime.block_on(async {
+        let reign = Reign::new(options, places, source, read)?;
+        // The state of a whole daemon: on the heap.
+        Ok(Box::pin(reign.live(config)).await)
+    })
 }

@@ -11,7 +11,7 @@ use crate::kernel::error::Error;
 /// Plays `role` until it is over.
 pub async fn play(role: Role, options: Options, channel: OwnedFd) -> Result<Exit, Error> {
     match role {
-        Role::Vrrp => Ok(vrrp::run(&options, Parent::new(channel, &options)?).await),
+        Role::Vrrp => Ok(Box::pin(vrrp::run(&options, Parent::new(channel, &options)?)).await),
         Role::Checkers => checkers::run(options, channel).await,
         Role::Prober => prober::play(channel).await,
     }

@@ -40,7 +40,7 @@ const CATCH_UP: usize = 32;
 /// Lives until the parent says stop or is gone.
 pub async fn run(options: &Options, parent: Parent<VrrpPart>) -> Exit {
     match Vrrp::new(options, parent) {
-        Ok(vrrp) => vrrp.live().await,
+        Ok(vrrp) => Box::pin(vrrp.live()).await,
         Err(error) => {
             info!("{error}");
             if error.errno == nix::errno::Errno::EPERM { Exit::MissingPermission } else { Exit::Fatal }

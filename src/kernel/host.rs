@@ -19,7 +19,15 @@ pub fn facts() -> Result<HostFacts, Error> {
         interfaces: link::facts(link::interfaces(&mut connection)?),
         cpus: online_cpus(),
         own_identity: Identity { uid: geteuid().as_raw(), gid: getegid().as_raw() },
+        own_user: own_user(),
     })
+}
+
+/// The name of the user that this is run by; a user without a name is its number.
+fn own_user() -> String {
+    let uid = geteuid();
+    let user = User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 /// CPUs that are online, whichever of them this process may use.

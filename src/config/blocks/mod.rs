@@ -8,7 +8,12 @@ pub mod bfd_instance;
 pub mod check; // what checkers share, TCP_CHECK and PING_CHECK
 pub mod dns_check;
 pub mod global; // global_defs and the top-level words
-mod global_values; // what their words do
+mod global_lvs; // its words about IPVS and the checkers
+mod global_management; // about SNMP, D-Bus, reload, files
+mod global_process; // about single processes
+mod global_scripts; // about scripts and FIFOs
+mod global_values; // what several of its words do
+mod global_vrrp; // about VRRP
 pub mod http; // HTTP_GET and SSL_GET
 pub mod misc_check;
 pub mod real_server;

@@ -6,7 +6,7 @@
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::Identity;
 use crate::config::reader::Reader;
-use crate::config::schema::{Given, Keyword};
+use crate::config::schema::{Given, Keyword, Readers};
 use crate::config::source::Span;
 use crate::config::syntax::{ScriptError, ScriptWord, script_words};
 
@@ -127,6 +127,33 @@ pub fn identity(
     Ok(identity)
 }
 
+/// Who owns what names no user: `script_user`, else `keepalived_script`, else the daemon's own user.
+pub(super) fn usual_identity(reader: &mut Reader<'_>) -> Identity {
+    match reader.drafts.global.default_user {
+        DefaultUser::Set(identity) => identity,
+        DefaultUser::Unset | DefaultUser::Failed => {
+            let identity = reader.world.users.user("keepalived_script");
+            needed(reader, identity.unwrap_or(reader.world.facts.own_identity))
+        }
+    }
+}
+
+/// Notes that this process has use for a default user.
+fn needed(reader: &mut Reader<'_>, identity: Identity) -> Identity {
+    let process = reader.process();
+    let users = &mut reader.drafts.global.values.script_users;
+    for (readers, slot) in [
+        (Readers::PARENT, &mut users.parent),
+        (Readers::VRRP, &mut users.vrrp),
+        (Readers::CHECKER, &mut users.checkers),
+    ] {
+        if process.meets(readers) {
+            *slot = Some(identity);
+        }
+    }
+    identity
+}
+
 /// Who runs a script that names no user.
 pub fn default_identity(reader: &mut Reader<'_>, keyword: &Keyword, span: Span) -> Option<Identity> {
     let default = reader.drafts.global.default_user;
@@ -135,10 +162,10 @@ pub fn default_identity(reader: &mut Reader<'_>, keyword: &Keyword, span: Span) 
         DefaultUser::Set(identity) => return Some(identity),
         DefaultUser::Unset => {
             if let Some(identity) = reader.world.users.user("keepalived_script") {
-                return Some(identity);
+                return Some(needed(reader, identity));
             }
             if !security {
-                return Some(reader.world.facts.own_identity);
+                return Some(needed(reader, reader.world.facts.own_identity));
             }
         }
         DefaultUser::Failed => {}

@@ -30,8 +30,9 @@ pub static ADDRESSES: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
     if draft.dev.is_some() {
         return;
     }
-    let default = reader.drafts.global.default_interface.map_or("eth0", |name| name.as_str());
-    if !reader.world.facts.interfaces.contains_key(default) && !reader.drafts.global.values.dynamic_interfaces
+    let default = reader.drafts.global.values.default_interface.clone();
+    if !reader.world.facts.interfaces.contains_key(&default)
+        && !reader.drafts.global.values.dynamic_interfaces
     {
         let message = format!("the address {} has no `dev`, and there is no {default}", draft.address);
         reader.push(

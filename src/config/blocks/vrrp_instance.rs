@@ -87,6 +87,10 @@ pub struct Draft<'a> {
     pub notify: Notify,
     pub notify_deleted: bool,
     pub smtp_alert: Option<bool>,
+    /// `notify_priority_changes`.
+    pub notify_priority_changes: Option<bool>,
+    /// `lvs_sync_daemon_interface`.
+    pub lvs_sync_interface: Option<&'a Word>,
 }
 
 /// The block.
@@ -407,11 +411,15 @@ const TIMING: &[Keyword] = &[
     .apply(|r, g| r.drafts.instance.garp_lower_prio_repeat = Some((g.u32(), g.head()))),
     keyword("garp_extra_if", Shape::Words, "Gratuitous ARP on other interfaces of VIPs: [all] SECONDS.")
         .later()
-        .apply(|r, g| global_values::extra_interface_garp(r, g, 0)),
+        .apply(|r, g| {
+            global_values::garp_extra(r, g, 0);
+        }),
     keyword("vmac_garp_intvl", Shape::Words, "Old spelling of garp_extra_if.")
         .deprecated_for("garp_extra_if")
         .later()
-        .apply(|r, g| global_values::extra_interface_garp(r, g, 0)),
+        .apply(|r, g| {
+            global_values::garp_extra(r, g, 0);
+        }),
     keyword("down_timer_adverts", lenient(1, 100), "Missed adverts until MASTER.")
         .default("vrrp_down_timer_adverts (3)")
         .apply(|r, g| r.drafts.instance.down_timer_adverts = Some((g.u8(), g.head()))),
@@ -529,10 +537,14 @@ const NOTIFY: &[Keyword] = &[
         .mark(Mark::A)
         .since("≤1.0.2")
         .apply(|r, g| r.drafts.instance.smtp_alert = Some(g.bool())),
-    keyword("notify_priority_changes", Shape::Bool, "Priority changes to the FIFOs.").later(),
+    keyword("notify_priority_changes", Shape::Bool, "Priority changes to the FIFOs.")
+        .default("vrrp_notify_priority_changes")
+        .later()
+        .apply(|r, g| r.drafts.instance.notify_priority_changes = Some(g.bool())),
     keyword("lvs_sync_daemon_interface", Shape::Word, "Old form of the global lvs_sync_daemon.")
         .deprecated_for("lvs_sync_daemon")
-        .later(),
+        .later()
+        .apply(|r, g| r.drafts.instance.lvs_sync_interface = g.argument(0)),
 ];
 
 static UNICAST_PEER: List = List {

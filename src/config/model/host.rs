@@ -16,6 +16,8 @@ pub struct HostFacts {
     pub cpus: Option<u32>,
     /// The daemon's own identity, the default of scripts without `keepalived_script`.
     pub own_identity: Identity,
+    /// The name of that user.
+    pub own_user: String,
 }
 
 /// One interface of the host.

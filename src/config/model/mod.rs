@@ -9,6 +9,8 @@ mod check;
 mod global;
 mod host;
 mod lvs;
+mod management;
+mod process;
 mod route;
 mod script;
 mod units;
@@ -20,6 +22,8 @@ pub use check::*;
 pub use global::*;
 pub use host::*;
 pub use lvs::*;
+pub use management::*;
+pub use process::*;
 pub use route::*;
 pub use script::*;
 pub use units::*;
@@ -32,6 +36,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// `global_defs` and the top-level words.
     pub global: Global,
+    /// The sync daemon that the vrrp process turns: with an id, and with an instance that exists.
+    pub vrrp_sync_daemon: Option<SyncDaemon>,
     /// The `vrrp_script` blocks that some instance or group uses, in file order.
     pub scripts: Vec<VrrpScript>,
     /// `vrrp_sync_group` blocks with at least one member, in file order.
@@ -80,7 +86,7 @@ impl Config {
     /// The vrrp process' part, or `None` when there is nothing for it to do.
     pub fn vrrp_part(&self) -> Option<VrrpPart> {
         (!self.instances.is_empty()).then(|| VrrpPart {
-            global: self.global.clone(),
+            global: Global { lvs_sync_daemon: self.vrrp_sync_daemon.clone(), ..self.global.clone() },
             scripts: self.scripts.clone(),
             sync_groups: self.sync_groups.clone(),
             instances: self.instances.clone(),

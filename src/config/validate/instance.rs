@@ -307,8 +307,7 @@ impl Builder<'_, '_> {
             self.no_address(strict, version)?;
         }
         let (track_interfaces, track_scripts) = self.weights(track_interfaces, owner);
-        let extra = &self.reader.drafts.global;
-        let smtp_alert = draft.smtp_alert.or(extra.smtp_alert_vrrp).or(global.smtp_alert).unwrap_or(false);
+        let smtp_alert = draft.smtp_alert.or(global.smtp_alert_vrrp).or(global.smtp_alert).unwrap_or(false);
         let instance = Instance {
             name: self.draft.name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
             family,
@@ -339,8 +338,8 @@ impl Builder<'_, '_> {
             lower_prio_no_advert,
             higher_prio_send_advert,
             owner_ignore_adverts,
-            check_unicast_src: draft.check_unicast_src || extra.check_unicast_src,
-            v3_checksum_as_v2: draft.v3_checksum_as_v2.unwrap_or(extra.v3_checksum_as_v2),
+            check_unicast_src: draft.check_unicast_src || global.vrrp_check_unicast_src,
+            v3_checksum_as_v2: draft.v3_checksum_as_v2.unwrap_or(global.v3_checksum_as_v2),
             promote_secondaries: promote_secondaries && draft.use_vmac.is_none(),
             notify: notify_scripts(&draft.notify, self.commands),
             notify_deleted: draft.notify_deleted,
@@ -513,7 +512,7 @@ impl Builder<'_, '_> {
     /// Row 27, second half: `lower_prio_no_advert`, `higher_prio_send_advert`.
     fn advert_rules(&mut self, strict: bool) -> (bool, bool) {
         let draft = self.draft;
-        let global = &self.reader.drafts.global;
+        let global = &self.reader.drafts.global.values;
         let (lower, higher) = (global.lower_prio_no_advert, global.higher_prio_send_advert);
         if !strict {
             let lower = draft.lower_prio_no_advert.map(|(value, _)| value).or(lower).unwrap_or(false);
@@ -532,7 +531,7 @@ impl Builder<'_, '_> {
 
     /// Row 28.
     fn owner_rule(&mut self, strict: bool, owner: bool) -> bool {
-        let global = self.reader.drafts.global.owner_ignore_adverts;
+        let global = self.reader.drafts.global.values.owner_ignore_adverts;
         match self.draft.owner_ignore_adverts {
             Some((true, span)) if !owner => {
                 let what = "`owner_ignore_adverts` is for priority 255";

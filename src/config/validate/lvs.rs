@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::checks::Checks;
+use super::global::fifo_scripts;
 use super::scripts::{Purpose, Scripts};
 use crate::config::blocks::quoted;
 use crate::config::blocks::real_server::RealServerDraft;
@@ -79,6 +80,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
         config.virtual_servers.push(built);
     }
     if any {
+        fifo_scripts(reader, config, &mut scripts);
         scripts.finish(reader);
     }
     config.ssl = reader.drafts.ssl.take().map(|(_, ssl)| ssl);
@@ -202,7 +204,7 @@ impl Builder<'_, '_> {
             Scheduler::Wlc
         });
         let global = &self.reader.drafts.global;
-        let alert = global.smtp_alert_checker.or(global.values.smtp_alert);
+        let alert = global.values.smtp_alert_checker.or(global.values.smtp_alert);
         let method = draft.method.unwrap_or_else(|| {
             if draft.real_servers.iter().any(|server| server.method.is_none()) {
                 self.warn(

@@ -3,6 +3,7 @@
 mod authentication;
 pub mod bfd; // BFD sessions
 mod checks; // the checkers of virtual servers
+pub mod global; // scripts of global_defs, the sync daemon
 mod instance; // one instance
 pub mod lvs; // virtual servers
 pub mod scripts; // may this script be run?

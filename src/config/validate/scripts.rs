@@ -226,8 +226,11 @@ impl Scripts {
                 ),
             );
         }
-        let path =
-            if reader.drafts.global.symlink_paths && file.starts_with('/') { file.clone() } else { path };
+        let path = if reader.drafts.global.values.symlink_paths && file.starts_with('/') {
+            file.clone()
+        } else {
+            path
+        };
         Some(Command { argv: script.argv.clone(), path, identity: script.identity })
     }
 

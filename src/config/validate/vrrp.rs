@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::global::{fifo_scripts, sync_daemon};
 use super::instance::{Builder, Sockets};
 use super::scripts::{Purpose, Scripts};
 use crate::config::blocks::scripts::ScriptDraft;
@@ -38,7 +39,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
     }
     let mut commands = Commands::new();
     if !instances.is_empty() {
-        resolve_scripts(reader, &instances, &groups, &scripts, &mut commands);
+        resolve_scripts(reader, config, &instances, &groups, &scripts, &mut commands);
     }
     let mut members = member_groups(reader, &instances, &groups);
     let mut built: Vec<(Instance, Sockets)> = Vec::new();
@@ -65,6 +66,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
         .filter_map(|(index, group)| sync_group(reader, group, index, &members, config, &scripts, &commands))
         .collect();
     config.scripts = used_scripts(config, &scripts, &commands);
+    config.vrrp_sync_daemon = sync_daemon(config, &instances);
     if refused { Err(Refused) } else { Ok(()) }
 }
 
@@ -107,6 +109,7 @@ fn missing_interfaces(reader: &mut Reader<'_>) -> bool {
 /// Row 2.
 fn resolve_scripts(
     reader: &mut Reader<'_>,
+    config: &mut Config,
     instances: &[Draft<'_>],
     groups: &[vrrp_sync_group::Draft<'_>],
     scripts: &[vrrp_script::Draft<'_>],
@@ -126,6 +129,7 @@ fn resolve_scripts(
     for script in notifies.flat_map(Notify::scripts) {
         resolve(reader, script, Purpose::Notify);
     }
+    fifo_scripts(reader, config, &mut checked);
     checked.finish(reader);
 }
 
@@ -366,7 +370,11 @@ fn sync_group(
         track_scripts,
         tracking_weight: draft.tracking_weight,
         notify: notify_scripts(&draft.notify, commands),
-        smtp_alert: draft.smtp_alert.or(global.smtp_alert_vrrp).or(global.values.smtp_alert).unwrap_or(false),
+        smtp_alert: draft
+            .smtp_alert
+            .or(global.values.smtp_alert_vrrp)
+            .or(global.values.smtp_alert)
+            .unwrap_or(false),
     })
 }
 
