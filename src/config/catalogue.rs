@@ -104,6 +104,19 @@ pub fn facts(keyword: &Keyword) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// The same of a setting of ours: it is younger than any release of stock, and stock does not see it.
+pub fn setting_facts(keyword: &Keyword) -> Vec<(&'static str, String)> {
+    let shown = ["argument", "default", "effect", "repeated"];
+    let mut facts = facts(keyword);
+    facts.retain(|(name, _)| shown.contains(name));
+    if let Some((_, text)) = facts.iter_mut().find(|(name, _)| *name == "repeated")
+        && keyword.repeat == Repeat::LastWins
+    {
+        "the last one counts".clone_into(text);
+    }
+    facts
+}
+
 fn has_value(keyword: &Keyword) -> bool {
     !matches!(keyword.shape, Shape::Flag | Shape::Block(_) | Shape::List(_))
 }

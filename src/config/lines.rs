@@ -197,14 +197,17 @@ impl LogicalLines {
 
     /// Ends the line whose words came since `mark`. `rest` is what belongs to it behind its words.
     pub(super) fn end(&mut self, mark: (usize, usize), kind: LineKind, ours: bool, rest: Option<Word>) {
+        let brace = kind != LineKind::Words;
         let kind = match kind {
+            // Stock does not see them: they are no braces of a block, whatever they are.
+            _ if ours => 0,
             LineKind::Words => 0,
             LineKind::Open => 1,
             LineKind::Close => 2,
         };
         // Words are far fewer than bytes of text, of which there are at most 2^28 (MAX_TEXT).
         let first = u32::try_from(mark.1).unwrap_or(u32::MAX) << BITS;
-        let flags = if ours { OURS } else { 0 } | if rest.is_some() { HIDDEN } else { 0 };
+        let flags = if ours { OURS } else { 0 } | if rest.is_some() && !(ours && brace) { HIDDEN } else { 0 };
         self.heads.push(Head(first | flags | kind));
         self.words.extend(rest);
     }

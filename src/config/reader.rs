@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::blocks::Drafts;
+use super::blocks::{Drafts, settings};
 use super::diagnostic::{Class, Diagnostic, Diagnostics};
 use super::model::{HostFacts, Users};
 use super::schema::{
@@ -159,6 +159,19 @@ impl<'a> Reader<'a> {
         self.process
     }
 
+    /// The innermost open block; `None` outside any.
+    pub fn block_name(&self) -> Option<&'static str> {
+        self.open.last().map(|(table, _)| table.name)
+    }
+
+    /// Runs something with its reports held back: for whoever wants to look at them first.
+    pub fn captured<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> (T, Vec<Diagnostic>) {
+        let outer = self.captured.replace(Vec::new());
+        let result = run(self);
+        let reports = std::mem::replace(&mut self.captured, outer).unwrap_or_default();
+        (result, reports)
+    }
+
     /// Is this word a keyword of an open block or of the top level?
     pub fn is_keyword(&self, word: &str) -> bool {
         super::blocks::TOP.find(word).is_some()
@@ -168,7 +181,7 @@ impl<'a> Reader<'a> {
     /// Where a later line `block name` stands.
     pub fn defined_later(&self, block: &str, name: &str) -> Option<Span> {
         self.lines.from(self.next).find_map(|line| match line.words {
-            [first, second, ..] if *first == *block && *second == *name => Some(second.span()),
+            [first, second, ..] if !line.ours && *first == *block && *second == *name => Some(second.span()),
             _ => None,
         })
     }
@@ -233,7 +246,7 @@ impl<'a> Reader<'a> {
                     }
                     return End::Closed;
                 }
-                LineKind::Words if line.ours => self.own_setting(line),
+                LineKind::Words if line.ours => settings::read(self, table, line),
                 LineKind::Words => {
                     let Some(head) = line.words.first() else { continue };
                     match table.find(head) {
@@ -327,7 +340,8 @@ impl<'a> Reader<'a> {
         false
     }
 
-    fn value(&mut self, keyword: &'static Keyword, line: Line<'a>) -> Option<Value<'a>> {
+    /// Reads the value by the keyword's shape, and reports what is wrong with it.
+    pub fn value(&mut self, keyword: &'static Keyword, line: Line<'a>) -> Option<Value<'a>> {
         let word = line.words.get(1);
         match (keyword.shape, word) {
             (Shape::Bool, None) => Some(Value::Bool(true)),
@@ -514,11 +528,14 @@ impl<'a> Reader<'a> {
                     swallowing = true;
                     self.push(swallowed(given, line.span(), "{"));
                 }
+                LineKind::Words if line.ours => {
+                    if let Some(&(table, _)) = self.open.last() {
+                        settings::read(self, table, line);
+                    }
+                }
                 LineKind::Words => {
                     let Some(first) = line.words.first() else { continue };
-                    let outer = self.captured.replace(Vec::new());
-                    (list.item)(self, line.words);
-                    let reports = std::mem::replace(&mut self.captured, outer).unwrap_or_default();
+                    let ((), reports) = self.captured(|reader| (list.item)(reader, line.words));
                     let bad = reports.iter().any(|report| report.class >= Class::Other);
                     let opens = self.lines.kind(self.next) == Some(LineKind::Open);
                     if !swallowing && self.is_keyword(first) && (bad || opens) {
@@ -605,19 +622,6 @@ impl<'a> Reader<'a> {
             (None, None) => report.help("remove it, or look for a `}` too many above"),
         };
         self.push(report);
-    }
-
-    /// A line behind `@keepalived-rs`: none is defined yet.
-    fn own_setting(&mut self, line: Line<'_>) {
-        self.push(
-            Diagnostic::warning(
-                "unknown-own-setting",
-                line.span(),
-                "no such setting behind `@keepalived-rs`",
-            )
-            .class(Class::None)
-            .stock("does not see the line"),
-        );
     }
 
     fn old_spelling(&mut self, keyword: &Keyword, successor: Successor, head: &Word) {
@@ -721,11 +725,13 @@ fn swallowed(given: Given<'_>, span: Span, what: &str) -> Diagnostic {
         .stock("takes everything up to the next `}` as entries of the list")
 }
 
-fn no_effect_yet(keyword: &Keyword, span: Span) -> Diagnostic {
+/// The note at a keyword that is only parsed.
+pub fn no_effect_yet(keyword: &Keyword, span: Span) -> Diagnostic {
     Diagnostic::note("no-effect-yet", span, format!("`{}` is understood but has no effect yet", keyword.name))
 }
 
-fn argument_hint(keyword: &Keyword) -> String {
+/// What a line with this keyword looks like.
+pub fn argument_hint(keyword: &Keyword) -> String {
     let name = keyword.name;
     match keyword.shape {
         Shape::Int { min, max, .. } => format!("write `{name} N` with N from {min} to {max}"),

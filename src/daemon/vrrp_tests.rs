@@ -16,7 +16,7 @@ use super::ipc::{FromChild, ToChild};
 use super::options::Options;
 use crate::config::model::{
     Auth, Centis, Command, Family, GarpSettings, Identity, InitialState, Instance, NotifyScripts, Priority,
-    Transport, VirtualAddress, Vrid, VrrpPart, VrrpVersion,
+    Transport, VipRepair, VirtualAddress, Vrid, VrrpPart, VrrpVersion,
 };
 use crate::kernel::readiness::Watched;
 use crate::kernel::testing::{in_namespace, ip_json, run, wire};
@@ -170,6 +170,7 @@ fn part(priority: u8, vips: &[&str]) -> VrrpPart {
         notify: NotifyScripts { master: Some(script("/m")), ..NotifyScripts::default() },
         notify_deleted: false,
         smtp_alert: false,
+        vip_repair: VipRepair::default(),
         config_fault: None,
     };
     VrrpPart { instances: vec![instance], ..VrrpPart::default() }

@@ -10,15 +10,17 @@ use clap::{Arg, ArgAction, Command};
 
 use super::{arguments, man, print, refuse};
 use crate::config::blocks;
-use crate::config::catalogue::{Entry, entries, facts};
+use crate::config::blocks::settings::{self, SETTINGS, Setting};
+use crate::config::catalogue::{Entry, entries, facts, setting_facts};
 use crate::config::lint::{LINTS, Lint, find};
+use crate::config::preprocess::OUR_ID;
 use crate::config::render::clean;
 use crate::config::schema::{Effect, Shape};
 use crate::config::suggest::did_you_mean;
 use crate::daemon::exit::Exit;
 
 /// The line in the help.
-pub const USAGE: &str = "explain WORD... | --unsupported | --lints | --man";
+pub const USAGE: &str = "explain WORD... | --unsupported | --lints | --settings | --man";
 
 fn command() -> Command {
     let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
@@ -30,6 +32,7 @@ fn command() -> Command {
         .arg(Arg::new("words").value_name("WORD").num_args(0..).help("A keyword or a lint"))
         .arg(flag("unsupported").help("List the words that are understood and have no effect yet"))
         .arg(flag("lints").help("List the lints of `check`"))
+        .arg(flag("settings").help("List the settings of this program, behind @keepalived-rs"))
         .arg(flag("man").help("Print the manual page keepalived-rs.conf(5) for man"))
 }
 
@@ -45,7 +48,8 @@ pub fn run(words: &[OsString]) -> Exit {
     let mut parts = Vec::new();
     let mut unknown = Vec::new();
     for word in matches.get_many::<String>("words").into_iter().flatten() {
-        match find(word).map(lint_explained).or_else(|| explanation(word)) {
+        let own = settings::find(word).map(setting_explained);
+        match find(word).map(lint_explained).or(own).or_else(|| explanation(word)) {
             Some(found) => parts.push(found),
             None => unknown.push(word),
         }
@@ -55,6 +59,9 @@ pub fn run(words: &[OsString]) -> Exit {
     }
     if matches.get_flag("lints") {
         parts.push(lints());
+    }
+    if matches.get_flag("settings") {
+        parts.push(settings_listed());
     }
     if matches.get_flag("man") {
         parts.push(man::page());
@@ -82,6 +89,28 @@ fn lints() -> String {
     for lint in LINTS {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {:<28} {}", lint.id, lint.summary);
+    }
+    text
+}
+
+fn setting_explained(setting: &Setting) -> String {
+    let keyword = &setting.keyword;
+    let mut text = format!("@{OUR_ID} {}\n  in {}\n\n", keyword.name, settings::places(setting));
+    text += &wrapped(keyword.help, "  ");
+    text.push('\n');
+    for (name, fact) in setting_facts(keyword) {
+        text += &labelled(name, &fact);
+    }
+    text
+}
+
+fn settings_listed() -> String {
+    let mut text =
+        format!("Settings of this program, one a line, each behind `@{OUR_ID}`; keepalived skips them:\n\n");
+    for setting in SETTINGS {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {:<14} {}", setting.keyword.name, settings::places(setting));
+        text += &wrapped(setting.keyword.help, "                 ");
     }
     text
 }
@@ -164,6 +193,7 @@ fn not_known(word: &str) -> String {
     }
     let all = entries();
     let names = all.iter().map(|entry| entry.keyword.name).chain(LINTS.iter().map(|lint| lint.id));
+    let names = names.chain(SETTINGS.iter().map(|setting| setting.keyword.name));
     match did_you_mean(word, names) {
         Some(near) => format!("no block has a keyword '{shown}': did you mean '{near}'?"),
         None => format!("no block has a keyword '{shown}'"),
@@ -190,6 +220,9 @@ fn unsupported() -> String {
         }
         let whole = if matches!(entry.keyword.shape, Shape::Block(_)) { " (the whole block)" } else { "" };
         let _ = writeln!(text, "  {:<36} {}{whole}", entry.keyword.name, entry.keyword.help);
+    }
+    for setting in SETTINGS.iter().filter(|setting| setting.keyword.effect == Effect::Later) {
+        let _ = write!(text, "\n@{OUR_ID} {}\n{}", setting.keyword.name, wrapped(setting.keyword.help, "  "));
     }
     text
 }

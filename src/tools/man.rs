@@ -6,8 +6,10 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::config::catalogue::{Entry, entries, facts};
+use crate::config::blocks::settings::{self, SETTINGS, Setting};
+use crate::config::catalogue::{Entry, entries, facts, setting_facts};
 use crate::config::lint::LINTS;
+use crate::config::preprocess::OUR_ID;
 use crate::config::schema::Shape;
 
 /// Facts that the page shows of each keyword; the rest is said once at its start, and by `explain`.
@@ -66,6 +68,14 @@ pub fn page() -> String {
         }
     }
     keywords(&mut page);
+    section(&mut page, "SETTINGS OF KEEPALIVED-RS");
+    let introduction = format!(
+        "One a line, each behind @{OUR_ID}, as in `@{OUR_ID} vip_repair stock`; keepalived skips such lines."
+    );
+    let _ = writeln!(page, "{}", escaped(&introduction));
+    for setting in SETTINGS {
+        page += &setting_text(setting);
+    }
     section(&mut page, "LINTS");
     let _ = writeln!(
         page,
@@ -120,6 +130,17 @@ fn keywords(page: &mut String) {
             let _ = write!(page, ".PP\n{}\n", escaped(&format!("As in {other}: {}.", names.join(", "))));
         }
     }
+}
+
+fn setting_text(setting: &Setting) -> String {
+    let keyword = &setting.keyword;
+    let facts: Vec<String> = setting_facts(keyword)
+        .into_iter()
+        .filter(|(name, _)| *name != "repeated")
+        .map(|(name, fact)| format!("{}: {fact}.", capitalised(name)))
+        .collect();
+    let place = format!("In {}. {}", settings::places(setting), facts.join(" "));
+    format!(".TP\n.B {}\n{}\n{}\n", escaped(keyword.name), escaped(keyword.help), escaped(&place))
 }
 
 fn entry_text(entry: &Entry) -> String {

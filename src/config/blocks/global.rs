@@ -27,6 +27,8 @@ pub struct Draft<'a> {
     pub default_user: DefaultUser,
     /// `net_namespace`.
     pub net_namespace: Option<&'a Word>,
+    /// `@keepalived-rs vip_repair`.
+    pub vip_repair: Option<crate::config::model::VipRepair>,
     /// `vrrp_garp_lower_prio_delay`.
     pub garp_lower_prio_delay: Option<Duration>,
     /// `vrrp_garp_lower_prio_repeat`.

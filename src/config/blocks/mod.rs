@@ -20,6 +20,7 @@ pub mod real_server;
 pub mod route; // lines of virtual_routes and static_routes
 pub mod rule; // lines of virtual_rules and static_rules
 pub mod scripts; // script strings and the users they run as
+pub mod settings; // lines behind @keepalived-rs
 pub mod smtp_check;
 pub mod statics; // what holds without any instance: static addresses, groups, delays
 pub mod top; // the top level
@@ -216,6 +217,12 @@ pub fn remedy(table: &'static Table, line: Line<'_>, head: &Word, report: Diagno
     let second = line.words.get(1);
     if let Some(advice) = retired(head) {
         return report.help(advice);
+    }
+    if settings::find(head).is_some() {
+        return report.help(format!(
+            "it is a setting of keepalived-rs: write `{}`, which keepalived skips",
+            settings::written(line)
+        ));
     }
     if second.is_some_and(|second| second == "=") || (head.starts_with('$') && head.contains('=')) {
         return report.help(

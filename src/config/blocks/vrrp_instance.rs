@@ -14,7 +14,9 @@ use super::vrrp_instance_values::{
 use super::vrrp_sync_group::{Notify, notify};
 use super::{global_values, list};
 use crate::config::diagnostic::{Class, Diagnostic};
-use crate::config::model::{Family, InitialState, Priority, UnicastChecksum, UnicastPeer, Vrid, VrrpVersion};
+use crate::config::model::{
+    Family, InitialState, Priority, UnicastChecksum, UnicastPeer, VipRepair, Vrid, VrrpVersion,
+};
 use crate::config::reader::{Reader, bad_value};
 use crate::config::schema::{
     Block, Given, Item, Keyword, List, Mark, Missing, Opened, Shape, Table, keyword, lenient, micros, strict,
@@ -91,6 +93,8 @@ pub struct Draft<'a> {
     pub notify_priority_changes: Option<bool>,
     /// `lvs_sync_daemon_interface`.
     pub lvs_sync_interface: Option<&'a Word>,
+    /// `@keepalived-rs vip_repair`.
+    pub vip_repair: Option<VipRepair>,
 }
 
 /// The block.

@@ -80,6 +80,8 @@ pub struct Instance {
     pub notify_deleted: bool,
     /// Mail on change.
     pub smtp_alert: bool,
+    /// `@keepalived-rs vip_repair`.
+    pub vip_repair: VipRepair,
     /// `unicast_fault_no_peer` without peers and the like: configured to stay in FAULT.
     pub config_fault: Option<String>,
 }
@@ -91,6 +93,16 @@ pub enum InitialState {
     Master,
     /// `state BACKUP`, also the default below 255.
     Backup,
+}
+
+/// What follows when somebody else removes an address, route or rule of a master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum VipRepair {
+    /// It is put back, alone, and the instance stays master.
+    #[default]
+    Repair,
+    /// As stock: through BACKUP, with everything removed and added again (spec/vrrp-behaviour.md §8).
+    Stock,
 }
 
 /// Where adverts go.

@@ -344,6 +344,7 @@ impl Builder<'_, '_> {
             notify: notify_scripts(&draft.notify, self.commands),
             notify_deleted: draft.notify_deleted,
             smtp_alert,
+            vip_repair: draft.vip_repair.or(self.reader.drafts.global.vip_repair).unwrap_or_default(),
             config_fault,
         };
         Ok((instance, Sockets { vrid: vrid_span }))

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::config::model::{
     Auth, Centis, Command, Family, GarpSettings, Identity, InitialState, Instance, NotifyScripts, Priority,
-    SyncGroup, TrackedInterface, TrackedScript, Transport, VirtualAddress, Vrid, VrrpPart, VrrpScript,
-    VrrpVersion,
+    SyncGroup, TrackedInterface, TrackedScript, Transport, VipRepair, VirtualAddress, Vrid, VrrpPart,
+    VrrpScript, VrrpVersion,
 };
 use crate::time::Time;
 use crate::vrrp::ip as wire;
@@ -82,6 +82,7 @@ pub(crate) fn instance(name: &str, vrid: u8, priority: u8) -> Instance {
         notify: NotifyScripts::default(),
         notify_deleted: false,
         smtp_alert: false,
+        vip_repair: VipRepair::default(),
         config_fault: None,
     }
 }

@@ -1,0 +1,297 @@
+//! Settings of this program: lines `@keepalived-rs NAME …`, which stock takes for lines of another host and skips.
+//!
+//! One table, usable wherever its entry says; mistakes never count for `-t`, because stock would not see them. A new
+//! setting is one entry here, and the field its action fills. docs/design.md, "Our own settings".
+
+use super::quoted;
+use crate::config::diagnostic::{Class, Diagnostic, Severity};
+use crate::config::model::VipRepair;
+use crate::config::preprocess::OUR_ID;
+use crate::config::reader::{Reader, argument_hint, no_effect_yet};
+use crate::config::schema::{Effect, Given, Keyword, Repeat, Shape, Table, Value, keyword};
+use crate::config::suggest::did_you_mean;
+use crate::config::syntax::{Line, Word};
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Name, argument, default and action, as of stock's keywords.
+    pub keyword: Keyword,
+    /// Where it may stand.
+    pub places: &'static [Place],
+}
+
+/// Where a setting may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In any block, and outside: it holds for what is around it.
+    Anywhere,
+    /// `global_defs`, or outside any block.
+    Global,
+    /// `vrrp_instance`.
+    Instance,
+}
+
+impl Place {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anywhere => "any block, and outside",
+            Self::Global => "global_defs, or outside any block",
+            Self::Instance => "vrrp_instance",
+        }
+    }
+
+    /// Does a line in this block stand there? `None` is outside any block.
+    fn holds(self, block: Option<&str>) -> bool {
+        match self {
+            Self::Anywhere => true,
+            Self::Global => matches!(block, None | Some("global_defs")),
+            Self::Instance => block == Some("vrrp_instance"),
+        }
+    }
+}
+
+/// Every setting.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        keyword: keyword(
+            "vip_repair",
+            Shape::Choice(&["repair", "stock"]),
+            "What follows when somebody else removes an address, route or rule of a master: `repair` puts it back and \
+             stays master; `stock` goes through BACKUP and sets up everything anew, as keepalived does.",
+        )
+        .default("repair; in vrrp_instance: what holds globally")
+        .later()
+        .apply(|r, g| {
+            let repair = if g.text() == "stock" { VipRepair::Stock } else { VipRepair::Repair };
+            let here = if r.block_name() == Some("vrrp_instance") {
+                &mut r.drafts.instance.vip_repair
+            } else {
+                &mut r.drafts.global.vip_repair
+            };
+            *here = Some(repair);
+        }),
+        places: &[Place::Global, Place::Instance],
+    },
+    Setting {
+        keyword: keyword(
+            "allow",
+            Shape::Word,
+            "Silences a lint of `check`: inside a block for this block, outside any block for the whole configuration.",
+        )
+        .repeat(Repeat::Accumulates)
+        .apply(known_lint),
+        places: &[Place::Anywhere],
+    },
+];
+
+/// The setting of that name.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.keyword.name == name)
+}
+
+/// How the line is written.
+pub fn written(line: Line<'_>) -> String {
+    format!("@{OUR_ID} {}", line.raw().as_str())
+}
+
+/// Takes a line over, or says what is wrong with it.
+pub fn read<'a>(reader: &mut Reader<'a>, table: &'static Table, line: Line<'a>) {
+    let Some(head) = line.words.first() else { return };
+    let block = reader.block_name();
+    let Some(setting) = find(head) else {
+        reader.push(unknown(table, head));
+        return;
+    };
+    if !setting.places.iter().any(|place| place.holds(block)) {
+        let here = block.unwrap_or("the top level");
+        reader.push(
+            ours("misplaced-own-setting", head, format!("`{}` has no meaning in {here}", head.as_str()))
+                .help(format!("move the line to: {}", places(setting))),
+        );
+        return;
+    }
+    if line.words.len() < 2 && !matches!(setting.keyword.shape, Shape::Flag | Shape::Bool) {
+        let hint = argument_hint(&setting.keyword).replacen("write `", &format!("write `@{OUR_ID} "), 1);
+        reader.push(
+            ours("bad-own-setting", head, format!("`{}` needs a value", setting.keyword.name)).help(hint),
+        );
+        return;
+    }
+    if setting.keyword.effect == Effect::Later {
+        reader.push(no_effect_yet(&setting.keyword, head.span()));
+    }
+    let (value, reports) = reader.captured(|reader| reader.value(&setting.keyword, line));
+    for mut report in reports {
+        (report.id, report.severity, report.class) = ("bad-own-setting", Severity::Warning, Class::None);
+        report.stock = Some(UNSEEN.into());
+        reader.push(report);
+    }
+    if let Some(value) = value {
+        (setting.keyword.apply)(reader, Given { keyword: &setting.keyword, line, value });
+    }
+}
+
+const UNSEEN: &str = "does not see the line";
+
+fn ours(id: &'static str, word: &Word, message: String) -> Diagnostic {
+    Diagnostic::warning(id, word.span(), message).class(Class::None).stock(UNSEEN)
+}
+
+fn unknown(table: &'static Table, head: &Word) -> Diagnostic {
+    let id = "unknown-own-setting";
+    if matches!(head.as_str(), "{" | "}") {
+        return ours(id, head, format!("behind `@{OUR_ID}` there are no blocks"))
+            .help("write one setting a line, each behind the prefix");
+    }
+    let report = ours(id, head, format!("there is no setting `{}` of keepalived-rs", quoted(head)));
+    if table.find(head).is_some() || super::TOP.find(head).is_some() {
+        return report
+            .help(format!("`{}` is a keyword of keepalived: write it without `@{OUR_ID}`", head.as_str()));
+    }
+    match did_you_mean(head, SETTINGS.iter().map(|setting| setting.keyword.name)) {
+        Some(meant) => report.help(format!("did you mean `{meant}`?")),
+        None => report.help("`keepalived-rs explain --settings` lists them"),
+    }
+}
+
+/// The lints look for the line themselves; here only its name is checked.
+fn known_lint<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let Value::Word(word) = given.value else { return };
+    if crate::config::lint::find(word).is_some() {
+        return;
+    }
+    let report = ours("bad-own-setting", word, format!("there is no lint `{}`", quoted(word)));
+    let known = crate::config::lint::LINTS.iter().map(|lint| lint.id);
+    reader.push(match did_you_mean(word, known) {
+        Some(meant) => report.help(format!("did you mean `{meant}`?")),
+        None => report.help("`keepalived-rs explain --lints` lists them"),
+    });
+}
+
+/// The places of a setting, for people.
+pub fn places(setting: &Setting) -> String {
+    let places: Vec<&str> = setting.places.iter().map(|place| place.name()).collect();
+    places.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::files::MemoryFiles;
+    use crate::config::model::{HostFacts, Identity, InterfaceFacts, Users};
+    use crate::config::preprocess::{IncludeChecks, ReadOptions};
+    use crate::config::value::Mode;
+    use crate::config::{Loaded, load};
+
+    struct Nobody;
+
+    impl Users for Nobody {
+        fn user(&self, _: &str) -> Option<Identity> {
+            None
+        }
+
+        fn group(&self, _: &str) -> Option<u32> {
+            None
+        }
+    }
+
+    fn loaded(text: &str) -> Loaded {
+        let mut facts = HostFacts::default();
+        let interface = InterfaceFacts { multicast: true, ..InterfaceFacts::default() };
+        facts.interfaces.insert("eth0".to_owned(), interface);
+        let options = ReadOptions {
+            main: "k.conf".to_owned(),
+            config_id: "node".to_owned(),
+            include_checks: IncludeChecks::NONE,
+            random_seed: 0,
+        };
+        let files = MemoryFiles::new().file("k.conf", text).file("ours.conf", "vip_repair stock\n{\n}\n");
+        load(&files, &options, Mode::ConfigTest, &facts, &Nobody)
+    }
+
+    fn instance(lines: &str) -> String {
+        format!(
+            "vrrp_instance V {{\ninterface eth0\nvirtual_router_id 1\n{lines}\nvirtual_ipaddress {{\n192.0.2.1\n}}\n}}\n"
+        )
+    }
+
+    fn repair(text: &str) -> VipRepair {
+        let loaded = loaded(text);
+        assert_eq!(loaded.test_exit, 0, "{:?}", loaded.diagnostics);
+        loaded.config.expect("runs").instances[0].vip_repair
+    }
+
+    /// Reports but the note that there is no effect yet: identifier and help.
+    fn reports(text: &str) -> Vec<(&'static str, String)> {
+        let loaded = loaded(text);
+        let told = loaded.diagnostics.iter().filter(|report| report.id != "no-effect-yet");
+        told.map(|report| (report.id, report.help.join("; "))).collect()
+    }
+
+    #[test]
+    fn a_setting_holds_for_its_block_or_for_all() {
+        assert_eq!(repair(&instance("")), VipRepair::Repair);
+        assert_eq!(repair(&instance("@keepalived-rs vip_repair stock")), VipRepair::Stock);
+        assert_eq!(repair(&(instance("") + "@keepalived-rs vip_repair stock\n")), VipRepair::Stock);
+        let global = "global_defs {\n@keepalived-rs vip_repair stock\n}\n".to_owned();
+        assert_eq!(repair(&(global.clone() + &instance(""))), VipRepair::Stock);
+        assert_eq!(repair(&(global + &instance("@keepalived-rs vip_repair repair"))), VipRepair::Repair);
+        assert_eq!(repair(&instance("$S=stock\n@keepalived-rs vip_repair $S")), VipRepair::Stock);
+    }
+
+    #[test]
+    fn a_setting_inside_a_list_is_no_entry_of_it() {
+        let text = instance("").replace("192.0.2.1\n", "192.0.2.1\n@keepalived-rs allow own-unicast-peer\n");
+        assert_eq!(reports(&text), []);
+        assert_eq!(repair(&text), VipRepair::Repair);
+    }
+
+    #[test]
+    fn a_mistake_in_a_setting_never_counts_and_names_its_remedy() {
+        for (line, id, help) in [
+            ("vip_repiar stock", "unknown-own-setting", "did you mean `vip_repair`?"),
+            (
+                "priority 50",
+                "unknown-own-setting",
+                "`priority` is a keyword of keepalived: write it without `@keepalived-rs`",
+            ),
+            ("vip_repair stok", "bad-own-setting", "did you mean `stock`?; write one of repair, stock"),
+            ("vip_repair", "bad-own-setting", "write `@keepalived-rs vip_repair repair|stock`"),
+            ("allow own-unicast-pear", "bad-own-setting", "did you mean `own-unicast-peer`?"),
+        ] {
+            let text = instance(&format!("@keepalived-rs {line}"));
+            assert_eq!(reports(&text), [(id, help.to_owned())], "{line}");
+            assert_eq!(loaded(&text).test_exit, 0, "{line}");
+        }
+        let text = "vrrp_script s {\n@keepalived-rs vip_repair stock\nscript /bin/true\n}\n";
+        assert!(reports(text).iter().any(|(id, _)| *id == "misplaced-own-setting"), "{:?}", reports(text));
+    }
+
+    #[test]
+    fn braces_of_a_setting_are_no_braces_of_a_block() {
+        let text = instance("@keepalived-rs vip_repair {\n");
+        let ids: Vec<_> = reports(&text).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, ["bad-own-setting", "unknown-own-setting"]);
+        assert_eq!(loaded(&text).test_exit, 0);
+        let text = instance("@keepalived-rs include ours.conf");
+        assert_eq!(loaded(&text).config.expect("runs").instances[0].vip_repair, VipRepair::Stock);
+    }
+
+    #[test]
+    fn a_setting_without_its_prefix_is_named_with_it() {
+        let text = instance("vip_repair stock");
+        let help = "it is a setting of keepalived-rs: write `@keepalived-rs vip_repair stock`, which keepalived skips";
+        assert_eq!(reports(&text), [("unknown-keyword", help.to_owned())]);
+        assert_eq!(loaded(&text).test_exit, 5);
+    }
+
+    #[test]
+    fn no_setting_has_the_name_of_a_keyword() {
+        for setting in SETTINGS {
+            let all = crate::config::catalogue::entries();
+            assert!(all.iter().all(|entry| entry.keyword.name != setting.keyword.name));
+        }
+    }
+}
