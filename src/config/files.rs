@@ -24,6 +24,10 @@ pub trait Files {
 
     /// The absolute form of a directory (symlinks resolved where that is possible). An empty path is the current directory.
     fn directory(&self, path: &str) -> String;
+
+    /// Is there such a directory, and would the kernel tell of changes in it? Not so for `/proc`, `/sys` and what lies
+    /// on other hosts.
+    fn is_watchable(&self, directory: &str) -> bool;
 }
 
 /// What stands at a path.
@@ -128,6 +132,10 @@ impl MemoryFiles {
 }
 
 impl Files for MemoryFiles {
+    fn is_watchable(&self, directory: &str) -> bool {
+        self.statuses.get(directory).is_none_or(|status| status.kind == FileKind::Directory)
+    }
+
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
         match self.files.get(path) {
             Some(found) => found.clone(),

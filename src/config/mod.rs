@@ -20,6 +20,8 @@ mod load_auth_tests;
 mod load_checks_tests;
 #[cfg(test)]
 mod load_tests;
+#[cfg(test)]
+mod load_tracked_tests;
 mod loops; // ~SEQ and ~LST
 pub mod model; // typed, validated, immutable
 mod physical; // line ends, and the limit of the line buffer

@@ -154,7 +154,10 @@ impl Checkers {
             }
             ToChild::Prober => self.meet_prober(received.descriptor, orders),
             ToChild::Dump(Dump::Data) => self.dump(),
-            ToChild::Dump(_) | ToChild::ScriptEnded { .. } => {}
+            ToChild::Dump(_)
+            | ToChild::ScriptEnded { .. }
+            | ToChild::ScriptsRunning(_)
+            | ToChild::Reading(_) => {}
             ToChild::Stop => {
                 self.stop(orders);
                 self.carry_out(std::mem::take(orders));

@@ -45,12 +45,42 @@ pub enum ToChild<P> {
         /// How.
         end: ScriptEnd,
     },
+    /// After a respawn: the scripts of the predecessor that still run.
+    ScriptsRunning(Vec<u64>),
+    /// What the parent found out for those that track it.
+    Reading(Reading),
     /// A new channel to the prober comes with this message as a descriptor (checkers only).
     Prober,
     /// Write this dump now.
     Dump(Dump),
     /// Release what is held (as the command line says), answer `Stopped`, exit 0.
     Stop,
+}
+
+/// The state of something that is tracked, watched by the parent (or by the BFD process, for which the parent speaks).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reading {
+    /// The number in a file; 0 without one.
+    File {
+        /// Name of the `track_file`.
+        name: String,
+        /// The number.
+        value: i32,
+    },
+    /// How many processes match.
+    Processes {
+        /// Name of the `vrrp_track_process`.
+        name: String,
+        /// How many.
+        count: u32,
+    },
+    /// The state of a BFD session.
+    Bfd {
+        /// Name of the `bfd_instance`.
+        name: String,
+        /// Is it up?
+        up: bool,
+    },
 }
 
 /// vrrp or checkers to parent.

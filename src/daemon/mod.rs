@@ -35,3 +35,6 @@ mod vrrp_plan; // what a new configuration would change
 mod vrrp_queue; // its slow kernel work, in order
 #[cfg(test)]
 mod vrrp_tests; // on a real kernel
+mod watch; // what the parent watches for the children
+mod watch_files; // tracked files
+mod watch_processes; // tracked processes

@@ -19,6 +19,8 @@ use super::scripts::{Ended, Scripts};
 use super::signals::{Request, Requests};
 use super::supervise::{self, Cause, Happening, Supervisor};
 use super::systemd::Systemd;
+use super::watch::Watch;
+use super::watch_files;
 use crate::config::model::{Command, Config, ScriptEnd};
 use crate::config::value::Mode;
 use crate::kernel::error::Error;
@@ -53,6 +55,10 @@ pub struct Reign {
     scripts: Scripts<Role>,
     /// Of the running configuration, and of the one under way or just replaced: scripts of what was removed still run.
     authorities: [Authority; 2],
+    /// What the running configuration wants watched.
+    watch: Watch,
+    /// What the one under way wants watched.
+    coming: Option<Watch>,
     requests: Requests,
     systemd: Systemd,
     phase: Phase,
@@ -84,6 +90,8 @@ impl Reign {
             supervisor,
             scripts: Scripts::new(),
             authorities: [Authority::default(), Authority::default()],
+            watch: Watch::default(),
+            coming: None,
             systemd: Systemd::from_environment(),
             phase: Phase::Starting,
             reload_again: false,
@@ -98,6 +106,7 @@ impl Reign {
                 info!("{line}");
             }
         }
+        watch_files::initialise(&config.track_files);
         self.propose(config);
         loop {
             tokio::select! {
@@ -113,6 +122,7 @@ impl Reign {
                     }
                     self.happened(happening);
                 }
+                readings = self.watch.next() => readings.into_iter().for_each(|reading| self.supervisor.reading(reading)),
                 Ended { asker, id, end } = self.scripts.ended() => self.supervisor.script_ended(asker, id, end),
             }
         }
@@ -148,7 +158,10 @@ impl Reign {
             Happening::Refused { reasons, cause } => self.refused(&reasons, cause),
             Happening::Asked { role, message } => self.asked(role, message),
             Happening::Died { role, permanent, .. } => {
-                self.scripts.kill_all(role);
+                // A successor goes on with the scripts of a lost vrrp process.
+                if role != Role::Vrrp || permanent.is_some() || self.options.dont_respawn {
+                    self.scripts.kill_all(role);
+                }
                 if let Some(exit) = permanent {
                     self.systemd.failed(if exit == Exit::Config { libc::EINVAL } else { libc::EPERM });
                     self.stop(exit);
@@ -157,6 +170,10 @@ impl Reign {
                 }
             }
             // The end of a stop is seen by `live`.
+            Happening::Started { role: Role::Vrrp, .. } => {
+                self.supervisor.scripts_running(self.scripts.running(Role::Vrrp));
+                self.tell_readings();
+            }
             Happening::Started { .. } | Happening::Stopped => {}
         }
     }
@@ -164,7 +181,17 @@ impl Reign {
     /// Gives a configuration to the children.
     fn propose(&mut self, config: Config) {
         self.authorities[1] = Authority::of(&config);
+        self.coming = Some(Watch::new(&config));
         self.supervisor.propose(config);
+        // Before the children are told to commit: what is new has its state from the first moment.
+        self.tell_readings();
+    }
+
+    /// Tells all that is known of what is tracked.
+    fn tell_readings(&mut self) {
+        for reading in self.coming.as_ref().unwrap_or(&self.watch).readings() {
+            self.supervisor.reading(reading);
+        }
     }
 
     /// The proposed configuration runs.
@@ -175,6 +202,9 @@ impl Reign {
         }
         // What was replaced may still be notifying that it is gone.
         self.authorities.swap(0, 1);
+        if let Some(watch) = self.coming.take() {
+            self.watch = watch;
+        }
         if let Some(read) = self.proposed.take() {
             self.running = read;
         }
@@ -291,6 +321,9 @@ impl Reign {
     fn keep(&mut self) {
         info!("Reload refused: the configuration that was running before goes on running");
         self.proposed = None;
+        if self.coming.take().is_some() {
+            self.tell_readings();
+        }
         self.authorities[1] = Authority::default();
         self.systemd.ready("Reload refused, the previous configuration is running: see the log");
         self.settled(Phase::Running);

@@ -78,6 +78,8 @@ impl<R: Copy + PartialEq> Scripts<R> {
     /// Starts a tracked script: SIGTERM to its process group after `limit`, SIGKILL 2 s later. Its end comes from
     /// [`Scripts::ended`], also when it could not be started.
     pub fn run(&mut self, asker: R, id: u64, command: &Command, limit: Duration) {
+        // A successor that knew less than its predecessor gives a number again: it wants to know of its own run.
+        self.tracked.retain(|_, entry| (entry.asker, entry.id) != (asker, id));
         self.keys += 1;
         let key = self.keys;
         let tell = self.tell.clone();
@@ -120,6 +122,11 @@ impl<R: Copy + PartialEq> Scripts<R> {
             let (closed, _) = tokio::sync::oneshot::channel();
             let _ = std::mem::replace(&mut entry.kill, closed).send(());
         }
+    }
+
+    /// The numbers of an asker's scripts that run.
+    pub fn running(&self, asker: R) -> Vec<u64> {
+        self.tracked.values().filter(|entry| entry.asker == asker).map(|entry| entry.id).collect()
     }
 
     /// Ends all scripts of an asker that died; nobody is told.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::child::{Assignment, Role};
 use super::exit::Exit;
-use super::ipc::{Dump, FromChild, ToChild};
+use super::ipc::{Dump, FromChild, Reading, ToChild};
 use super::slot::{CLOSED_LIMIT, Prober, ProberEvent, Slot, SlotEvent, start, until};
 use crate::config::model::{CheckersPart, Config, ScriptEnd, VrrpPart};
 use crate::kernel::fdpass;
@@ -224,6 +224,16 @@ impl Supervisor {
             Role::Checkers => self.checkers.say(&ToChild::ScriptEnded { id, end }),
             Role::Prober => {}
         }
+    }
+
+    /// Tells the vrrp process which scripts of its predecessor still run.
+    pub fn scripts_running(&mut self, ids: Vec<u64>) {
+        self.vrrp.say(&ToChild::ScriptsRunning(ids));
+    }
+
+    /// Tells the vrrp process what was found out of something that it may track.
+    pub fn reading(&mut self, reading: Reading) {
+        self.vrrp.say(&ToChild::Reading(reading));
     }
 
     /// Asks the children to write a dump.

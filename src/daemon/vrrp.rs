@@ -12,7 +12,7 @@ use tracing::{debug, info};
 use super::child::Parent;
 use super::dump::{self, Readers};
 use super::exit::Exit;
-use super::ipc::{Dump, FromChild, ToChild};
+use super::ipc::{Dump, FromChild, Reading, ToChild};
 use super::options::Options;
 use super::vrrp_io::Edge;
 use crate::config::model::{Scheduling, VrrpPart};
@@ -55,6 +55,8 @@ struct Vrrp<'a> {
     timer: Timer,
     running: Option<Router>,
     prepared: Option<Prepared>,
+    /// What was told before there was a core.
+    early: Vec<Event>,
     out: Actions,
     told: Vec<FromChild>,
     news: News,
@@ -108,6 +110,7 @@ impl<'a> Vrrp<'a> {
             timer: Timer::new()?,
             running: None,
             prepared: None,
+            early: Vec::new(),
             out: Vec::new(),
             told: Vec::new(),
             news: News::None,
@@ -263,13 +266,26 @@ impl<'a> Vrrp<'a> {
                 }
             }
             ToChild::Abort { .. } => self.prepared = None,
-            ToChild::ScriptEnded { id, end } => {
-                self.news = self.news.max(News::Some);
-                self.handle([Event::ScriptEnded { id, end }]);
-            }
+            ToChild::ScriptEnded { id, end } => self.tell(Event::ScriptEnded { id, end }),
+            ToChild::ScriptsRunning(runs) => self.tell(Event::ScriptsRunning(runs)),
+            ToChild::Reading(reading) => self.tell(match reading {
+                Reading::File { name, value } => Event::File { name, value },
+                Reading::Processes { name, count } => Event::Processes { name, count },
+                Reading::Bfd { name, up } => Event::Bfd { name, up },
+            }),
             ToChild::Dump(dump) => self.dump(dump),
             // The loop ends on the one and the checkers alone hear the other.
             ToChild::Stop | ToChild::Prober => {}
+        }
+    }
+
+    /// Gives the core an event of the parent's, also one that comes before the first configuration.
+    fn tell(&mut self, event: Event) {
+        self.news = self.news.max(News::Some);
+        if self.running.is_some() {
+            self.handle([event]);
+        } else {
+            self.early.push(event);
         }
     }
 
@@ -295,6 +311,8 @@ impl<'a> Vrrp<'a> {
             None => Router::new(&part),
         };
         self.running = Some(router);
+        let early = std::mem::take(&mut self.early);
+        self.handle(early);
         let interfaces = self.edge.interfaces();
         self.carry_out();
         self.handle(interfaces);

@@ -75,6 +75,31 @@ impl Files for HostFiles {
         let absolute = fs::canonicalize(&path).or_else(|_| std::path::absolute(&path)).unwrap_or(path);
         decode(absolute.into_os_string().into_vec())
     }
+
+    fn is_watchable(&self, directory: &str) -> bool {
+        /// `linux/magic.h` and `fs/…`: proc, sysfs, cgroup, cgroup2, NFS, SMB, SMB2, CIFS, FUSE, Ceph, AFS, 9P: what changes
+        /// there, or on another host, is not told.
+        const SILENT: [i64; 12] = [
+            0x9fa0,
+            0x6265_6572,
+            0x0027_e0eb,
+            0x6367_7270,
+            0x6969,
+            0x517b,
+            0xfe53_4d42,
+            0xff53_4d42,
+            0x6573_5546,
+            0x00c3_6400,
+            0x6b41_4653,
+            0x0102_1997,
+        ];
+        let path = host_path(directory);
+        path.is_dir()
+            && nix::sys::statfs::statfs(&path).is_ok_and(|found| {
+                !SILENT.contains(&found.filesystem_type().0)
+                    && !found.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY)
+            })
+    }
 }
 
 fn host_path(path: &str) -> PathBuf {

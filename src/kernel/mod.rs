@@ -11,6 +11,7 @@ pub mod fdpass; // packets between processes, with descriptors
 pub mod files; // contents, globs, environment, for the configuration
 mod genl; // generic netlink families
 pub mod host; // its interfaces and users, for validation
+pub mod inotify; // changes in directories
 pub mod ipvs; // the IPVS table: commands, dumps, timeouts
 pub mod ipvs_message; // its messages, bytes to types and back
 pub mod link; // interfaces
@@ -21,6 +22,7 @@ pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
 pub mod object; // what the vrrp process owns: addresses, routes, rules in one batch
 pub mod pidfile; // a number, locked for life
 pub mod process; // this process: name, signals at birth, umask, limits
+pub mod process_events; // births and deaths of processes
 pub mod readiness; // waiting for a descriptor on the event loop
 pub mod ready_set; // many sockets behind one descriptor
 pub mod rights; // capabilities given up

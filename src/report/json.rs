@@ -90,6 +90,7 @@ fn data(part: &VrrpPart, config: &Instance, now: &InstanceSnapshot, clock: Clock
     };
     let commands = config.track_scripts.iter().filter_map(|tracked| command(&tracked.script));
     o.strings("track_script", commands.map(text::words));
+    o.strings("track_process", config.track_processes.iter().map(|tracked| tracked.name.clone()));
     match config.auth {
         Auth::None | Auth::Hmac(_) => o.number("auth_type", 0),
         Auth::Pass(_) | Auth::Ah(_) => {

@@ -9,4 +9,5 @@ pub mod json; // keepalived.json
 #[cfg(test)]
 mod tests;
 mod text;
+mod tracked; // files, processes, BFD sessions
 pub mod vrrp; // what the vrrp process writes: data and statistics

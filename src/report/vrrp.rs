@@ -69,6 +69,7 @@ pub fn data(view: View<'_>) -> String {
     for (script, now) in part.scripts.iter().zip(&view.snapshot.scripts) {
         page.script(part, script, *now);
     }
+    page.tracked(view);
     if !view.snapshot.interfaces.is_empty() {
         page.header("Interfaces");
     }
@@ -136,28 +137,28 @@ fn carrier(config: &Instance) -> Carrier {
 }
 
 /// A text that grows line by line.
-struct Page {
-    out: String,
+pub(super) struct Page {
+    pub(super) out: String,
 }
 
 impl Page {
-    fn put(&mut self, text: Arguments<'_>) {
+    pub(super) fn put(&mut self, text: Arguments<'_>) {
         use std::fmt::Write as _;
         // Writing to a string cannot fail.
         let _ = writeln!(self.out, "{text}");
     }
 
-    fn header(&mut self, name: &str) {
+    pub(super) fn header(&mut self, name: &str) {
         self.put(format_args!("------< {name} >------"));
     }
 
     /// A property: three blanks.
-    fn line(&mut self, text: Arguments<'_>) {
+    pub(super) fn line(&mut self, text: Arguments<'_>) {
         self.put(format_args!("   {text}"));
     }
 
     /// An entry of a list: five blanks.
-    fn entry(&mut self, text: Arguments<'_>) {
+    pub(super) fn entry(&mut self, text: Arguments<'_>) {
         self.put(format_args!("     {text}"));
     }
 
@@ -234,6 +235,7 @@ impl Page {
         self.addresses(config, now);
         self.unicast(view, config, now);
         self.trackers(&config.track_interfaces, &config.track_scripts);
+        self.more_trackers(&config.into(), "Tracked processes :");
         self.line(format_args!("Using smtp notification = {}", yes(config.smtp_alert)));
         let deleted = if config.notify_deleted { "Deleted" } else { "Fault" };
         self.line(format_args!("Notify deleted = {deleted}"));
@@ -543,6 +545,7 @@ impl Page {
         }
         self.line(format_args!("Using smtp notification = {}", yes(group.smtp_alert)));
         self.trackers(&group.track_interfaces, &group.track_scripts);
+        self.more_trackers(&group.into(), "Tracked process :");
         self.notify(&group.notify);
     }
 
@@ -706,12 +709,12 @@ fn tracking<'a>(part: &'a VrrpPart, name: &str) -> Vec<(&'a str, String)> {
 }
 
 /// `weight -20 reverse`
-fn weight(weight: i32, reverse: bool) -> String {
+pub(super) fn weight(weight: i32, reverse: bool) -> String {
     format!("weight {weight}{}", if reverse { " reverse" } else { "" })
 }
 
 /// `weight 5` in the form of a property: `Weight = 5`.
-fn capitalised(weight: &str) -> String {
+pub(super) fn capitalised(weight: &str) -> String {
     weight.replacen("weight ", "Weight = ", 1)
 }
 

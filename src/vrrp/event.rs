@@ -70,6 +70,29 @@ pub enum Event {
         /// How.
         end: ScriptEnd,
     },
+    /// The number in a tracked file; 0 if there is none.
+    File {
+        /// Name of the `track_file`.
+        name: String,
+        /// The number.
+        value: i32,
+    },
+    /// How many processes match a `vrrp_track_process`.
+    Processes {
+        /// Its name.
+        name: String,
+        /// How many.
+        count: u32,
+    },
+    /// A BFD session came up or went down, or is so at start.
+    Bfd {
+        /// Name of the `bfd_instance`.
+        name: String,
+        /// Is it up?
+        up: bool,
+    },
+    /// After a respawn: the runs of scripts that are still under way. The end of any other was told to the predecessor.
+    ScriptsRunning(Vec<u64>),
     /// `RTM_DELROUTE`, also the echo of our own requests.
     RouteDeleted {
         /// Which.

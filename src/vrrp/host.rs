@@ -254,6 +254,12 @@ impl Router {
         }
     }
 
+    pub(super) fn scripts_running(&mut self, now: Time, runs: &[u64]) {
+        for script in &mut self.scripts {
+            script.still_running(runs, now);
+        }
+    }
+
     pub(super) fn reassess_watchers(&mut self, name: &str, now: Time, cause: &str, out: &mut Actions) {
         let Some(watchers) = self.index.watchers.get(name).cloned() else { return };
         for i in watchers {

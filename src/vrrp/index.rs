@@ -19,6 +19,12 @@ pub(super) struct Index {
     pub(super) watchers: HashMap<String, Vec<usize>>,
     /// Instances that track a script, by its index.
     pub(super) trackers: Vec<Vec<usize>>,
+    /// Instances that track a file, by its name.
+    pub(super) files: HashMap<String, Vec<usize>>,
+    /// Instances that track a process, by the name of its block.
+    pub(super) processes: HashMap<String, Vec<usize>>,
+    /// Instances that track a BFD session, by its name.
+    pub(super) bfds: HashMap<String, Vec<usize>>,
     /// (instance, position in its addresses) by address.
     pub(super) addresses: HashMap<IpAddr, Vec<(usize, usize)>>,
     /// (instance, position in its objects) of every route.
@@ -75,6 +81,19 @@ impl Router {
                     && index.trackers[*s].last() != Some(&i)
                 {
                     index.trackers[*s].push(i);
+                }
+            }
+            let lists = [
+                (&mut index.files, &instance.track_files, group.map(|g| &g.track_files)),
+                (&mut index.processes, &instance.track_processes, group.map(|g| &g.track_processes)),
+                (&mut index.bfds, &instance.track_bfds, group.map(|g| &g.track_bfds)),
+            ];
+            for (users, own, of_group) in lists {
+                for tracked in own.iter().chain(of_group.into_iter().flatten()) {
+                    let users: &mut Vec<usize> = users.entry(tracked.name.clone()).or_default();
+                    if users.last() != Some(&i) {
+                        users.push(i);
+                    }
                 }
             }
             for (position, object) in objects(instance).enumerate() {

@@ -41,6 +41,7 @@ mod standing;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timers;
+mod tracker;
 mod trailer;
 mod transition;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! spec/vrrp-behaviour.md §6.1.
 
-use crate::config::model::{Priority, TrackedInterface, TrackedScript};
+use crate::config::model::{Priority, Tracked, TrackedInterface, TrackedScript};
 
 use super::snapshot::{Faults, Verdict};
 
@@ -16,7 +16,14 @@ pub(super) struct Assessment {
     pub(super) faults: Faults,
     /// Unweighted scripts without a result.
     pub(super) pending: usize,
+    /// Tracked files among the faults.
+    pub(super) files: usize,
 }
+
+/// A file's number times its weight is a FAULT from here down (spec/vrrp-behaviour.md §6.1) …
+const FILE_FAULT: i64 = -254;
+/// … and counts this at most.
+const FILE_MOST: i64 = 253;
 
 impl Assessment {
     pub(super) fn new(base: Priority) -> Self {
@@ -40,6 +47,30 @@ impl Assessment {
             Verdict::AssumedFailed | Verdict::Bad => false,
             Verdict::Good => true,
         };
+        if self.weigh(tracked.weight, is_good != tracked.reverse) {
+            self.faults.trackers += 1;
+        }
+    }
+
+    /// Counts the number of one tracked file in.
+    pub(super) fn file(&mut self, tracked: &Tracked, value: i32) {
+        let is_fault = if tracked.weight == 0 {
+            (value != 0) != tracked.reverse
+        } else {
+            let weight = i64::from(tracked.weight) * if tracked.reverse { -1 } else { 1 };
+            let product = i64::from(value) * weight;
+            if product > FILE_FAULT {
+                let product = i32::try_from(product.min(FILE_MOST)).unwrap_or(0);
+                self.total = self.total.saturating_add(product);
+            }
+            product <= FILE_FAULT
+        };
+        self.files += usize::from(is_fault);
+        self.faults.trackers += usize::from(is_fault);
+    }
+
+    /// Counts one tracked process or BFD session in.
+    pub(super) fn tracked(&mut self, tracked: &Tracked, is_good: bool) {
         if self.weigh(tracked.weight, is_good != tracked.reverse) {
             self.faults.trackers += 1;
         }
@@ -113,6 +144,32 @@ mod tests {
         assert_eq!((assessment.pending, assessment.faults.any()), (1, false));
         assessment.script(&script(0, false), Verdict::Bad);
         assert_eq!(assessment.faults.trackers, 1);
+    }
+
+    fn file(weight: i32, reverse: bool, value: i32) -> (i32, bool) {
+        let mut assessment = Assessment::new(base(100));
+        assessment.file(&Tracked { name: "f".into(), weight, reverse }, value);
+        (assessment.total, assessment.faults.any())
+    }
+
+    #[test]
+    fn a_file_adds_its_number_times_the_weight_up_to_253_and_is_a_fault_from_minus_254_down() {
+        assert_eq!(file(1, false, 7), (107, false));
+        assert_eq!(file(2, false, 200), (353, false));
+        assert_eq!(file(2, false, -126), (-152, false));
+        assert_eq!(file(2, false, -127), (100, true));
+        assert_eq!(file(-3, true, 2), (106, false));
+        assert_eq!(file(-254, false, 1), (100, true));
+        assert_eq!(file(254, false, i32::MIN), (100, true));
+        assert_eq!(file(-254, false, i32::MIN), (353, false));
+    }
+
+    #[test]
+    fn a_file_without_weight_is_a_fault_unless_it_holds_0_or_the_reverse() {
+        assert_eq!(file(0, false, 0), (100, false));
+        assert_eq!(file(0, false, -1), (100, true));
+        assert_eq!(file(0, true, 0), (100, true));
+        assert_eq!(file(0, true, 5), (100, false));
     }
 
     #[test]

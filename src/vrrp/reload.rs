@@ -18,6 +18,7 @@ use super::owned::{Object, Owned, Owner, objects};
 use super::router::{Phase, Router};
 use super::script::ScriptRun;
 use super::snapshot::VrrpState;
+use super::tracker::Readings;
 use super::transition::Zero;
 use crate::config::model::{Command, Family, Instance, Transport, VrrpPart, VrrpVersion};
 use crate::time::Time;
@@ -30,6 +31,7 @@ const VERSION: u16 = 2;
 pub struct State {
     version: u16,
     phase: Phase,
+    readings: Readings,
     facts: Facts,
     pacer: Pacer,
     next_script: u64,
@@ -84,6 +86,7 @@ impl Router {
         State {
             version: VERSION,
             phase: self.phase,
+            readings: self.readings.clone(),
             facts: self.facts.clone(),
             pacer: self.pacer.clone(),
             next_script: self.next_script,
@@ -123,6 +126,7 @@ impl Router {
             return router;
         }
         router.phase = state.phase;
+        router.readings = state.readings;
         router.facts = state.facts;
         router.pacer = state.pacer;
         router.next_script = state.next_script;
@@ -176,6 +180,9 @@ impl Router {
         self.phase = old.phase;
         self.wall = old.wall;
         self.next_script = old.next_script;
+        std::mem::swap(&mut self.readings, &mut old.readings);
+        self.readings.keep(part);
+        self.adopt_processes(&old.part);
         std::mem::swap(&mut self.facts, &mut old.facts);
         std::mem::swap(&mut self.listeners, &mut old.listeners);
         std::mem::swap(&mut self.pacer, &mut old.pacer);

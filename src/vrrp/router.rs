@@ -16,6 +16,7 @@ use super::owned::{Object, Owner, in_removal_order, objects};
 use super::receive::Received;
 use super::script::ScriptRun;
 use super::snapshot::{Counters, GroupSnapshot, InstanceSnapshot, Snapshot, VrrpState};
+use super::tracker::Readings;
 use super::transition::{Entry, Zero};
 use crate::config::model::{Family, Instance, Transport, VirtualAddress, VrrpPart};
 use crate::time::Time;
@@ -27,6 +28,7 @@ pub struct Router {
     pub(super) runs: Vec<Run>,
     pub(super) groups: Vec<GroupRun>,
     pub(super) scripts: Vec<ScriptRun>,
+    pub(super) readings: Readings,
     pub(super) facts: Facts,
     pub(super) pacer: Pacer,
     pub(super) phase: Phase,
@@ -69,6 +71,7 @@ impl Router {
             runs: part.instances.iter().map(Run::new).collect(),
             groups: part.sync_groups.iter().map(|_| GroupRun::default()).collect(),
             scripts: part.scripts.iter().map(|script| ScriptRun::new(script, Time::ZERO)).collect(),
+            readings: Readings::default(),
             facts: Facts::default(),
             pacer: Pacer::new(part.global.garp_interval),
             phase: Phase::Waiting,
@@ -103,6 +106,10 @@ impl Router {
             Event::Advert { index, envelope, packet } => self.advert(now, index, envelope, &packet, out),
             Event::WallClock { at_zero } => self.wall = at_zero,
             Event::ScriptEnded { id, end } => self.script_ended(now, id, end, out),
+            Event::ScriptsRunning(runs) => self.scripts_running(now, &runs),
+            Event::File { name, value } => self.file_changed(now, &name, value, out),
+            Event::Processes { name, count } => self.processes_changed(now, name, count, out),
+            Event::Bfd { name, up } => self.bfd_changed(now, &name, up, out),
             Event::RouteDeleted { route, by } => self.route_deleted(now, &route, by, out),
             Event::RuleDeleted { rule, by } => self.rule_deleted(now, &rule, by, out),
             Event::Refused { owner, object, change, errno, note } => {
@@ -161,7 +168,7 @@ impl Router {
         };
         let runs = self.runs.iter().filter_map(Run::deadline).min();
         let scripts = self.scripts.iter().map(ScriptRun::deadline).min();
-        [start, runs, scripts, self.pacer.deadline()].into_iter().flatten().min()
+        [start, runs, scripts, self.pacer.deadline(), self.readings.deadline()].into_iter().flatten().min()
     }
 
     /// Everything the reports show.
@@ -177,6 +184,14 @@ impl Router {
                 })
                 .collect(),
             scripts: self.scripts.iter().map(ScriptRun::snapshot).collect(),
+            files: self.part.track_files.iter().map(|f| self.readings.file(&f.name).unwrap_or(0)).collect(),
+            processes: self.part.track_processes.iter().map(|p| self.readings.processes(p)).collect(),
+            bfds: self
+                .part
+                .track_bfds
+                .iter()
+                .map(|b| self.readings.is_bfd_up(&b.name) == Some(true))
+                .collect(),
             interfaces: self.facts.iter().cloned().collect(),
             next_garp: self.pacer.deadline(),
         }
@@ -259,6 +274,7 @@ impl Router {
             }
             Phase::Delayed(_) | Phase::Running => {}
         }
+        self.quorums_due(now, out);
         for s in 0..self.scripts.len() {
             self.scripts[s].tick(&self.part.scripts[s], &mut self.next_script, now, out);
         }
@@ -339,10 +355,11 @@ impl Router {
         } else if run.faults.no_source {
             format!("no {family} address for interface")
         } else {
-            return;
+            return self.log_initial_trackers(i, out);
         };
         let text = format!("({}) entering FAULT state ({reason})", config.name);
         out.push(Action::Log { detail: Detail::Normal, text });
+        self.log_initial_trackers(i, out);
     }
 
     pub(super) fn is_started(&self) -> bool {

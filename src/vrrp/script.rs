@@ -117,6 +117,15 @@ impl ScriptRun {
         self.verdict != before
     }
 
+    /// Whoever runs the scripts says which runs are still under way: one that is not among them has ended while nobody
+    /// listened, so the script is due.
+    pub(super) fn still_running(&mut self, runs: &[u64], now: Time) {
+        if self.running.is_some_and(|running| !runs.contains(&running.id)) {
+            self.running = None;
+            self.next = now;
+        }
+    }
+
     /// Goes on under a changed configuration of the same name and command.
     pub(super) fn reconfigure(&mut self, old: &VrrpScript, new: &VrrpScript, out: &mut Actions) {
         if old.interval != new.interval {
@@ -227,6 +236,18 @@ mod tests {
         out.clear();
         run.ended(&config, GOOD, &mut out);
         run.tick(&config, &mut id, at(4), &mut out);
+        assert!(matches!(out.last(), Some(Action::RunScript { id: 8, .. })));
+    }
+
+    #[test]
+    fn a_run_that_ended_while_nobody_listened_is_done_again_at_once() {
+        let config = config(1, 1);
+        let (mut run, mut id, mut out) = (ScriptRun::new(&config, at(0)), 7, Vec::new());
+        run.tick(&config, &mut id, at(0), &mut out);
+        run.still_running(&[7], at(1));
+        assert_eq!((run.running(), run.deadline()), (Some(7), at(2)));
+        run.still_running(&[6], at(1));
+        run.tick(&config, &mut id, at(1), &mut out);
         assert!(matches!(out.last(), Some(Action::RunScript { id: 8, .. })));
     }
 

@@ -56,6 +56,12 @@ pub struct Snapshot {
     pub groups: Vec<GroupSnapshot>,
     /// One per script of the configuration, same order.
     pub scripts: Vec<ScriptSnapshot>,
+    /// The numbers in the tracked files of the configuration, same order.
+    pub files: Vec<i32>,
+    /// One per `vrrp_track_process` of the configuration, same order.
+    pub processes: Vec<ProcessSnapshot>,
+    /// Whether the tracked BFD sessions of the configuration are up, same order.
+    pub bfds: Vec<bool>,
     /// All interfaces of the namespace, by kernel index.
     pub interfaces: Vec<Interface>,
     /// When a gratuitous ARP that waits for its distance goes out.
@@ -145,6 +151,19 @@ pub struct ScriptSnapshot {
     pub verdict: Verdict,
     /// Is it running now?
     pub running: bool,
+}
+
+/// The processes that match one `vrrp_track_process`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProcessSnapshot {
+    /// How many there are.
+    pub count: u32,
+    /// What counts now.
+    pub has_quorum: bool,
+    /// A gained quorum waits for its `fork_delay`.
+    pub fork_timer: bool,
+    /// A lost quorum waits for its `terminate_delay`.
+    pub terminate_timer: bool,
 }
 
 /// What is known of a track script.

@@ -86,6 +86,25 @@ impl Router {
                 assessment.script(tracked, self.scripts[*s].verdict());
             }
         }
+        let (files, processes, bfds) = (
+            config.track_files.iter().chain(group.iter().flat_map(|g| &g.track_files)),
+            config.track_processes.iter().chain(group.iter().flat_map(|g| &g.track_processes)),
+            config.track_bfds.iter().chain(group.iter().flat_map(|g| &g.track_bfds)),
+        );
+        for tracked in files {
+            // Stock: a file that is not there holds 0.
+            assessment.file(tracked, self.readings.file(&tracked.name).unwrap_or(0));
+        }
+        for tracked in processes {
+            if let Some(has_quorum) = self.readings.has_quorum(&tracked.name) {
+                assessment.tracked(tracked, has_quorum);
+            }
+        }
+        for tracked in bfds {
+            if let Some(is_up) = self.readings.is_bfd_up(&tracked.name) {
+                assessment.tracked(tracked, is_up);
+            }
+        }
         let mut seen: Vec<&str> = Vec::new();
         for name in objects(config).filter(|object| !object.no_track()).flat_map(Object::interfaces) {
             let is_own = config.interface.as_deref() == Some(name);

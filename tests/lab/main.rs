@@ -20,6 +20,7 @@ mod vrrp_basic;
 mod vrrp_daemon;
 mod vrrp_stock;
 mod vrrp_track;
+mod vrrp_watch;
 mod vrrp_wire;
 
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ fn cases() -> Vec<&'static case::Case> {
     [
         vrrp_basic::CASES,
         vrrp_track::CASES,
+        vrrp_watch::CASES,
         vrrp_addresses::CASES,
         vrrp_daemon::CASES,
         vrrp_stock::CASES,

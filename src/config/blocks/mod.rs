@@ -36,6 +36,7 @@ pub mod watch_checks; // FILE_CHECK and BFD_CHECK
 pub mod watched; // track_file, vrrp_track_process
 
 use super::diagnostic::Diagnostic;
+use super::model::{TrackFile, TrackProcess};
 use super::schema::{Given, Item, List, Opened, Table};
 use super::source::Span;
 use super::suggest::{LookAlike, did_you_mean, look_alikes, plain};
@@ -96,10 +97,10 @@ pub struct Drafts<'a> {
     pub track_groups: Vec<&'a Word>,
     /// The last `SSL` block, and where it stands.
     pub ssl: Option<(Span, super::model::Ssl)>,
-    /// Names of `track_file` blocks and their weights.
-    pub track_files: Vec<(&'a Word, i32)>,
-    /// Names of `vrrp_track_process` blocks.
-    pub track_processes: Vec<&'a Word>,
+    /// `track_file` blocks, with their names.
+    pub track_files: Vec<(&'a Word, TrackFile)>,
+    /// `vrrp_track_process` blocks, with their names.
+    pub track_processes: Vec<(&'a Word, TrackProcess)>,
     /// `bfd_instance` being read.
     pub bfd: bfd_instance::Draft<'a>,
     /// `bfd_instance` blocks.
@@ -111,7 +112,8 @@ pub struct Drafts<'a> {
 impl Drafts<'_> {
     /// The weight of a `track_file`; 1 when there is none of that name.
     pub fn track_file_weight(&self, name: &str) -> i32 {
-        self.track_files.iter().find(|(known, _)| known.as_str() == name).map_or(1, |(_, weight)| *weight)
+        let mut all = self.track_files.iter();
+        all.find(|(known, _)| known.as_str() == name).map_or(1, |(_, file)| file.weight)
     }
 }
 

@@ -54,17 +54,14 @@ const BLOCKS: &[Keyword] = &[
         .mark(Mark::B)
         .since("≤2.0.8")
         .missing(Missing::Stops)
-        .readers(VRRP.and(CHECKER))
-        .later(),
+        .readers(VRRP.and(CHECKER)),
     keyword("vrrp_track_file", Shape::Block(&watched::FILE), "Old spelling of track_file.")
         .missing(Missing::Stops)
         .readers(VRRP.and(CHECKER))
-        .old_for("track_file")
-        .later(),
+        .old_for("track_file"),
     keyword("vrrp_track_process", Shape::Block(&watched::PROCESS), "Processes that instances track.")
         .missing(Missing::Stops)
-        .readers(VRRP)
-        .later(),
+        .readers(VRRP),
     keyword("bfd_instance", Shape::Block(&bfd_instance::BLOCK), "A BFD session.")
         .missing(Missing::Stops)
         .readers(VRRP.and(CHECKER).and(Readers::BFD))

@@ -214,7 +214,7 @@ fn defined<'r>(reader: &'r Reader<'_>, kind: Kind) -> Box<dyn Iterator<Item = &'
         Kind::Interface => Box::new(reader.world.facts.interfaces.keys().map(String::as_str)),
         Kind::Script => Box::new(drafts.scripts.iter().filter_map(|script| script.name).map(Word::as_str)),
         Kind::File => Box::new(drafts.track_files.iter().map(|(name, _)| name.as_str())),
-        Kind::Process => Box::new(drafts.track_processes.iter().map(|name| name.as_str())),
+        Kind::Process => Box::new(drafts.track_processes.iter().map(|(name, _)| name.as_str())),
         Kind::Bfd => Box::new(bfd_instance::names(reader)),
     }
 }

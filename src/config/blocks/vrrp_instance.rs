@@ -479,16 +479,14 @@ const TRACKING: &[Keyword] = &[
         "Files: NAME [weight N [reverse|noreverse]].",
     )
     .mark(Mark::B)
-    .since("≤2.0.8")
-    .later(),
+    .since("≤2.0.8"),
     keyword(
         "track_process",
         Shape::List(&tracking::INSTANCE_PROCESSES),
         "Processes: NAME [weight N [reverse|noreverse]].",
     )
     .mark(Mark::B)
-    .since("≤2.0.11")
-    .later(),
+    .since("≤2.0.11"),
     keyword(
         "track_bfd",
         Shape::List(&tracking::INSTANCE_BFDS),

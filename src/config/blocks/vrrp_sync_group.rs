@@ -77,11 +77,9 @@ const KEYWORDS: &[Keyword] = &[
         .mark(Mark::B)
         .since("≤2.0.11"),
     keyword("track_file", Shape::List(&tracking::GROUP_FILES), "Files that all members track.")
-        .since("≤2.0.8")
-        .later(),
+        .since("≤2.0.8"),
     keyword("track_process", Shape::List(&tracking::GROUP_PROCESSES), "Processes that all members track.")
-        .since("≤2.0.11")
-        .later(),
+        .since("≤2.0.11"),
     keyword("track_bfd", Shape::List(&tracking::GROUP_BFDS), "BFD sessions that all members track.")
         .since("≤2.0.8")
         .later(),

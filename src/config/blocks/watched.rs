@@ -1,8 +1,11 @@
 //! What instances can track beside interfaces and scripts: `track_file`, `vrrp_track_process`
-//! (spec/vrrp-config.md §2.4, §2.7). Their syntax is checked as stock does; nothing watches them yet.
+//! (spec/vrrp-config.md §2.4, §2.7).
+
+use std::time::Duration;
 
 use super::quoted;
 use crate::config::diagnostic::Diagnostic;
+use crate::config::model::{InitFile, ParametersMatch, TrackFile, TrackProcess};
 use crate::config::reader::{Reader, bad_value};
 use crate::config::schema::{
     Block, Given, Keyword, Mark, Missing, Opened, Repeat, Shape, Table, keyword, lenient, micros,
@@ -17,9 +20,17 @@ pub struct Draft<'a> {
     name: Option<&'a Word>,
     /// What the block needs: `file`, `process`.
     needed: Option<Span>,
+    /// The words behind it.
+    words: Vec<String>,
     weight: Option<i32>,
+    reverse: bool,
     quorum: Option<u32>,
     quorum_max: Option<u32>,
+    init: Option<InitFile>,
+    parameters: Option<ParametersMatch>,
+    terminate_delay: Duration,
+    fork_delay: Duration,
+    full_command: bool,
 }
 
 /// `track_file`.
@@ -36,13 +47,9 @@ const FILE_KEYWORDS: &[Keyword] = &[
         .mark(Mark::B)
         .missing(Missing::Warns)
         .apply(|r, g| own_weight(r, g, 1)),
-    keyword("init_file", Shape::Words, "Write VALUE at start [VALUE] [overwrite].").apply(|r, g| {
-        for word in g.arguments().iter().filter(|word| *word != "overwrite") {
-            if word.parse::<i32>().is_err() {
-                r.push(bad_value(g.keyword, word, "is no number").stock("ignores it"));
-            }
-        }
-    }),
+    keyword("init_file", Shape::Words, "Write VALUE at start [VALUE] [overwrite].")
+        .default("the file is left alone")
+        .apply(init_file),
 ];
 
 /// `vrrp_track_process`.
@@ -55,11 +62,19 @@ const PROCESS_KEYWORDS: &[Keyword] = &[
         .missing(Missing::Stops)
         .repeat(Repeat::FirstWins)
         .apply(needed),
-    keyword("param_match", Shape::Words, "How arguments match [initial|partial].").apply(|r, g| {
-        if let Some(word) = g.argument(0).filter(|word| *word != "initial" && *word != "partial") {
-            r.push(bad_value(g.keyword, word, "is neither initial nor partial").stock("ignores it"));
-        }
-    }),
+    keyword("param_match", Shape::Words, "How arguments match [initial|partial]; alone: there are none.")
+        .apply(|r, g| {
+            let kind = match g.argument(0) {
+                None => ParametersMatch::Exact,
+                Some(word) if *word == "initial" => ParametersMatch::Initial,
+                Some(word) if *word == "partial" => ParametersMatch::Partial,
+                Some(word) => {
+                    r.push(bad_value(g.keyword, word, "is neither initial nor partial").stock("ignores it"));
+                    return;
+                }
+            };
+            r.drafts.watched.parameters = Some(kind);
+        }),
     keyword("weight", Shape::Words, "Priority change -254..254 [reverse].")
         .default("0")
         .mark(Mark::B)
@@ -82,10 +97,18 @@ const PROCESS_KEYWORDS: &[Keyword] = &[
             }
         },
     ),
-    keyword("delay", DELAY, "Seconds before a change counts.").default("0"),
-    keyword("terminate_delay", DELAY, "Seconds before a loss counts.").default("0"),
-    keyword("fork_delay", DELAY, "Seconds before a gain counts.").default("0"),
-    keyword("full_command", Shape::Flag, "Match the command line instead of the name."),
+    keyword("delay", DELAY, "Seconds before a change counts.").default("0").apply(|r, g| {
+        r.drafts.watched.terminate_delay = g.time();
+        r.drafts.watched.fork_delay = g.time();
+    }),
+    keyword("terminate_delay", DELAY, "Seconds before a loss counts.")
+        .default("0")
+        .apply(|r, g| r.drafts.watched.terminate_delay = g.time()),
+    keyword("fork_delay", DELAY, "Seconds before a gain counts.")
+        .default("0")
+        .apply(|r, g| r.drafts.watched.fork_delay = g.time()),
+    keyword("full_command", Shape::Flag, "Match the command line instead of the name.")
+        .apply(|r, _| r.drafts.watched.full_command = true),
 ];
 
 fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
@@ -99,6 +122,28 @@ fn needed<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
         return;
     }
     reader.drafts.watched.needed = Some(given.value_span());
+    reader.drafts.watched.words = given.arguments().iter().map(|word| word.as_str().to_owned()).collect();
+}
+
+fn init_file<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let mut init = InitFile { value: 0, overwrite: false };
+    for word in given.arguments() {
+        if *word == "overwrite" {
+            init.overwrite = true;
+            continue;
+        }
+        match word.parse() {
+            Ok(value) => {
+                init.value = value;
+                if !(-254..=254).contains(&value) {
+                    let what = "is no number from -254 to 254";
+                    reader.push(bad_value(given.keyword, word, what).stock("uses it nevertheless"));
+                }
+            }
+            Err(_) => reader.push(bad_value(given.keyword, word, "is no number").stock("ignores it")),
+        }
+    }
+    reader.drafts.watched.init = Some(init);
 }
 
 /// `N [reverse]`: the weight, and whether it is inverted. `None` when the first one stays.
@@ -140,8 +185,9 @@ pub fn weight<'a>(
 /// The same for the block that is being read.
 fn own_weight<'a>(reader: &mut Reader<'a>, given: Given<'a>, default: i32) {
     let is_second = reader.drafts.watched.weight.is_some_and(|weight| weight != default);
-    if let Some((number, _)) = weight(reader, given, 254, default, is_second) {
+    if let Some((number, reverse)) = weight(reader, given, 254, default, is_second) {
         reader.drafts.watched.weight = Some(number);
+        reader.drafts.watched.reverse = reverse;
     }
 }
 
@@ -157,23 +203,57 @@ fn incomplete(name: &Word, what: &str, needs: &str) -> Diagnostic {
 }
 
 fn close_file(reader: &mut Reader<'_>) {
-    let draft = std::mem::take(&mut reader.drafts.watched);
+    let mut draft = std::mem::take(&mut reader.drafts.watched);
     let Some(name) = draft.name else { return };
-    if draft.needed.is_none() {
+    let (Some(span), [path, ..]) = (draft.needed, &mut draft.words[..]) else {
         reader.push(incomplete(name, "track_file", "file"));
+        return;
+    };
+    let path = std::mem::take(path);
+    let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
+    let directory = if directory.is_empty() { "/" } else { directory };
+    if !reader.world.files.is_watchable(directory) {
+        let message = format!("track_file `{}`: changes in {directory} cannot be followed", quoted(name));
+        let help = "name a file in a directory that exists, on a local file system";
+        reader
+            .push(Diagnostic::error("unwatchable", span, message).help(help).stock("removes the track_file"));
         return;
     }
     if !reader.drafts.track_files.iter().any(|(known, _)| known.as_str() == name.as_str()) {
-        reader.drafts.track_files.push((name, draft.weight.unwrap_or(1)));
+        let file = TrackFile {
+            name: name.as_str().to_owned(),
+            path,
+            weight: draft.weight.unwrap_or(1),
+            reverse: draft.reverse,
+            init: draft.init,
+        };
+        reader.drafts.track_files.push((name, file));
     }
 }
 
 fn close_process(reader: &mut Reader<'_>) {
     let draft = std::mem::take(&mut reader.drafts.watched);
     let Some(name) = draft.name else { return };
-    if draft.needed.is_none() {
+    let Some((command, parameters)) = draft.words.split_first() else {
         reader.push(incomplete(name, "vrrp_track_process", "process"));
         return;
+    };
+    if reader.drafts.track_processes.iter().any(|(known, _)| known.as_str() == name.as_str()) {
+        return;
     }
-    reader.drafts.track_processes.push(name);
+    let given = if parameters.is_empty() { ParametersMatch::Any } else { ParametersMatch::Exact };
+    let process = TrackProcess {
+        name: name.as_str().to_owned(),
+        command: command.clone(),
+        parameters: parameters.to_vec(),
+        parameters_match: draft.parameters.unwrap_or(given),
+        full_command: draft.full_command || !parameters.is_empty() || draft.parameters.is_some(),
+        quorum: if draft.quorum_max == Some(0) { 0 } else { draft.quorum.unwrap_or(1) },
+        quorum_max: draft.quorum_max,
+        terminate_delay: draft.terminate_delay,
+        fork_delay: draft.fork_delay,
+        weight: draft.weight.unwrap_or(0),
+        reverse: draft.reverse,
+    };
+    reader.drafts.track_processes.push((name, process));
 }

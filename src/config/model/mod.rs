@@ -13,6 +13,7 @@ mod management;
 mod process;
 mod route;
 mod script;
+mod tracker;
 mod units;
 mod vrrp;
 
@@ -26,6 +27,7 @@ pub use management::*;
 pub use process::*;
 pub use route::*;
 pub use script::*;
+pub use tracker::*;
 pub use units::*;
 pub use vrrp::*;
 
@@ -40,6 +42,12 @@ pub struct Config {
     pub vrrp_sync_daemon: Option<SyncDaemon>,
     /// The `vrrp_script` blocks that some instance or group uses, in file order.
     pub scripts: Vec<VrrpScript>,
+    /// The `track_file` blocks that some instance or group uses, in file order.
+    pub track_files: Vec<TrackFile>,
+    /// `vrrp_track_process` blocks, in file order.
+    pub track_processes: Vec<TrackProcess>,
+    /// `bfd_instance` blocks that the vrrp process is told of, in file order.
+    pub track_bfds: Vec<TrackBfd>,
     /// `vrrp_sync_group` blocks with at least one member, in file order.
     pub sync_groups: Vec<SyncGroup>,
     /// `vrrp_instance` blocks, in file order.
@@ -61,6 +69,12 @@ pub struct VrrpPart {
     pub global: Global,
     /// Tracked scripts.
     pub scripts: Vec<VrrpScript>,
+    /// Tracked files.
+    pub track_files: Vec<TrackFile>,
+    /// Tracked processes.
+    pub track_processes: Vec<TrackProcess>,
+    /// Tracked BFD sessions.
+    pub track_bfds: Vec<TrackBfd>,
     /// Sync groups.
     pub sync_groups: Vec<SyncGroup>,
     /// Instances.
@@ -88,6 +102,9 @@ impl Config {
         (!self.instances.is_empty()).then(|| VrrpPart {
             global: Global { lvs_sync_daemon: self.vrrp_sync_daemon.clone(), ..self.global.clone() },
             scripts: self.scripts.clone(),
+            track_files: self.track_files.clone(),
+            track_processes: self.track_processes.clone(),
+            track_bfds: self.track_bfds.clone(),
             sync_groups: self.sync_groups.clone(),
             instances: self.instances.clone(),
         })

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Auth, Centis, Family, GarpSettings, NotifyScripts, Priority, Route, Rule, Vrid, VrrpVersion};
+use super::{
+    Auth, Centis, Family, GarpSettings, NotifyScripts, Priority, Route, Rule, Tracked, Vrid, VrrpVersion,
+};
 
 /// One virtual router on this host, after all defaults, inheritance and corrections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,12 @@ pub struct Instance {
     pub track_interfaces: Vec<TrackedInterface>,
     /// Tracked scripts by name; each name exists in `scripts`.
     pub track_scripts: Vec<TrackedScript>,
+    /// Tracked files.
+    pub track_files: Vec<Tracked>,
+    /// Tracked processes.
+    pub track_processes: Vec<Tracked>,
+    /// Tracked BFD sessions.
+    pub track_bfds: Vec<Tracked>,
     /// Gratuitous ARP schedule.
     pub garp: GarpSettings,
     /// Accept packets to the VIPs.
@@ -207,6 +215,12 @@ pub struct SyncGroup {
     pub track_interfaces: Vec<TrackedInterface>,
     /// Trackers that apply to all members.
     pub track_scripts: Vec<TrackedScript>,
+    /// Trackers that apply to all members.
+    pub track_files: Vec<Tracked>,
+    /// Trackers that apply to all members.
+    pub track_processes: Vec<Tracked>,
+    /// Trackers that apply to all members.
+    pub track_bfds: Vec<Tracked>,
     /// `sync_group_tracking_weight`: weighted trackers of members count.
     pub tracking_weight: bool,
     /// Scripts on state changes.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::authentication::window_of;
+use super::tracked;
 use super::vrrp::{Commands, Refused, notify_scripts, tracked_interface, tracked_script};
 use crate::config::blocks::address::{AddressDraft, IFA_F_NODAD};
 use crate::config::blocks::vrrp_instance::Draft;
@@ -307,6 +308,7 @@ impl Builder<'_, '_> {
             self.no_address(strict, version)?;
         }
         let (track_interfaces, track_scripts) = self.weights(track_interfaces, owner);
+        let others = self.other_weights(owner);
         let smtp_alert = draft.smtp_alert.or(global.smtp_alert_vrrp).or(global.smtp_alert).unwrap_or(false);
         let instance = Instance {
             name: self.draft.name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
@@ -331,6 +333,9 @@ impl Builder<'_, '_> {
             dont_track_primary: draft.dont_track_primary,
             track_interfaces,
             track_scripts,
+            track_files: others.files,
+            track_processes: others.processes,
+            track_bfds: others.bfds,
             garp,
             accept,
             strict,
@@ -675,33 +680,40 @@ impl Builder<'_, '_> {
             }
             kept.push(tracked);
         }
-        for tracked in draft.trackers.bfds.iter().filter(|tracked| tracked.weight.unwrap_or(0) != 0) {
-            if owner || in_group {
-                let span = Some(tracked.name.span());
-                self.warn(
-                    "weight-dropped",
-                    span,
-                    "cannot track a BFD session with a weight",
-                    "",
-                    "does not track it",
-                );
-            }
-        }
-        for tracked in &draft.trackers.files {
-            let own = self.reader.drafts.track_file_weight(tracked.name);
-            let weight = tracked.weight.unwrap_or(own);
-            if (owner || in_group) && weight != 0 {
-                let span = Some(tracked.name.span());
-                let help = "add `sync_group_tracking_weight` to the group, or set the weight to 0";
-                self.warn(
-                    "weight-dropped",
-                    span,
-                    "cannot track a file with a weight",
-                    help,
-                    "drops it, or uses weight 0",
-                );
-            }
-        }
         (kept, scripts)
+    }
+
+    /// Row 36 for files, processes and BFD sessions.
+    fn other_weights(&mut self, owner: bool) -> tracked::Others {
+        let trackers = &self.draft.trackers;
+        let is_fixed = owner || self.group.is_some_and(|group| !group.tracking_weight);
+        let mut others = tracked::Others::default();
+        for entry in &trackers.bfds {
+            let Some(bfd) = tracked::bfd(&self.reader.drafts, entry) else { continue };
+            if is_fixed && bfd.weight != 0 {
+                let what = "cannot track a BFD session with a weight";
+                self.warn("weight-dropped", Some(entry.name.span()), what, "", "does not track it");
+                continue;
+            }
+            others.bfds.push(bfd);
+        }
+        for entry in &trackers.files {
+            let Some(mut file) = tracked::file(&self.reader.drafts, entry) else { continue };
+            if is_fixed && file.weight != 0 {
+                let help = "add `sync_group_tracking_weight` to the group, or set the weight to 0";
+                let what = "cannot track a file with a weight";
+                let stock = if file.weight == 1 { "uses weight 0" } else { "does not track it" };
+                self.warn("weight-dropped", Some(entry.name.span()), what, help, stock);
+                if file.weight != 1 {
+                    continue;
+                }
+                file.weight = 0;
+            }
+            others.files.push(file);
+        }
+        // Stock: weighted processes are left alone.
+        let drafts = &self.reader.drafts;
+        others.processes = trackers.processes.iter().filter_map(|t| tracked::process(drafts, t)).collect();
+        others
     }
 }

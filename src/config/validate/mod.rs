@@ -7,4 +7,5 @@ pub mod global; // scripts of global_defs, the sync daemon
 mod instance; // one instance
 pub mod lvs; // virtual servers
 pub mod scripts; // may this script be run?
+mod tracked; // files, processes, BFD sessions
 pub mod vrrp; // instances and sync groups

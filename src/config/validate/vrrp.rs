@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::global::{fifo_scripts, sync_daemon};
 use super::instance::{Builder, Sockets};
 use super::scripts::{Purpose, Scripts};
+use super::tracked;
 use crate::config::blocks::scripts::ScriptDraft;
 use crate::config::blocks::tracking::Tracked;
 use crate::config::blocks::vrrp_instance::Draft;
@@ -67,6 +68,10 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
         .collect();
     config.scripts = used_scripts(config, &scripts, &commands);
     config.vrrp_sync_daemon = sync_daemon(config, &instances);
+    config.track_files = tracked::used_files(reader, config);
+    config.track_bfds = tracked::bfds(&reader.drafts);
+    config.track_processes =
+        reader.drafts.track_processes.iter().map(|(_, process)| process.clone()).collect();
     if refused { Err(Refused) } else { Ok(()) }
 }
 
@@ -343,9 +348,16 @@ fn sync_group(
         .iter()
         .filter_map(|tracked| tracked_script(tracked, scripts, commands))
         .collect();
+    let drafts = &reader.drafts;
+    let mut others = tracked::Others {
+        files: draft.trackers.files.iter().filter_map(|t| tracked::file(drafts, t)).collect(),
+        processes: draft.trackers.processes.iter().filter_map(|t| tracked::process(drafts, t)).collect(),
+        bfds: draft.trackers.bfds.iter().filter_map(|t| tracked::bfd(drafts, t)).collect(),
+    };
     // Row 41.
-    let weighted =
-        track_interfaces.iter().any(|t| t.weight != 0) || track_scripts.iter().any(|t| t.weight != 0);
+    let weighted = track_interfaces.iter().any(|t| t.weight != 0)
+        || track_scripts.iter().any(|t| t.weight != 0)
+        || others.iter_mut().any(|t| t.weight != 0);
     if has_owner && weighted {
         reader.push(
             Diagnostic::warning(
@@ -361,6 +373,9 @@ fn sync_group(
         for tracked in &mut track_scripts {
             tracked.weight = 0;
         }
+        for tracked in others.iter_mut() {
+            tracked.weight = 0;
+        }
     }
     let global = &reader.drafts.global;
     Some(SyncGroup {
@@ -368,6 +383,9 @@ fn sync_group(
         members: names,
         track_interfaces,
         track_scripts,
+        track_files: others.files,
+        track_processes: others.processes,
+        track_bfds: others.bfds,
         tracking_weight: draft.tracking_weight,
         notify: notify_scripts(&draft.notify, commands),
         smtp_alert: draft

@@ -6,3 +6,4 @@ mod contract;
 mod pairs;
 mod reloads;
 pub(crate) mod samples;
+mod trackers;

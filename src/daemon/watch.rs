@@ -1,0 +1,36 @@
+//! What the parent watches for the children: tracked files and tracked processes (spec/vrrp-behaviour.md §6.3, §6.4).
+//!
+//! The children hear numbers, nothing else: files on a disk that hangs, a `/proc` of ten thousand processes and a storm of
+//! forks are nothing that may hold adverts up.
+
+use super::ipc::Reading;
+use super::watch_files::Files;
+use super::watch_processes::Processes;
+use crate::config::model::Config;
+
+/// Everything that one configuration wants watched.
+#[derive(Default)]
+pub(super) struct Watch {
+    files: Files,
+    processes: Processes,
+}
+
+impl Watch {
+    /// Looks at everything once and watches it from then on. Needs a tokio runtime.
+    pub(super) fn new(config: &Config) -> Self {
+        Self { files: Files::new(&config.track_files), processes: Processes::new(&config.track_processes) }
+    }
+
+    /// What is known now.
+    pub(super) fn readings(&self) -> Vec<Reading> {
+        self.files.readings().chain(self.processes.readings()).collect()
+    }
+
+    /// Waits for changes. Safe to cancel.
+    pub(super) async fn next(&mut self) -> Vec<Reading> {
+        tokio::select! {
+            readings = self.files.next() => readings,
+            readings = self.processes.next() => readings,
+        }
+    }
+}
