@@ -62,6 +62,8 @@ fn facts() -> HostFacts {
             multicast: !loopback,
             loopback,
             addresses: vec![(address, 24)],
+            ethernet: true,
+            ..InterfaceFacts::default()
         };
         (name.to_owned(), facts)
     };

@@ -163,6 +163,9 @@ fn dumps_are_laid_out_as_stocks_are() {
                             multicast: true,
                             loopback: interface.link.name == "lo",
                             addresses: interface.addresses.clone(),
+                            ethernet: interface.link.name != "lo",
+                            mac: interface.link.mac.clone(),
+                            ..InterfaceFacts::default()
                         };
                         (interface.link.name.clone(), facts)
                     })

@@ -13,11 +13,12 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use neli::consts::socket::NlFamily;
+use nix::errno::Errno;
 use tracing::{debug, info};
 
 use super::ipc::FromChild;
 use super::vrrp_queue::{Queue, Work};
-use crate::config::model::Family;
+use crate::config::model::{Family, VirtualLinkKind};
 use crate::kernel::address::Address;
 use crate::kernel::arp::ArpSocket;
 use crate::kernel::error::Error;
@@ -27,6 +28,7 @@ use crate::kernel::netlink::{Answer, Connection, Refusal};
 use crate::kernel::object::{self, Indices};
 use crate::kernel::readiness::Watched;
 use crate::kernel::ready_set::ReadySet;
+use crate::kernel::vmac::{self, Below};
 use crate::kernel::vrrp_sender::{Route, Sender};
 use crate::kernel::vrrp_socket::{Admit, Local, Received, Receiver};
 use crate::kernel::{link, sysctl, timer};
@@ -171,6 +173,13 @@ impl Edge {
                 Action::PromoteSecondaries { interface, on } => {
                     self.queue.push(Work::PromoteSecondaries { interface, on });
                 }
+                Action::MakeLink { link, index, group, master } => {
+                    self.queue.push(Work::MakeLink { link, below: Below { index, group, master } });
+                }
+                Action::RemoveLink { name } => self.queue.push(Work::RemoveLink { name }),
+                Action::GuardArp { interface, arp_ignore, arp_filter } => {
+                    self.queue.push(Work::GuardArp { interface, arp_ignore, arp_filter });
+                }
                 Action::Notify { receiver, commands } => {
                     self.queue.push(Work::Tell(FromChild::Notify { receiver, commands }));
                 }
@@ -202,6 +211,11 @@ impl Edge {
                     }
                     self.queue.pop();
                 }
+                Work::MakeLink { .. } | Work::RemoveLink { .. } | Work::GuardArp { .. } => {
+                    if let Some(work) = self.queue.pop() {
+                        self.change_link(work, events);
+                    }
+                }
                 Work::Tell(_) => {
                     if let Some(Work::Tell(message)) = self.queue.pop() {
                         told.push(message);
@@ -211,6 +225,42 @@ impl Edge {
             if timer::now() >= end {
                 return;
             }
+        }
+    }
+
+    /// Makes or removes a link of our own, or changes the interface below.
+    fn change_link(&mut self, work: Work, events: &mut Vec<Event>) {
+        let outcome = match work {
+            Work::MakeLink { link, below } => match vmac::create(&mut self.netlink, &link, below) {
+                Ok(index) => {
+                    // What is queued behind may be for it; the notification may come later.
+                    let mac = match link.kind {
+                        VirtualLinkKind::Vmac { mac, .. } => mac.to_vec(),
+                        VirtualLinkKind::Ipvlan { .. } => Vec::new(),
+                    };
+                    let known = Known { name: link.name, mac, node: None };
+                    self.links.entry(index).or_insert(known);
+                    return;
+                }
+                Err(error) => {
+                    let (errno, note) = (error.errno as i32, error.to_string());
+                    events.push(Event::LinkRefused { name: link.name, errno, note });
+                    return;
+                }
+            },
+            Work::RemoveLink { name } => vmac::remove(&mut self.netlink, &name),
+            Work::GuardArp { interface, arp_ignore, arp_filter } => {
+                let write = |setting, value: u8| sysctl::write_v4(&interface, setting, &value.to_string());
+                match write("arp_ignore", arp_ignore).and_then(|()| write("arp_filter", arp_filter)) {
+                    // The interface went, and its settings with it.
+                    Err(error) if error.errno == Errno::ENOENT => Ok(()),
+                    other => other,
+                }
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = outcome {
+            info!("{error}");
         }
     }
 

@@ -33,14 +33,15 @@ pub(super) fn plan(before: Option<&VrrpPart>, after: &VrrpPart) -> Vec<String> {
     lines
 }
 
-type Identity<'a> = (u8, Family, Option<&'a str>, Option<IpAddr>, Option<IpAddr>);
+type Identity<'a> = (u8, Family, Option<&'a str>, bool, Option<IpAddr>, Option<IpAddr>);
 
 fn identity(instance: &Instance) -> Identity<'_> {
     let (group, source) = match &instance.transport {
         Transport::Multicast { group } => (Some(*group), None),
         Transport::Unicast { .. } => (None, instance.source),
     };
-    (instance.vrid.get(), instance.family, instance.interface.as_deref(), group, source)
+    let own_link = group.is_some() && instance.links.own.is_some();
+    (instance.vrid.get(), instance.family, instance.interface.as_deref(), own_link, group, source)
 }
 
 fn named<T: PartialEq>(

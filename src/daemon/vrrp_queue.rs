@@ -4,6 +4,8 @@ use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 
 use super::ipc::FromChild;
+use crate::config::model::VirtualLink;
+use crate::kernel::vmac::Below;
 use crate::vrrp::{Change, Owned, Owner};
 
 /// Work that may take the kernel long.
@@ -11,6 +13,9 @@ pub(super) enum Work {
     Change { owner: Owner, change: Change, object: Owned },
     Announce(Burst),
     PromoteSecondaries { interface: String, on: bool },
+    MakeLink { link: VirtualLink, below: Below },
+    RemoveLink { name: String },
+    GuardArp { interface: String, arp_ignore: u8, arp_filter: u8 },
     Tell(FromChild),
 }
 

@@ -15,8 +15,8 @@ use super::exit::Exit;
 use super::ipc::{FromChild, ToChild};
 use super::options::Options;
 use crate::config::model::{
-    Auth, Centis, Command, Family, GarpSettings, Identity, InitialState, Instance, NotifyScripts, Priority,
-    Transport, VipRepair, VirtualAddress, Vrid, VrrpPart, VrrpVersion,
+    Auth, Centis, Command, Family, GarpSettings, Identity, InitialState, Instance, InstanceLinks,
+    NotifyScripts, Priority, Transport, VipRepair, VirtualAddress, Vrid, VrrpPart, VrrpVersion,
 };
 use crate::kernel::readiness::Watched;
 use crate::kernel::testing::{in_namespace, ip_json, run, wire};
@@ -131,6 +131,7 @@ fn part(priority: u8, vips: &[&str]) -> VrrpPart {
         preferred_lifetime: None,
         no_track: false,
         track_group: None,
+        use_vmac: false,
     };
     let script =
         |path: &str| Command { argv: vec![path.into()], path: path.into(), identity: Identity::default() };
@@ -140,6 +141,7 @@ fn part(priority: u8, vips: &[&str]) -> VrrpPart {
         version: VrrpVersion::V3,
         vrid: Vrid::new(7).unwrap(),
         interface: Some("va".into()),
+        links: InstanceLinks::default(),
         initial: if priority == 255 { InitialState::Master } else { InitialState::Backup },
         priority: Priority::new(priority).unwrap(),
         advert_int: Centis(5),

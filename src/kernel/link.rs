@@ -6,7 +6,7 @@ use super::address::{self, Address};
 use super::error::Error;
 use super::netlink::{Connection, Request, attributes, string};
 use crate::config::model::InterfaceFacts;
-use crate::vrrp::{Interface, Link};
+use crate::vrrp::{Interface, Link, LinkKind, LinkSettings, MACVLAN_PRIVATE};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -15,12 +15,31 @@ const IFLA_ADDRESS: u16 = 1;
 const IFLA_BROADCAST: u16 = 2;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_AF_SPEC: u16 = 26;
 const IFLA_GROUP: u16 = 27;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+/// `IFLA_MACVLAN_MODE`, `IFLA_IPVLAN_MODE` and `IFLA_VRF_TABLE` have the same number.
+const IFLA_FIRST: u16 = 1;
+const IFLA_IPVLAN_FLAGS: u16 = 2;
+const AF_INET: u16 = 2;
+const IFLA_INET_CONF: u16 = 1;
 const IFLA_EXT_MASK: u16 = 29;
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const HEADER: usize = 16;
 /// Notifications of bridge ports come in this family and describe no interface.
 const AF_BRIDGE: u8 = 7;
+
+const ARPHRD_ETHER: u16 = 1;
+/// `IPV4_DEVCONF_*` (linux/ip.h), counted from 1.
+const RP_FILTER: usize = 8;
+const ARPFILTER: usize = 13;
+const ARP_IGNORE: usize = 19;
+const PROMOTE_SECONDARIES: usize = 20;
 
 const IFF_LOOPBACK: u32 = 0x8;
 const IFF_MULTICAST: u32 = 0x1000;
@@ -59,6 +78,12 @@ pub fn facts(interfaces: Vec<Interface>) -> BTreeMap<String, InterfaceFacts> {
                 multicast: link.flags & IFF_MULTICAST != 0,
                 loopback: link.flags & IFF_LOOPBACK != 0,
                 addresses,
+                ethernet: link.hardware == ARPHRD_ETHER,
+                private_macvlan_on: (link.kind == LinkKind::Macvlan { mode: MACVLAN_PRIVATE })
+                    .then_some(link.base),
+                stacked: matches!(link.kind, LinkKind::Macvlan { .. } | LinkKind::Ipvlan { .. }),
+                vrf: matches!(link.kind, LinkKind::Vrf { .. }),
+                mac: link.mac,
             };
             (link.name, facts)
         })
@@ -91,6 +116,7 @@ fn decode(body: &[u8]) -> Option<Link> {
         hardware: u16::from_ne_bytes([t0, t1]),
         ..Link::default()
     };
+    let mut is_base_elsewhere = false;
     for (kind, value) in attributes(body.get(HEADER..)?) {
         match kind {
             IFLA_IFNAME => link.name = string(value),
@@ -98,10 +124,58 @@ fn decode(body: &[u8]) -> Option<Link> {
             IFLA_ADDRESS => link.mac = value.to_vec(),
             IFLA_BROADCAST => link.mac_broadcast = value.to_vec(),
             IFLA_GROUP => link.group = number(value).unwrap_or(0),
+            IFLA_LINK => link.base = number(value).unwrap_or(0),
+            IFLA_LINK_NETNSID => is_base_elsewhere = true,
+            IFLA_MASTER => link.master = number(value).unwrap_or(0),
+            IFLA_LINKINFO => link.kind = link_kind(value),
+            IFLA_AF_SPEC => link.settings = settings(value),
             _ => {}
         }
     }
+    if is_base_elsewhere {
+        link.base = 0;
+    }
     (!link.name.is_empty()).then_some(link)
+}
+
+fn link_kind(info: &[u8]) -> LinkKind {
+    let inside = |wanted| attributes(info).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    let Some(name) = inside(IFLA_INFO_KIND).map(string) else { return LinkKind::Other };
+    let data = |wanted| {
+        let data = inside(IFLA_INFO_DATA)?;
+        attributes(data).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+    };
+    match name.as_str() {
+        "macvlan" => LinkKind::Macvlan { mode: data(IFLA_FIRST).and_then(number).unwrap_or(0) },
+        "ipvlan" => LinkKind::Ipvlan {
+            mode: data(IFLA_FIRST).and_then(short).unwrap_or(0),
+            flags: data(IFLA_IPVLAN_FLAGS).and_then(short).unwrap_or(0),
+        },
+        "vrf" => LinkKind::Vrf { table: data(IFLA_FIRST).and_then(number).unwrap_or(0) },
+        _ => LinkKind::Other,
+    }
+}
+
+/// The interface's row of `/proc/sys/net/ipv4/conf`, as an array of 32-bit numbers.
+fn settings(families: &[u8]) -> LinkSettings {
+    let row = attributes(families)
+        .find(|(family, _)| *family == AF_INET)
+        .and_then(|(_, inet)| attributes(inet).find(|(kind, _)| *kind == IFLA_INET_CONF))
+        .map_or(&[][..], |(_, row)| row);
+    let at = |place: usize| {
+        let value = row.get((place - 1) * 4..place * 4).and_then(number).unwrap_or(0);
+        u8::try_from(value).unwrap_or(u8::MAX)
+    };
+    LinkSettings {
+        arp_ignore: at(ARP_IGNORE),
+        arp_filter: at(ARPFILTER),
+        rp_filter: at(RP_FILTER),
+        promote_secondaries: at(PROMOTE_SECONDARIES),
+    }
+}
+
+fn short(value: &[u8]) -> Option<u16> {
+    value.try_into().ok().map(u16::from_ne_bytes)
 }
 
 fn number(value: &[u8]) -> Option<u32> {

@@ -27,7 +27,12 @@ fn read(family: Family, interface: &str, setting: &str) -> Result<String, Error>
 
 /// Writes an IPv4 setting of an interface.
 pub fn write_v4(interface: &str, setting: &str, value: &str) -> Result<(), Error> {
-    let path = path(Family::V4, interface, setting)?;
+    write(Family::V4, interface, setting, value)
+}
+
+/// Writes a setting of an interface (or of `all`, `default`).
+pub fn write(family: Family, interface: &str, setting: &str, value: &str) -> Result<(), Error> {
+    let path = path(family, interface, setting)?;
     fs::write(&path, value).doing(|| format!("writing {value} to {}", path.display()))
 }
 

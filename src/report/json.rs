@@ -32,8 +32,8 @@ fn data(part: &VrrpPart, config: &Instance, now: &InstanceSnapshot, clock: Clock
     o.number("dont_track_primary", u8::from(config.dont_track_primary));
     o.number("skip_check_adv_addr", u8::from(config.skip_check_adv_addr));
     o.number("strict_mode", u8::from(config.strict));
-    o.string("vmac_ifname", "");
-    if let Some(interface) = &config.interface {
+    o.string("vmac_ifname", config.links.own.as_ref().map_or("", |own| &own.name));
+    if let Some(interface) = config.shown_interface() {
         o.string("ifp_ifname", interface);
     }
     o.number("master_priority", now.master.map_or(0, |(_, priority)| priority));
@@ -82,8 +82,8 @@ fn data(part: &VrrpPart, config: &Instance, now: &InstanceSnapshot, clock: Clock
             o.string(key, &text::words(command));
         }
     }
-    o.strings("vips", lines(&config.vips, &now.vips_set));
-    o.strings("evips", lines(&config.excluded, &now.excluded_set));
+    o.strings("vips", lines(config, &config.vips, &now.vips_set));
+    o.strings("evips", lines(config, &config.excluded, &now.excluded_set));
     o.strings("track_ifp", config.track_interfaces.iter().map(|tracked| tracked.interface.clone()));
     let command = |name: &str| -> Option<&Command> {
         part.scripts.iter().find(|script| script.name == name).map(|script| &script.command)
@@ -101,12 +101,15 @@ fn data(part: &VrrpPart, config: &Instance, now: &InstanceSnapshot, clock: Clock
     o
 }
 
-fn lines<'a>(addresses: &'a [VirtualAddress], set: &'a [bool]) -> impl Iterator<Item = String> + 'a {
+fn lines<'a>(
+    config: &'a Instance,
+    addresses: &'a [VirtualAddress],
+    set: &'a [bool],
+) -> impl Iterator<Item = String> + 'a {
     let set = set.iter().chain(std::iter::repeat(&false));
-    addresses
-        .iter()
-        .zip(set)
-        .map(|(address, set)| text::address(address, if *set { Installed::Yes } else { Installed::No }))
+    addresses.iter().zip(set).map(|(address, set)| {
+        text::address_of(config, address, if *set { Installed::Yes } else { Installed::No })
+    })
 }
 
 fn stats(counters: Counters) -> Object {

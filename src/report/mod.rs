@@ -4,7 +4,8 @@ pub mod bfd; // keepalived_bfd.data
 pub mod check_data; // keepalived_check.data
 mod checkers; // what it tells of one checker
 pub mod clock; // a moment of the cores as the dumps print it
-pub mod global; // the section that every data dump begins with
+pub mod global;
+mod interfaces; // interfaces in the dump // the section that every data dump begins with
 pub mod json; // keepalived.json
 #[cfg(test)]
 mod tests;

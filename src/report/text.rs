@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::config::model::{Command, VirtualAddress};
+use crate::config::model::{Command, Instance, VirtualAddress};
 
 /// `IFA_F_NODAD` and its neighbours (`linux/if_addr.h`).
 const IFA_F_NODAD: u32 = 0x02;
@@ -19,8 +19,17 @@ pub(super) enum Installed {
     No,
 }
 
+/// The same, of an instance: with the interface below its VMAC, and whether the firewall shields it.
+pub(super) fn address_of(config: &Instance, vip: &VirtualAddress, installed: Installed) -> String {
+    let mut line = address_on(vip, config.links.base_of(&vip.interface), installed);
+    if installed == Installed::Yes && config.is_shielded() {
+        line.push_str(" nftable_set");
+    }
+    line
+}
+
 /// `10.9.0.100/24 brd 10.9.0.255 dev eth0 scope global label eth0:1 set`
-pub(super) fn address(vip: &VirtualAddress, installed: Installed) -> String {
+pub(super) fn address_on(vip: &VirtualAddress, base: Option<&str>, installed: Installed) -> String {
     let mut line = vip.address.to_string();
     let whole = if vip.address.is_ipv4() { 32 } else { 128 };
     // Writing to a string cannot fail.
@@ -30,7 +39,14 @@ pub(super) fn address(vip: &VirtualAddress, installed: Installed) -> String {
     if let Some(broadcast) = vip.broadcast {
         let _ = write!(line, " brd {broadcast}");
     }
-    let _ = write!(line, " dev {} scope {}", vip.interface, scope(vip.scope));
+    let _ = write!(line, " dev {}", vip.interface);
+    if let Some(base) = base {
+        let _ = write!(line, "@{base}");
+    }
+    if vip.use_vmac {
+        line.push_str(" use_vmac");
+    }
+    let _ = write!(line, " scope {}", scope(vip.scope));
     if let Some(label) = &vip.label {
         let _ = write!(line, " label {label}");
     }
@@ -147,12 +163,16 @@ mod tests {
             preferred_lifetime: None,
             no_track: false,
             track_group: None,
+            use_vmac: false,
         }
     }
 
     #[test]
     fn address_lines_are_stocks() {
-        assert_eq!(address(&vip("10.9.0.100", 32), Installed::No), "10.9.0.100 dev eth0 scope global");
+        assert_eq!(
+            address_on(&vip("10.9.0.100", 32), None, Installed::No),
+            "10.9.0.100 dev eth0 scope global"
+        );
         let full = VirtualAddress {
             broadcast: Some([10, 9, 0, 255].into()),
             label: Some("eth0:1".into()),
@@ -162,7 +182,7 @@ mod tests {
             ..vip("10.9.0.100", 24)
         };
         assert_eq!(
-            address(&full, Installed::Yes),
+            address_on(&full, None, Installed::Yes),
             "10.9.0.100/24 brd 10.9.0.255 dev eth0 scope link label eth0:1 noprefixroute no_track set"
         );
     }
@@ -170,9 +190,12 @@ mod tests {
     #[test]
     fn ipv6_lines_say_how_long_the_address_is_preferred() {
         let deprecated = VirtualAddress { preferred_lifetime: Some(0), ..vip("2001:db8::1", 128) };
-        assert_eq!(address(&deprecated, Installed::No), "2001:db8::1 dev eth0 scope global deprecated");
         assert_eq!(
-            address(&vip("fe80::1", 64), Installed::No),
+            address_on(&deprecated, None, Installed::No),
+            "2001:db8::1 dev eth0 scope global deprecated"
+        );
+        assert_eq!(
+            address_on(&vip("fe80::1", 64), None, Installed::No),
             "fe80::1/64 dev eth0 scope global preferred_lft forever"
         );
     }

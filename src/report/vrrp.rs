@@ -10,11 +10,12 @@ use super::global::{Writer, global};
 use super::text::{self, Installed, enabled, shortest, yes};
 use crate::config::model::{
     AntiReplay, Auth, AuthHmac, Family, HmacMode, Instance, NotifyScripts, SyncGroup, TrackedInterface,
-    TrackedScript, Transport, UnicastChecksum, VirtualAddress, VrrpPart, VrrpScript, VrrpVersion,
+    TrackedScript, Transport, UnicastChecksum, VirtualAddress, VirtualLinkKind, VrrpPart, VrrpScript,
+    VrrpVersion,
 };
 use crate::vrrp::{
-    Carrier, Faults, GroupSnapshot, InstanceSnapshot, Interface, Listener, ListenerKind, ScriptSnapshot,
-    Snapshot, Verdict, VrrpState,
+    Carrier, Faults, GroupSnapshot, InstanceSnapshot, Listener, ListenerKind, ScriptSnapshot, Snapshot,
+    Verdict, VrrpState,
 };
 
 /// Everything a report is made of.
@@ -74,7 +75,7 @@ pub fn data(view: View<'_>) -> String {
         page.header("Interfaces");
     }
     for interface in &view.snapshot.interfaces {
-        page.interface(part, interface);
+        page.interface(view, interface);
     }
     page.out
 }
@@ -198,9 +199,21 @@ impl Page {
             self.line(format_args!("Using Native IPv6"));
         }
         self.state(view, config, now);
-        match &config.interface {
-            Some(name) => self.line(format_args!("Interface = {name}")),
-            None => self.line(format_args!("Interface = not configured")),
+        self.links(view, config);
+        match (&config.interface, &config.links.own) {
+            (Some(base), Some(own)) => {
+                let kind = match own.kind {
+                    VirtualLinkKind::Vmac { .. } => "vmac",
+                    VirtualLinkKind::Ipvlan { .. } => "ipvlan",
+                };
+                let xmit = if config.links.xmit_base { ", xmit base i/f" } else { "" };
+                self.line(format_args!("Interface = {}, {kind} on {base}{xmit}", own.name));
+            }
+            (Some(name), None) => self.line(format_args!("Interface = {name}")),
+            (None, _) => self.line(format_args!("Interface = not configured")),
+        }
+        if let Some(vrf) = &config.links.vrf {
+            self.line(format_args!("VRF = {vrf}"));
         }
         for (applies, text) in [
             (config.dont_track_primary, "VRRP interface tracking disabled"),
@@ -221,7 +234,7 @@ impl Page {
         if let Transport::Multicast { group } = &config.transport {
             let interface = view.snapshot.interfaces.iter();
             let index = interface
-                .filter(|interface| Some(&interface.link.name) == config.interface.as_ref())
+                .filter(|interface| Some(interface.link.name.as_str()) == config.advert_interface())
                 .map(|interface| interface.link.index)
                 .next();
             match (config.family, index) {
@@ -272,6 +285,7 @@ impl Page {
             || config.dont_track_primary
             || config.skip_check_adv_addr
             || config.source.is_some()
+            || config.links.own.is_some()
         {
             self.line(format_args!("Flags:"));
             if is_unicast {
@@ -303,6 +317,7 @@ impl Page {
     fn faults(&mut self, faults: Faults) {
         let flags = [
             (faults.interface_down, "i/f down"),
+            (faults.base_down, "base i/f down"),
             (faults.no_source, "no source IP address"),
             (faults.config, "config error"),
             (faults.trackers > 0, "unspecified"),
@@ -327,6 +342,11 @@ impl Page {
         self.line(format_args!("Gratuitous ARP lower priority delay = {}", garp.lower_prio_delay.as_secs()));
         self.line(format_args!("Gratuitous ARP lower priority repeat = {}", garp.lower_prio_repeat));
         self.line(format_args!("Down timer adverts = {}", config.down_timer_adverts));
+        if !garp.extra.interval.is_zero() {
+            let (what, seconds) =
+                (if garp.extra.all { "i/f" } else { "VMAC" }, garp.extra.interval.as_secs());
+            self.line(format_args!("Gratuitous ARP for each secondary {what} = {seconds}"));
+        }
         let (lower, higher) = (!config.lower_prio_no_advert, config.higher_prio_send_advert);
         self.line(format_args!("Send advert after receive lower priority advert = {lower}"));
         self.line(format_args!("Send advert after receive higher priority advert = {higher}"));
@@ -396,18 +416,18 @@ impl Page {
     fn addresses(&mut self, config: &Instance, now: &InstanceSnapshot) {
         if !config.vips.is_empty() {
             self.line(format_args!("Virtual IP ({}):", config.vips.len()));
-            self.list(&config.vips, &now.vips_set);
+            self.list(config, &config.vips, &now.vips_set);
         }
         if !config.excluded.is_empty() {
             self.line(format_args!("Virtual IP Excluded :"));
-            self.list(&config.excluded, &now.excluded_set);
+            self.list(config, &config.excluded, &now.excluded_set);
         }
     }
 
-    fn list(&mut self, addresses: &[VirtualAddress], set: &[bool]) {
+    fn list(&mut self, config: &Instance, addresses: &[VirtualAddress], set: &[bool]) {
         for (address, set) in addresses.iter().zip(set.iter().chain(std::iter::repeat(&false))) {
             let installed = if *set { Installed::Yes } else { Installed::No };
-            self.entry(format_args!("{}", text::address(address, installed)));
+            self.entry(format_args!("{}", text::address_of(config, address, installed)));
         }
     }
 
@@ -439,7 +459,7 @@ impl Page {
                 (Transport::Unicast { .. }, Some(source)) => Some(ListenerKind::Unicast { source }),
                 (Transport::Unicast { .. }, None) => None,
             };
-            listener.interface == config.interface
+            listener.interface.as_deref() == config.advert_interface()
                 && Some(listener.kind) == kind
                 && listener.carrier == carrier(config)
                 && listener.vrids.contains(&config.vrid.get())
@@ -518,7 +538,7 @@ impl Page {
                 let on = view.part.instances.iter().find(|instance| {
                     instance.vrid.get() == *vrid
                         && instance.family == listener.family
-                        && instance.interface == listener.interface
+                        && instance.advert_interface() == listener.interface.as_deref()
                         && carrier(instance) == listener.carrier
                         && matches!(
                             (&instance.transport, listener.kind),
@@ -598,114 +618,6 @@ impl Page {
         }
         self.line(format_args!("State = {}", if now.running { "running" } else { "idle" }));
     }
-
-    fn interface(&mut self, part: &VrrpPart, interface: &Interface) {
-        let link = &interface.link;
-        self.put(format_args!(" Name = {}", link.name));
-        self.line(format_args!("index = {}", link.index));
-        for (family, label) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
-            let is_vip = |address| {
-                part.instances
-                    .iter()
-                    .flat_map(|instance| instance.vips.iter().chain(&instance.excluded))
-                    .any(|vip| vip.address == address && vip.interface == link.name)
-            };
-            match interface.first_address(family, is_vip) {
-                Some(first) => {
-                    self.line(format_args!("{label} address = {first}"));
-                    let others = interface.addresses.iter().map(|(address, _)| *address).filter(|address| {
-                        Family::of(*address) == family && *address != first && !is_vip(*address)
-                    });
-                    for (i, other) in others.enumerate() {
-                        if i == 0 {
-                            self.line(format_args!("Additional {label} addresses :"));
-                        }
-                        self.entry(format_args!("{other}"));
-                    }
-                }
-                None => self.line(format_args!("{label} address = (none)")),
-            }
-        }
-        self.link(part, interface);
-        let tracking = tracking(part, &link.name);
-        if !tracking.is_empty() {
-            self.line(format_args!("Tracking VRRP instances :"));
-        }
-        for (name, weight) in tracking {
-            self.entry(format_args!("{name}, {weight}"));
-        }
-    }
-
-    fn link(&mut self, part: &VrrpPart, interface: &Interface) {
-        /// `ARPHRD_*` (`linux/if_arp.h`).
-        const ETHERNET: u16 = 1;
-        const LOOPBACK: u16 = 772;
-        let link = &interface.link;
-        if link.hardware != LOOPBACK && !link.mac.is_empty() {
-            self.line(format_args!("MAC = {}", mac(&link.mac)));
-            self.line(format_args!("MAC broadcast = {}", mac(&link.mac_broadcast)));
-        }
-        let flag = |flag: u32| link.flags & flag != 0;
-        let mut state = format!(
-            "{}UP, {}RUNNING",
-            if flag(crate::vrrp::IFF_UP) { "" } else { "not " },
-            if flag(crate::vrrp::IFF_RUNNING) { "" } else { "not " }
-        );
-        // linux/if.h: broadcast 0x2, loopback 0x8, point to point 0x10, no arp 0x80, multicast 0x1000.
-        for (is_shown, word) in [
-            (!flag(0x2), ", no broadcast"),
-            (flag(0x8), ", loopback"),
-            (flag(0x10), ", point to point"),
-            (flag(0x80), ", no arp"),
-            (!flag(0x1000), ", no multicast"),
-        ] {
-            if is_shown {
-                state.push_str(word);
-            }
-        }
-        self.line(format_args!("State = {state}"));
-        self.line(format_args!("Seen up = {}", u8::from(link.is_up())));
-        self.line(format_args!("Delayed state change running = false"));
-        self.line(format_args!("Up debounce timer = 0us"));
-        self.line(format_args!("Down debounce timer = 0us"));
-        self.line(format_args!("Group = {}", link.group));
-        self.line(format_args!("MTU = {}", link.mtu));
-        match link.hardware {
-            ETHERNET => self.line(format_args!("HW Type = ETHERNET")),
-            LOOPBACK => self.line(format_args!("HW Type = LOOPBACK")),
-            other => self.line(format_args!("HW Type = UNKNOWN ({other})")),
-        }
-        self.line(format_args!("NIC netlink status update"));
-        let gap = part.global.garp_interval.as_millis();
-        if gap > 0 && part.instances.iter().any(|i| i.interface.as_ref() == Some(&link.name)) {
-            self.line(format_args!("Gratuitous ARP interval {gap}ms"));
-        }
-        self.line(format_args!("Reset ARP config counter 0"));
-        self.line(format_args!("Original arp_ignore 0"));
-        self.line(format_args!("Original arp_filter 0"));
-        self.line(format_args!("Original promote_secondaries 0"));
-        self.line(format_args!("Reset promote_secondaries counter 0"));
-    }
-}
-
-/// Who depends on an interface, and how.
-fn tracking<'a>(part: &'a VrrpPart, name: &str) -> Vec<(&'a str, String)> {
-    let mut found = Vec::new();
-    for instance in &part.instances {
-        let own = instance.interface.as_deref() == Some(name);
-        let explicit = instance.track_interfaces.iter().find(|tracked| tracked.interface == name);
-        let by_address = instance.vips.iter().chain(&instance.excluded);
-        let by_address = by_address.filter(|vip| !vip.no_track).any(|vip| vip.interface == name);
-        if let Some(tracked) = explicit {
-            found.push((instance.name.as_str(), weight(tracked.weight, tracked.reverse)));
-        } else if own && instance.dont_track_primary {
-            // Stock: the mark of an interface that is known but not tracked.
-            found.push((instance.name.as_str(), weight(255, false)));
-        } else if own || by_address {
-            found.push((instance.name.as_str(), weight(0, false)));
-        }
-    }
-    found
 }
 
 /// `weight -20 reverse`
@@ -716,8 +628,4 @@ pub(super) fn weight(weight: i32, reverse: bool) -> String {
 /// `weight 5` in the form of a property: `Weight = 5`.
 pub(super) fn capitalised(weight: &str) -> String {
     weight.replacen("weight ", "Weight = ", 1)
-}
-
-fn mac(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }

@@ -211,15 +211,15 @@ impl Machine<'_> {
             advert.encode(Checksum::Kernel, &mut packet);
             seal.append(&mut packet);
         }
-        let index = config.interface.as_deref().and_then(|name| self.facts.by_name(name));
-        self.out.push(Action::SendAdvert {
-            instance: self.index,
-            index: index.map_or(0, |interface| interface.link.index),
-            source,
-            destination,
-            ttl,
-            packet,
-        });
+        let index = match config.advert_interface() {
+            None => 0,
+            Some(name) => {
+                // Without its interface the packet would go where the routes lead.
+                let Some(interface) = self.facts.by_name(name) else { return };
+                interface.link.index
+            }
+        };
+        self.out.push(Action::SendAdvert { instance: self.index, index, source, destination, ttl, packet });
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interface::{Interface, Link};
 use super::owned::{Owned, Owner, SeenRoute, SeenRule};
-use crate::config::model::{Command, Family, ScriptEnd};
+use crate::config::model::{Command, Family, ScriptEnd, VirtualLink};
 
 /// Something that happened outside the core.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +120,15 @@ pub enum Event {
         /// The kernel's own words, if it said any.
         note: Option<String>,
     },
+    /// The kernel refused a link of [`Action::MakeLink`].
+    LinkRefused {
+        /// Its name.
+        name: String,
+        /// errno.
+        errno: i32,
+        /// What was being done, and the kernel's words.
+        note: String,
+    },
 }
 
 /// Where the IP header of a received advert is.
@@ -211,6 +220,32 @@ pub enum Action {
         interface: String,
         /// The value.
         on: bool,
+    },
+    /// Make a link of our own, with its settings, and bring it up; one of that name which is there is taken. What came
+    /// of it is told by [`Event::Link`] or [`Event::LinkRefused`]. In order with additions and removals.
+    MakeLink {
+        /// What to make.
+        link: VirtualLink,
+        /// Kernel index of the interface below.
+        index: u32,
+        /// Interface group.
+        group: u32,
+        /// Kernel index of the VRF it shall belong to; 0 if none.
+        master: u32,
+    },
+    /// Remove a link; one that is not there is success. In order with additions and removals.
+    RemoveLink {
+        /// Its name.
+        name: String,
+    },
+    /// Set these IPv4 settings of an interface below VMACs.
+    GuardArp {
+        /// Interface name.
+        interface: String,
+        /// `arp_ignore`.
+        arp_ignore: u8,
+        /// `arp_filter`.
+        arp_filter: u8,
     },
     /// Start a track script and report its end with [`Event::ScriptEnded`].
     RunScript {

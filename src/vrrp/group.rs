@@ -36,7 +36,7 @@ impl Router {
             VrrpState::Fault if run.faults.any() => {}
             _ if run.faults.any() => self.machine(i, now, out).enter_fault(Fall::Own, cause),
             VrrpState::Backup | VrrpState::Master => {}
-            _ if run.pending > 0 => {}
+            _ if run.is_pending() => {}
             VrrpState::Init | VrrpState::Fault => self.enter_fit(i, self.entry(i), now, cause, out),
         }
     }
@@ -63,7 +63,7 @@ impl Router {
             return;
         }
         let waits = |i: &usize| matches!(self.runs[*i].state, VrrpState::Init | VrrpState::Fault);
-        if members.iter().any(|i| self.runs[*i].pending > 0) || !members.iter().any(waits) {
+        if members.iter().any(|i| self.runs[*i].is_pending()) || !members.iter().any(waits) {
             return;
         }
         let entries: Vec<Entry> = members.iter().map(|i| self.entry(*i)).collect();

@@ -31,6 +31,7 @@ impl Router {
                 self.log_link(name, out);
             }
         }
+        self.check_links(now, out);
         self.update_listeners(out);
         for i in 0..self.runs.len() {
             self.reassess(i, now, "the interfaces were read again", out);
@@ -67,9 +68,11 @@ impl Router {
 
     pub(super) fn link(&mut self, now: Time, link: Link, out: &mut Actions) {
         let (index, name, is_up) = (link.index, link.name.clone(), link.is_up());
+        let news = link.clone();
         let before = self.facts.link(link);
         let is_known = before.as_ref().is_some_and(|before| before.name == name);
-        if !is_known {
+        // For one of ours that is done when it is ready.
+        if !is_known && !self.links.is_ours(&name) {
             self.rebuild_receivers();
             if self.is_started() {
                 self.update_listeners(out);
@@ -90,6 +93,9 @@ impl Router {
                 self.reassess_watchers(&before.name, now, &format!("interface {} renamed", before.name), out);
             }
         }
+        if !self.link_came(&news, now, out) {
+            self.base_changed(&name, now, out);
+        }
         let word = if is_up { "up" } else { "down" };
         self.reassess_watchers(&name, now, &format!("interface {name} (index {index}) is {word}"), out);
     }
@@ -105,17 +111,10 @@ impl Router {
         if !watchers.is_empty() {
             out.push(Action::Log { detail: Detail::Normal, text: format!("Interface {name} deleted") });
         }
+        self.link_went(index, &name, now);
         self.reassess_watchers(&name, now, &format!("interface {name} was deleted"), out);
         // What was on it is gone, without a word for each.
-        for i in watchers {
-            for (position, object) in objects(&self.part.instances[i]).enumerate() {
-                if object.interfaces().any(|interface| interface == name)
-                    && !matches!(object, Object::Rule(_))
-                {
-                    self.runs[i].held.lose(position);
-                }
-            }
-        }
+        self.lose_all_on(&name);
         self.update_listeners(out);
     }
 
@@ -158,6 +157,9 @@ impl Router {
                 }
             }
             return;
+        }
+        if by == Requester::Other {
+            self.unshare(&name, address, out);
         }
         let text = format!("Deassigned address {address} from interface {name}");
         out.push(Action::Log { detail: Detail::Detail, text });

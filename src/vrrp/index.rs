@@ -69,6 +69,8 @@ impl Router {
             let mut watched: Vec<&str> = tracked
                 .map(|tracked| tracked.interface.as_str())
                 .chain(instance.interface.as_deref())
+                .chain(instance.links.vrf.as_deref())
+                .chain(instance.links.iter().flat_map(|link| [link.name.as_str(), link.base.as_str()]))
                 .chain(objects(instance).flat_map(Object::interfaces))
                 .collect();
             watched.sort_unstable();
@@ -122,10 +124,11 @@ impl Router {
 
     /// 0 without interface, `None` if it does not exist.
     pub(super) fn interface_index(&self, instance: &Instance) -> Option<u32> {
-        match &instance.interface {
-            Some(name) => self.facts.by_name(name).map(|interface| interface.link.index),
-            None => Some(0),
+        let Some(name) = instance.advert_interface() else { return Some(0) };
+        if self.links.is_unusable(name) {
+            return None;
         }
+        self.facts.by_name(name).map(|interface| interface.link.index)
     }
 
     /// Tells the driver which sockets are wanted, if that has changed.
@@ -149,7 +152,7 @@ impl Router {
                 let place = *places.entry(key).or_insert(listeners.len());
                 if place == listeners.len() {
                     listeners.push(Listener {
-                        interface: instance.interface.clone(),
+                        interface: instance.advert_interface().map(str::to_owned),
                         index,
                         family: instance.family,
                         kind,
@@ -166,6 +169,7 @@ impl Router {
             listener.vrids.sort_unstable();
             listener.vrids.dedup();
         }
+        self.rebuild_receivers();
         if listeners != self.listeners {
             self.listeners.clone_from(&listeners);
             out.push(Action::Listen(listeners));

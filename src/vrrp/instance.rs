@@ -21,7 +21,7 @@ use super::snapshot::{Counters, Faults, VrrpState};
 use super::timers;
 use super::trailer::Marks;
 use super::transition::{Entry, Zero};
-use crate::config::model::{Centis, InitialState, Instance, VrrpVersion};
+use crate::config::model::{Centis, InitialState, Instance, VirtualAddress, VrrpVersion};
 use crate::time::Time;
 
 /// What an instance remembers. Everything a successor needs to go on.
@@ -43,6 +43,10 @@ pub(super) struct Run {
     pub(super) preempt: PreemptDelay,
     pub(super) rogue: Rogue,
     pub(super) ids: IdCounter,
+    /// Its own link is not there yet, but will be in a moment.
+    pub(super) awaits_link: bool,
+    /// The address of its source that we have put on its own link.
+    pub(super) shared: Option<VirtualAddress>,
     /// What of its objects is in the kernel because of us.
     pub(super) held: Holdings,
     pub(super) announce: Announce,
@@ -135,6 +139,8 @@ impl Run {
             preempt: PreemptDelay::Off,
             rogue: Rogue::None,
             ids: IdCounter::default(),
+            awaits_link: false,
+            shared: None,
             held: Holdings::none(objects(config).count()),
             announce: Announce::default(),
             logged: 0,
@@ -154,6 +160,11 @@ impl Run {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
+    }
+
+    /// Is something missing that will be there in a moment?
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending > 0 || self.awaits_link
     }
 
     /// How long this instance waits in BACKUP.

@@ -32,6 +32,55 @@ pub struct Link {
     pub hardware: u16,
     /// `IFLA_GROUP`.
     pub group: u32,
+    /// What it is, as far as that matters here.
+    pub kind: LinkKind,
+    /// `IFLA_LINK`: index of the interface below, 0 if there is none in this namespace.
+    pub base: u32,
+    /// `IFLA_MASTER`: index of the bridge, bond or VRF it belongs to, 0 if none.
+    pub master: u32,
+    /// IPv4 settings.
+    pub settings: LinkSettings,
+}
+
+/// The kinds of link that this program makes or asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum LinkKind {
+    /// Any other.
+    #[default]
+    Other,
+    /// A macvlan.
+    Macvlan {
+        /// `MACVLAN_MODE_*`: 1 is private.
+        mode: u32,
+    },
+    /// An ipvlan.
+    Ipvlan {
+        /// 0 is L2.
+        mode: u16,
+        /// Bit 0 private, bit 1 VEPA.
+        flags: u16,
+    },
+    /// A VRF.
+    Vrf {
+        /// Its routing table.
+        table: u32,
+    },
+}
+
+/// `MACVLAN_MODE_PRIVATE`.
+pub const MACVLAN_PRIVATE: u32 = 1;
+
+/// Settings of `/proc/sys/net/ipv4/conf` that this program changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LinkSettings {
+    /// `arp_ignore`.
+    pub arp_ignore: u8,
+    /// `arp_filter`.
+    pub arp_filter: u8,
+    /// `rp_filter`.
+    pub rp_filter: u8,
+    /// `promote_secondaries`.
+    pub promote_secondaries: u8,
 }
 
 impl Link {

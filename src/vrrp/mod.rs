@@ -27,6 +27,7 @@ mod index;
 mod instance;
 mod interface;
 pub mod ip;
+mod links;
 mod notify;
 mod owned;
 pub mod packet;

@@ -18,6 +18,8 @@ pub(super) struct Assessment {
     pub(super) pending: usize,
     /// Tracked files among the faults.
     pub(super) files: usize,
+    /// The own link is not there yet.
+    pub(super) awaits_link: bool,
 }
 
 /// A file's number times its weight is a FAULT from here down (spec/vrrp-behaviour.md §6.1) …

@@ -14,6 +14,7 @@ use super::event::{Action, Actions, Detail, Listener, StateWord};
 use super::facts::Facts;
 use super::group::GroupRun;
 use super::instance::Run;
+use super::links::Links;
 use super::owned::{Object, Owned, Owner, objects};
 use super::router::{Phase, Router};
 use super::script::ScriptRun;
@@ -24,7 +25,7 @@ use crate::config::model::{Command, Family, Instance, Transport, VrrpPart, VrrpV
 use crate::time::Time;
 
 /// The format of [`State`]; a successor of another format starts afresh.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// Everything a successor needs to go on where this core stopped; plain data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,7 @@ pub struct State {
     pacer: Pacer,
     next_script: u64,
     listeners: Vec<Listener>,
+    links: Links,
     /// Each with the objects it may hold, so that a changed configuration can release them.
     instances: Vec<(Identity, Vec<Owned>, Run)>,
     groups: Vec<(String, GroupRun)>,
@@ -48,6 +50,8 @@ struct Identity {
     vrid: u8,
     family: Family,
     interface: Option<String>,
+    /// Multicast: has it a link of its own?
+    own_link: bool,
     /// The group of multicast; the configured source of unicast.
     multicast: Option<IpAddr>,
     source: Option<IpAddr>,
@@ -63,6 +67,7 @@ impl Identity {
             vrid: instance.vrid.get(),
             family: instance.family,
             interface: instance.interface.clone(),
+            own_link: multicast.is_some() && instance.links.own.is_some(),
             multicast,
             source,
         }
@@ -91,6 +96,7 @@ impl Router {
             pacer: self.pacer.clone(),
             next_script: self.next_script,
             listeners: self.listeners.clone(),
+            links: self.links.clone(),
             instances: self
                 .part
                 .instances
@@ -131,6 +137,7 @@ impl Router {
         router.pacer = state.pacer;
         router.next_script = state.next_script;
         router.listeners = state.listeners;
+        router.links = state.links;
         router.rebuild_index();
         let mut map = HashMap::new();
         for (old, (identity, held, mut run)) in state.instances.into_iter().enumerate() {
@@ -158,6 +165,7 @@ impl Router {
                 None => out.extend(run.running().map(|id| Action::KillScript { id })),
             }
         }
+        router.adopt_links(out);
         let listeners = router.listeners.clone();
         if router.is_started() {
             out.push(Action::Listen(listeners));
@@ -185,6 +193,7 @@ impl Router {
         self.adopt_processes(&old.part);
         std::mem::swap(&mut self.facts, &mut old.facts);
         std::mem::swap(&mut self.listeners, &mut old.listeners);
+        std::mem::swap(&mut self.links, &mut old.links);
         std::mem::swap(&mut self.pacer, &mut old.pacer);
         self.adopt_scripts(&old, now, out);
         self.adopt_groups(&old);
@@ -211,8 +220,11 @@ impl Router {
             remove(to, gone, out);
             self.runs[to] = run;
         }
+        self.adopt_links(out);
+        self.make_links(now, out);
         for i in 0..self.runs.len() {
             self.assess(i, now, out);
+            self.share_source(i, out);
         }
         for (from, to) in sorted(&map) {
             let before = (&old.part.instances[from], &old.runs[from]);

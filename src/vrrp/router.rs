@@ -11,6 +11,7 @@ use super::facts::Facts;
 use super::group::GroupRun;
 use super::index::Index;
 use super::instance::{Follow, Machine, Run, is_owner_from_start};
+use super::links::Links;
 use super::notify;
 use super::owned::{Object, Owner, in_removal_order, objects};
 use super::receive::Received;
@@ -35,6 +36,7 @@ pub struct Router {
     /// The number of the next script run.
     pub(super) next_script: u64,
     pub(super) listeners: Vec<Listener>,
+    pub(super) links: Links,
     pub(super) index: Index,
     /// What the wall clock would have shown at [`Time::ZERO`].
     pub(super) wall: Duration,
@@ -77,6 +79,7 @@ impl Router {
             phase: Phase::Waiting,
             next_script: 1,
             listeners: Vec::new(),
+            links: Links::default(),
             index: Index::default(),
             wall: Duration::ZERO,
             part: part.clone(),
@@ -110,6 +113,7 @@ impl Router {
             Event::File { name, value } => self.file_changed(now, &name, value, out),
             Event::Processes { name, count } => self.processes_changed(now, name, count, out),
             Event::Bfd { name, up } => self.bfd_changed(now, &name, up, out),
+            Event::LinkRefused { name, errno, note } => self.link_refused(&name, errno, &note, now, out),
             Event::RouteDeleted { route, by } => self.route_deleted(now, &route, by, out),
             Event::RuleDeleted { rule, by } => self.rule_deleted(now, &rule, by, out),
             Event::Refused { owner, object, change, errno, note } => {
@@ -168,7 +172,10 @@ impl Router {
         };
         let runs = self.runs.iter().filter_map(Run::deadline).min();
         let scripts = self.scripts.iter().map(ScriptRun::deadline).min();
-        [start, runs, scripts, self.pacer.deadline(), self.readings.deadline()].into_iter().flatten().min()
+        [start, runs, scripts, self.pacer.deadline(), self.readings.deadline(), self.links.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Everything the reports show.
@@ -193,6 +200,7 @@ impl Router {
                 .map(|b| self.readings.is_bfd_up(&b.name) == Some(true))
                 .collect(),
             interfaces: self.facts.iter().cloned().collect(),
+            guarded: self.links.guarded(),
             next_garp: self.pacer.deadline(),
         }
     }
@@ -234,6 +242,7 @@ impl Router {
         for group in &self.part.sync_groups {
             notify::group(group, StateWord::Stop, "the daemon stops", out);
         }
+        self.remove_links(release, out);
         self.phase = Phase::Stopped;
     }
 
@@ -286,6 +295,7 @@ impl Router {
         if self.pacer.deadline().is_some_and(|due| due <= now) {
             self.pacer.send_due(now, out);
         }
+        self.tend_links(now, out);
     }
 
     pub(super) fn is_present(&self, vip: &VirtualAddress) -> bool {
@@ -305,6 +315,8 @@ impl Router {
         for (script, run) in self.part.scripts.iter().zip(&mut self.scripts) {
             *run = ScriptRun::new(script, now);
         }
+        self.adopt_links(out);
+        self.make_links(now, out);
         for i in 0..self.runs.len() {
             self.assess(i, now, out);
             self.log_initial_fault(i, out);
@@ -350,7 +362,7 @@ impl Router {
         };
         let reason = if run.faults.config {
             config.config_fault.clone().unwrap_or_default()
-        } else if run.faults.interface_down {
+        } else if run.faults.base_down || run.faults.interface_down {
             format!("interface {} down", config.interface.as_deref().unwrap_or_default())
         } else if run.faults.no_source {
             format!("no {family} address for interface")

@@ -64,6 +64,8 @@ pub struct Snapshot {
     pub bfds: Vec<bool>,
     /// All interfaces of the namespace, by kernel index.
     pub interfaces: Vec<Interface>,
+    /// `arp_ignore` and `arp_filter` of interfaces below VMACs, as they were before.
+    pub guarded: Vec<(String, u8, u8)>,
     /// When a gratuitous ARP that waits for its distance goes out.
     pub next_garp: Option<Time>,
 }
@@ -116,6 +118,8 @@ pub struct InstanceSnapshot {
 pub struct Faults {
     /// Own interface missing, down, or without carrier.
     pub interface_down: bool,
+    /// The interface below the own VMAC or ipvlan is missing, down, or without carrier.
+    pub base_down: bool,
     /// No address to send from.
     pub no_source: bool,
     /// The configuration says so.
@@ -127,7 +131,7 @@ pub struct Faults {
 impl Faults {
     /// Is there any?
     pub fn any(self) -> bool {
-        self.interface_down || self.no_source || self.config || self.trackers > 0
+        self.interface_down || self.base_down || self.no_source || self.config || self.trackers > 0
     }
 }
 

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 
 use super::event::{Actions, Detail};
 use super::instance::Rogue;
+use super::links::LinkStanding;
 use super::owned::{Object, objects};
 use super::priority::Assessment;
 use super::router::Router;
 use super::snapshot::VrrpState;
-use crate::config::model::Transport;
+use crate::config::model::{Instance, Transport};
 use crate::time::Time;
 
 impl Router {
@@ -18,6 +19,7 @@ impl Router {
     pub(super) fn reassess(&mut self, i: usize, now: Time, cause: &str, out: &mut Actions) {
         let had_source = self.runs[i].source;
         self.assess(i, now, out);
+        self.share_source(i, out);
         if had_source != self.runs[i].source
             && matches!(self.part.instances[i].transport, Transport::Unicast { .. })
         {
@@ -35,6 +37,7 @@ impl Router {
         run.source = source;
         run.faults = assessment.faults;
         run.pending = assessment.pending;
+        run.awaits_link = assessment.awaits_link;
         run.total = assessment.total;
         let effective = match run.rogue {
             Rogue::Yielded => u8::MAX - 1,
@@ -70,16 +73,14 @@ impl Router {
         let mut assessment = Assessment::new(config.priority);
         assessment.faults.config = config.config_fault.is_some();
         assessment.faults.no_source = source.is_none();
-        if let Some(own) = config.interface.as_deref().filter(|_| !config.dont_track_primary) {
-            assessment.faults.interface_down = !self.facts.is_up(own);
-        }
+        self.assess_primary(config, &mut assessment);
         let group = self.group_of(i).map(|g| &self.part.sync_groups[g]);
         let interfaces = || {
             let of_group = group.iter().flat_map(|group| &group.track_interfaces);
             config.track_interfaces.iter().chain(of_group)
         };
         for tracked in interfaces() {
-            assessment.interface(tracked, self.facts.is_up(&tracked.interface));
+            assessment.interface(tracked, self.will_be_up(&tracked.interface));
         }
         for tracked in config.track_scripts.iter().chain(group.iter().flat_map(|g| &g.track_scripts)) {
             if let Some(s) = self.index.scripts.get(&tracked.script) {
@@ -107,13 +108,33 @@ impl Router {
         }
         let mut seen: Vec<&str> = Vec::new();
         for name in objects(config).filter(|object| !object.no_track()).flat_map(Object::interfaces) {
-            let is_own = config.interface.as_deref() == Some(name);
+            let is_own = config.interface.as_deref() == Some(name)
+                || config.links.own.as_ref().is_some_and(|own| own.name == name);
             if is_own || seen.contains(&name) || interfaces().any(|tracked| tracked.interface == name) {
                 continue;
             }
             seen.push(name);
-            assessment.faults.trackers += usize::from(!self.facts.is_up(name));
+            assessment.faults.trackers += usize::from(!self.will_be_up(name));
         }
         assessment
+    }
+
+    /// The own interface, and the link of our own on it. Without that link there is nothing to send on, so its absence
+    /// is a fault even with `dont_track_primary`.
+    fn assess_primary(&self, config: &Instance, assessment: &mut Assessment) {
+        let is_tracked = !config.dont_track_primary;
+        let base_down =
+            config.interface.as_deref().is_some_and(|interface| is_tracked && !self.facts.is_up(interface));
+        let faults = &mut assessment.faults;
+        let Some(own) = &config.links.own else {
+            faults.interface_down = base_down;
+            return;
+        };
+        faults.base_down = base_down;
+        match self.links.standing(&own.name) {
+            LinkStanding::Ready => faults.interface_down = is_tracked && !self.facts.is_up(&own.name),
+            LinkStanding::Awaited => assessment.awaits_link = true,
+            LinkStanding::Missing => faults.interface_down = true,
+        }
     }
 }

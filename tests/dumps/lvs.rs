@@ -94,6 +94,7 @@ fn read(path: &Path, dump: &str) -> Option<Config> {
             multicast: true,
             loopback,
             addresses: interface.addresses,
+            ..InterfaceFacts::default()
         };
         facts.interfaces.insert(name, facts_of);
     }

@@ -51,6 +51,8 @@ pub struct AddressDraft<'a> {
     pub preferred_lifetime: Option<u32>,
     /// `no_track`.
     pub no_track: bool,
+    /// `use_vmac`.
+    pub use_vmac: bool,
 }
 
 /// Where an address line stands: some options exist in one place only.
@@ -87,6 +89,7 @@ pub fn read<'a>(reader: &mut Reader<'a>, words: Item<'a>, place: Place) -> Optio
                 "noprefixroute" => draft.flags |= IFA_F_NOPREFIXROUTE,
                 "autojoin" => draft.flags |= IFA_F_MCAUTOJOIN,
                 "no_track" => draft.no_track = true,
+                "use_vmac" => draft.use_vmac = true,
                 _ => reader.push(later(option)),
             }
             continue;
@@ -209,6 +212,7 @@ fn read_address<'a>(reader: &mut Reader<'a>, first: &'a Word) -> Option<AddressD
         flags: 0,
         preferred_lifetime: None,
         no_track: false,
+        use_vmac: false,
     })
 }
 

@@ -176,7 +176,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("vmac_prefix", Shape::Word, "Prefix of generated VMAC names.")
         .default("vrrp")
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(|r, g| {
             if first(r, g) {
                 r.drafts.global.values.vmac_prefix = Some(g.text().to_owned());
@@ -185,7 +184,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("vmac_addr_prefix", Shape::Word, "Prefix of VMACs made for VIPs on other interfaces.")
         .default("vmac_prefix")
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(|r, g| {
             if first(r, g) {
                 r.drafts.global.values.vmac_addr_prefix = Some(g.text().to_owned());

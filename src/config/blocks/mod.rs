@@ -28,6 +28,7 @@ pub mod tracking; // track_* lists
 pub mod udp_check;
 pub mod virtual_server;
 pub mod virtual_server_group;
+pub mod vmac;
 pub mod vrrp_instance;
 mod vrrp_instance_values; // what its keywords do
 pub mod vrrp_script;

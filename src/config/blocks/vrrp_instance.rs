@@ -7,15 +7,16 @@ use super::address::AddressDraft;
 use super::auth::{AUTH_HMAC, AUTHENTICATION, AuthType, HmacDraft};
 use super::scripts;
 use super::tracking::{self, Trackers};
+use super::vmac::{self, IpvlanDraft, VmacDraft};
 use super::vrrp_instance_values::{
     Advertised, destination, peer, source, state, timer_expired_backup, unicast_word, version,
-    virtual_address, vmac_words,
+    virtual_address,
 };
 use super::vrrp_sync_group::{Notify, notify};
 use super::{global_values, list};
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::{
-    Family, InitialState, Priority, UnicastChecksum, UnicastPeer, VipRepair, Vrid, VrrpVersion,
+    Family, GarpExtra, InitialState, Priority, UnicastChecksum, UnicastPeer, VipRepair, Vrid, VrrpVersion,
 };
 use crate::config::reader::{Reader, bad_value};
 use crate::config::schema::{
@@ -57,9 +58,11 @@ pub struct Draft<'a> {
     pub unicast_fault_no_peer: bool,
     pub old_unicast_checksum: UnicastChecksum,
     pub check_unicast_src: bool,
-    pub use_vmac: Option<Span>,
-    pub use_ipvlan: Option<Span>,
+    pub use_vmac: Option<VmacDraft<'a>>,
+    pub use_ipvlan: Option<IpvlanDraft<'a>>,
+    pub use_vmac_addr: Option<Span>,
     pub vmac_xmit_base: Option<Span>,
+    pub garp_extra: Option<GarpExtra>,
     pub vips: Vec<AddressDraft<'a>>,
     pub excluded: Vec<AddressDraft<'a>>,
     pub no_virtual_ipaddress: Option<Span>,
@@ -118,7 +121,7 @@ const ROUTER: &[Keyword] = &[
         tracking::name_interface(r, name, "vrrp_instance");
         r.drafts.instance.interface = Some(name);
     }),
-    keyword("vrf", Shape::Word, "VRF of a unicast instance without interface.").later().apply(|r, g| {
+    keyword("vrf", Shape::Word, "VRF of a unicast instance without interface.").apply(|r, g| {
         let Some(name) = g.argument(0) else { return };
         if let Some(interface) = r.drafts.instance.interface {
             let span = interface.span();
@@ -181,7 +184,6 @@ const ROUTER: &[Keyword] = &[
     keyword("no_accept", Shape::Flag, "Drop packets to the virtual addresses.")
         .mark(Mark::B)
         .since("≤1.3.0")
-        .later()
         .apply(|r, g| r.drafts.instance.accept = Some((false, g.head()))),
     keyword("strict_mode", Shape::Bool, "Strict RFC conformance.")
         .default("vrrp_strict")
@@ -221,34 +223,21 @@ const TRANSPORT: &[Keyword] = &[
     keyword("use_vmac", Shape::Words, "Run on a macvlan with the virtual MAC.")
         .mark(Mark::B)
         .since("≤1.2.6")
-        .later()
-        .apply(|r, g| {
-            r.drafts.instance.use_vmac = Some(g.head());
-            vmac_words(r, g);
-        }),
-    keyword("use_vmac_addr", Shape::Flag, "VMACs also for addresses on other interfaces.").later(),
+        .apply(|r, g| r.drafts.instance.use_vmac = Some(vmac::vmac(r, g))),
+    keyword("use_vmac_addr", Shape::Flag, "VMACs also for addresses on other interfaces.")
+        .apply(|r, g| r.drafts.instance.use_vmac_addr = Some(g.head())),
     keyword("vmac_xmit_base", Shape::Flag, "Send and receive on the base interface.")
         .mark(Mark::B)
         .since("≤1.2.14")
-        .later()
         .apply(|r, g| r.drafts.instance.vmac_xmit_base = Some(g.head())),
     keyword("use_ipvlan", Shape::Words, "Run on an ipvlan: [IFNAME] [ADDR[/LEN]] [bridge|private|vepa].")
         .since("≤2.0.17")
-        .later()
         .apply(|r, g| {
-            r.drafts.instance.use_ipvlan = Some(g.head());
-            let v4 = g.arguments().iter().any(|word| value::address_before_suffix(word).is_some());
-            if !v4 && r.drafts.instance.family != Some(Family::V6) {
-                r.push(
-                    Diagnostic::error(
-                        "missing-argument",
-                        g.head(),
-                        "`use_ipvlan` needs an address with IPv4",
-                    )
-                    .help("write `use_ipvlan ADDRESS/LEN`")
-                    .stock("leaves the instance in FAULT"),
-                );
+            let draft = vmac::ipvlan(r, g);
+            if draft.address.is_none() && r.drafts.instance.family != Some(Family::V6) {
+                r.push(vmac::without_address(g.head()));
             }
+            r.drafts.instance.use_ipvlan = Some(draft);
         }),
     keyword("unicast_peer", Shape::List(&UNICAST_PEER), "Peers: ADDR [min_ttl N] [max_ttl N].")
         .default("none (multicast)")
@@ -414,16 +403,10 @@ const TIMING: &[Keyword] = &[
     .since("≤2.0.7")
     .apply(|r, g| r.drafts.instance.garp_lower_prio_repeat = Some((g.u32(), g.head()))),
     keyword("garp_extra_if", Shape::Words, "Gratuitous ARP on other interfaces of VIPs: [all] SECONDS.")
-        .later()
-        .apply(|r, g| {
-            global_values::garp_extra(r, g, 0);
-        }),
+        .apply(extra_garp),
     keyword("vmac_garp_intvl", Shape::Words, "Old spelling of garp_extra_if.")
         .deprecated_for("garp_extra_if")
-        .later()
-        .apply(|r, g| {
-            global_values::garp_extra(r, g, 0);
-        }),
+        .apply(extra_garp),
     keyword("down_timer_adverts", lenient(1, 100), "Missed adverts until MASTER.")
         .default("vrrp_down_timer_adverts (3)")
         .apply(|r, g| r.drafts.instance.down_timer_adverts = Some((g.u8(), g.head()))),
@@ -562,6 +545,20 @@ static VIPS: List =
 static EXCLUDED: List =
     list(|reader: &mut Reader<'_>, words: Item<'_>| virtual_address(reader, words, Advertised::No));
 
+/// `all` is not taken from the global word.
+fn extra_garp<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
+    let (all, interval) = global_values::garp_extra(reader, given, 0);
+    if let Some(interval) = interval {
+        reader.drafts.instance.garp_extra = Some(GarpExtra { interval, all });
+    }
+}
+
+/// Where a VMAC or an ipvlan was asked for.
+fn link_span(draft: &Draft<'_>) -> Option<Span> {
+    let vmac = draft.use_vmac.as_ref().map(|vmac| vmac.span);
+    vmac.or(draft.use_ipvlan.as_ref().map(|ipvlan| ipvlan.span))
+}
+
 fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
     let [name] = given.arguments() else {
         reader.one_name(given);
@@ -584,15 +581,14 @@ fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
 fn close(reader: &mut Reader<'_>) {
     let mut draft = std::mem::take(&mut reader.drafts.instance);
     let base = draft.interface.is_some() && draft.vmac_xmit_base.is_some();
-    if let (Some(unicast), Some(vmac)) =
-        (draft.unicast, draft.use_vmac.or(draft.use_ipvlan).filter(|_| !base))
-    {
+    if let (Some(unicast), Some(vmac)) = (draft.unicast, link_span(&draft).filter(|_| !base)) {
         let report = Diagnostic::warning("contradiction", vmac, "a VMAC together with unicast")
             .related(unicast, "unicast");
         reader.push(if draft.interface.is_none() {
             (draft.use_vmac, draft.use_ipvlan) = (None, None);
             report.help("name the interface").stock("runs without VMAC")
         } else {
+            draft.vmac_xmit_base = Some(vmac);
             report.help("add `vmac_xmit_base`").stock("sends on the base interface")
         });
     }

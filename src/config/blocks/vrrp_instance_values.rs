@@ -275,37 +275,3 @@ pub(super) fn timer_expired_backup<'a>(reader: &mut Reader<'a>, given: Given<'a>
         reader.push(bad_value(given.keyword, word, "is no number from 1 to 254").stock("ignores the line"));
     }
 }
-
-/// `use_vmac [[name] IFNAME] [MAC] [netlink_notify_msg] [group ID]`.
-pub(super) fn vmac_words<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
-    let mut words = given.arguments().iter();
-    let mut named = false;
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "netlink_notify_msg" => {}
-            "name" | "group" => match words.next() {
-                Some(_) => named |= word == "name",
-                None if word == "group" => reader.push(
-                    bad_value(given.keyword, word, "needs a number")
-                        .class(Class::MissingArgument)
-                        .stock("stops (exit 2)"),
-                ),
-                None => reader.push(bad_value(given.keyword, word, "needs a name").stock("ignores it")),
-            },
-            mac if mac.contains(':') => {
-                let octets: Vec<_> = mac.split(':').map(|octet| u8::from_str_radix(octet, 16).ok()).collect();
-                let multicast = octets.first().copied().flatten().is_some_and(|first| first & 1 == 1);
-                if !matches!(octets.len(), 5 | 6) || octets.iter().any(Option::is_none) || multicast {
-                    reader.push(bad_value(given.keyword, word, "is no MAC address").stock("ignores it"));
-                }
-            }
-            name if !value::fits_interface(name) => {
-                reader.push(bad_value(given.keyword, word, "is no name of an interface").stock("ignores it"));
-            }
-            _ if std::mem::replace(&mut named, true) => {
-                reader.push(bad_value(given.keyword, word, "is a second name").stock("ignores it"));
-            }
-            _ => {}
-        }
-    }
-}

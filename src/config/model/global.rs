@@ -263,6 +263,8 @@ pub struct GarpSettings {
     pub lower_prio_delay: Duration,
     /// Copies per address after such an advert; 0 sends none.
     pub lower_prio_repeat: u32,
+    /// `garp_extra_if`; of the global values it is `Global::garp_extra_if`.
+    pub extra: GarpExtra,
 }
 
 impl Default for GarpSettings {
@@ -274,6 +276,7 @@ impl Default for GarpSettings {
             refresh_repeat: 1,
             lower_prio_delay: Duration::from_secs(5),
             lower_prio_repeat: 5,
+            extra: GarpExtra::default(),
         }
     }
 }

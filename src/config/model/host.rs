@@ -33,6 +33,16 @@ pub struct InterfaceFacts {
     pub loopback: bool,
     /// Addresses with prefix length.
     pub addresses: Vec<(IpAddr, u8)>,
+    /// `ARPHRD_ETHER`.
+    pub ethernet: bool,
+    /// Hardware address; empty if there is none.
+    pub mac: Vec<u8>,
+    /// Kernel index of the interface below a macvlan in private mode.
+    pub private_macvlan_on: Option<u32>,
+    /// Any macvlan or ipvlan.
+    pub stacked: bool,
+    /// A VRF device.
+    pub vrf: bool,
 }
 
 /// Questions about names, asked while the configuration is read.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Auth, Centis, Family, GarpSettings, NotifyScripts, Priority, Route, Rule, Tracked, Vrid, VrrpVersion,
+    Auth, Centis, Family, GarpSettings, InstanceLinks, NotifyScripts, Priority, Route, Rule, Tracked, Vrid,
+    VrrpVersion,
 };
 
 /// One virtual router on this host, after all defaults, inheritance and corrections.
@@ -20,8 +21,11 @@ pub struct Instance {
     pub version: VrrpVersion,
     /// Virtual router id.
     pub vrid: Vrid,
-    /// Interface of the adverts; `None` only for unicast with a configured source.
+    /// The configured interface; `None` only for unicast with a configured source. Adverts may use a link on it:
+    /// [`Self::advert_interface`].
     pub interface: Option<String>,
+    /// VMACs and ipvlans.
+    pub links: InstanceLinks,
     /// Configured initial state; only an owner ever starts as master (spec/vrrp-behaviour.md §4.1).
     pub initial: InitialState,
     /// Base priority.
@@ -92,6 +96,27 @@ pub struct Instance {
     pub vip_repair: VipRepair,
     /// `unicast_fault_no_peer` without peers and the like: configured to stay in FAULT.
     pub config_fault: Option<String>,
+}
+
+impl Instance {
+    /// Where adverts are sent and heard: the VMAC or ipvlan if there is one and `vmac_xmit_base` is not set, else the
+    /// configured interface, else the VRF.
+    pub fn advert_interface(&self) -> Option<&str> {
+        match &self.links.own {
+            Some(own) if !self.links.xmit_base => Some(&own.name),
+            _ => self.interface.as_deref().or(self.links.vrf.as_deref()),
+        }
+    }
+
+    /// Does the firewall drop packets to its addresses? An owner accepts them always (spec/vrrp-behaviour.md §10).
+    pub fn is_shielded(&self) -> bool {
+        !self.accept && !self.priority.is_owner()
+    }
+
+    /// The interface that is dumped as the instance's: its VMAC or ipvlan, else the configured one.
+    pub fn shown_interface(&self) -> Option<&str> {
+        self.links.own.as_ref().map(|own| own.name.as_str()).or(self.interface.as_deref())
+    }
 }
 
 /// `state`.
@@ -180,6 +205,8 @@ pub struct VirtualAddress {
     pub no_track: bool,
     /// The `track_group` of a static one.
     pub track_group: Option<String>,
+    /// `use_vmac` of the line: it is on a VMAC of its own.
+    pub use_vmac: bool,
 }
 
 /// One line of `track_interface`.

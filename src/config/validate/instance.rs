@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::authentication::window_of;
+use super::links::{Names, ipvlan_source};
 use super::tracked;
 use super::vrrp::{Commands, Refused, notify_scripts, tracked_interface, tracked_script};
 use crate::config::blocks::address::{AddressDraft, IFA_F_NODAD};
@@ -12,8 +13,8 @@ use crate::config::blocks::vrrp_sync_group::{self};
 use crate::config::blocks::{quoted, vrrp_script};
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::{
-    Auth, Centis, Family, GarpSettings, InitialState, Instance, Priority, TrackedInterface, TrackedScript,
-    Transport, VirtualAddress, VrrpVersion,
+    Auth, Centis, Family, GarpSettings, InitialState, Instance, InstanceLinks, Priority, TrackedInterface,
+    TrackedScript, Transport, VirtualAddress, Vrid, VrrpVersion,
 };
 use crate::config::reader::{Reader, decimal};
 use crate::config::source::Span;
@@ -32,6 +33,7 @@ pub(super) struct Builder<'b, 'a> {
     pub(super) group: Option<&'b vrrp_sync_group::Draft<'a>>,
     pub(super) scripts: &'b [vrrp_script::Draft<'a>],
     pub(super) commands: &'b Commands,
+    pub(super) names: &'b mut Names,
 }
 
 impl Builder<'_, '_> {
@@ -166,9 +168,7 @@ impl Builder<'_, '_> {
                 Some(_) => {}
             }
         }
-        if draft.use_vmac.is_some() || draft.use_ipvlan.is_some() {
-            config_fault.get_or_insert_with(|| "runs on a VMAC or ipvlan, which is not built yet".to_owned());
-        }
+        let mut links = self.own_link(strict, (family, vrid), &mut config_fault);
         // Row 18.
         let facts = draft.interface.and_then(|name| self.reader.world.facts.interfaces.get(name.as_str()));
         if facts.is_some_and(|facts| !facts.multicast && !unicast) {
@@ -198,7 +198,7 @@ impl Builder<'_, '_> {
                     .stock("says so and goes on"),
             );
         }
-        let (vips, excluded) = self.addresses(family, version, &auth);
+        let (vips, excluded) = self.addresses((family, vrid), version, &auth, &mut links);
         // Row 22.
         let mut preempt = draft.nopreempt.is_none();
         let mut preempt_delay = draft.preempt_delay.map_or(Duration::ZERO, |(delay, _)| delay);
@@ -293,15 +293,6 @@ impl Builder<'_, '_> {
         if let Some(span) = draft.promote_secondaries.filter(|_| draft.use_vmac.is_some()) {
             self.warn("contradiction", Some(span), "`promote_secondaries` with a VMAC", "", "ignores it");
         }
-        if let Some(span) = draft.vmac_xmit_base.filter(|_| strict) {
-            self.warn(
-                "strict-mode",
-                Some(span),
-                "in strict mode there is no `vmac_xmit_base`",
-                "",
-                "ignores it",
-            );
-        }
         let track_interfaces = self.track_interfaces();
         // Row 35.
         if vips.is_empty() {
@@ -320,7 +311,8 @@ impl Builder<'_, '_> {
             priority,
             advert_int,
             transport,
-            source: draft.source.map(|(address, _)| address),
+            source: draft.source.map(|(address, _)| address).or(ipvlan_source(&links)),
+            links,
             track_source: draft.track_src_ip && draft.source.is_some(),
             auth,
             vips,
@@ -411,9 +403,10 @@ impl Builder<'_, '_> {
     /// Rows 21 and 34.
     fn addresses(
         &mut self,
-        family: Family,
+        (family, vrid): (Family, Vrid),
         version: VrrpVersion,
         auth: &Auth,
+        links: &mut InstanceLinks,
     ) -> (Vec<VirtualAddress>, Vec<VirtualAddress>) {
         let draft = self.draft;
         let mtu = draft
@@ -435,7 +428,7 @@ impl Builder<'_, '_> {
         let mut vips: Vec<VirtualAddress> = Vec::with_capacity(draft.vips.len());
         let mut excluded: Vec<VirtualAddress> = Vec::new();
         for address in &draft.vips {
-            let Some(address) = self.address(address) else { continue };
+            let Some(address) = self.address(address, (family, vrid), links) else { continue };
             if vips.len() < limit { vips.push(address) } else { excluded.push(address) }
         }
         if let Some(first) = draft.vips.get(limit).filter(|_| !excluded.is_empty()) {
@@ -444,13 +437,18 @@ impl Builder<'_, '_> {
             self.warn("too-many-addresses", Some(first.span), &what, help, "treats those beyond as excluded");
         }
         for address in &draft.excluded {
-            excluded.extend(self.address(address));
+            excluded.extend(self.address(address, (family, vrid), links));
         }
         (vips, excluded)
     }
 
-    fn address(&mut self, draft: &AddressDraft<'_>) -> Option<VirtualAddress> {
-        let Some(interface) = draft.dev.or(self.draft.interface) else {
+    fn address(
+        &mut self,
+        draft: &AddressDraft<'_>,
+        router: (Family, Vrid),
+        links: &mut InstanceLinks,
+    ) -> Option<VirtualAddress> {
+        let Some(interface) = self.place(draft, router, links) else {
             let what = format!("the address {} has no interface", draft.address);
             self.warn(
                 "no-interface",
@@ -465,7 +463,7 @@ impl Builder<'_, '_> {
         Some(VirtualAddress {
             address: draft.address,
             prefix: draft.prefix,
-            interface: interface.as_str().to_owned(),
+            interface,
             scope: draft.scope.unwrap_or(0),
             broadcast: draft.broadcast,
             label: draft.label.clone(),
@@ -484,12 +482,14 @@ impl Builder<'_, '_> {
             },
             no_track: draft.no_track,
             track_group: None,
+            use_vmac: draft.use_vmac,
         })
     }
 
     /// Row 27, first half.
     fn garp(&mut self, strict: bool, global: &GarpSettings) -> GarpSettings {
         let draft = self.draft;
+        let extra = self.reader.drafts.global.values.garp_extra_if;
         let mut garp = GarpSettings {
             delay: draft.garp_master_delay.unwrap_or(global.delay),
             repeat: draft.garp_master_repeat.unwrap_or(global.repeat),
@@ -499,6 +499,7 @@ impl Builder<'_, '_> {
             lower_prio_repeat: draft
                 .garp_lower_prio_repeat
                 .map_or(global.lower_prio_repeat, |(repeat, _)| repeat),
+            extra: draft.garp_extra.unwrap_or(extra),
         };
         if strict {
             if let Some((_, span)) = draft.garp_lower_prio_repeat.filter(|(repeat, _)| *repeat > 0) {

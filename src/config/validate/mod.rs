@@ -5,6 +5,7 @@ pub mod bfd; // BFD sessions
 mod checks; // the checkers of virtual servers
 pub mod global; // scripts of global_defs, the sync daemon
 mod instance; // one instance
+mod links; // its VMACs and ipvlans
 pub mod lvs; // virtual servers
 pub mod scripts; // may this script be run?
 mod tracked; // files, processes, BFD sessions

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::global::{fifo_scripts, sync_daemon};
 use super::instance::{Builder, Sockets};
+use super::links::Names;
 use super::scripts::{Purpose, Scripts};
 use super::tracked;
 use crate::config::blocks::scripts::ScriptDraft;
@@ -15,7 +16,7 @@ use crate::config::blocks::{quoted, vrrp_script};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::model::{
     Command, Config, InitialState, Instance, NotifyScripts, SyncGroup, TrackedInterface, TrackedScript,
-    Transport, VrrpScript,
+    Transport, VirtualLink, VirtualLinkKind, VrrpScript,
 };
 use crate::config::reader::Reader;
 use crate::config::source::Span;
@@ -44,13 +45,20 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
     }
     let mut members = member_groups(reader, &instances, &groups);
     let mut built: Vec<(Instance, Sockets)> = Vec::new();
+    let mut names = Names::default();
     for draft in &instances {
         let group = draft
             .name
             .and_then(|name| members.get(name.as_str()).copied())
             .and_then(|index| groups.get(index));
-        let mut builder =
-            Builder { reader: &mut *reader, draft, group, scripts: &scripts, commands: &commands };
+        let mut builder = Builder {
+            reader: &mut *reader,
+            draft,
+            group,
+            scripts: &scripts,
+            commands: &commands,
+            names: &mut names,
+        };
         if let Ok(instance) = builder.build() {
             built.push(instance);
         } else {
@@ -59,6 +67,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
         }
     }
     refused |= clashes(reader, &built);
+    shared_vmacs(reader, &mut built);
     config.instances = built.into_iter().map(|(instance, _)| instance).collect();
     members.retain(|name, _| config.instances.iter().any(|instance| instance.name == *name));
     config.sync_groups = groups
@@ -315,6 +324,36 @@ fn clashes(reader: &mut Reader<'_>, built: &[(Instance, Sockets)]) -> bool {
         }
     }
     clash
+}
+
+/// Row 39: two links with one hardware address on one interface cannot be.
+fn shared_vmacs(reader: &mut Reader<'_>, built: &mut [(Instance, Sockets)]) {
+    for later in 1..built.len() {
+        let (before, rest) = built.split_at_mut(later);
+        let (second, sockets) = &rest[0];
+        let Some(own) = &second.links.own else { continue };
+        let VirtualLinkKind::Vmac { mac, .. } = &own.kind else { continue };
+        let shares = |link: &VirtualLink| {
+            link.base == own.base
+                && matches!(&link.kind, VirtualLinkKind::Vmac { mac: other, .. } if other == mac)
+        };
+        for (first, first_sockets) in before {
+            if !first.links.own.as_ref().is_some_and(shares) {
+                continue;
+            }
+            let message = format!(
+                "vrrp_instance `{}` and `{}` would share a VMAC on {}",
+                first.name, second.name, own.base
+            );
+            reader.push(
+                Diagnostic::warning("shared-vmac", first_sockets.vrid, message.clone())
+                    .related(sockets.vrid, "the other one")
+                    .help("give one of them another MAC: `use_vmac 02:…`")
+                    .stock("leaves the first one in FAULT"),
+            );
+            first.config_fault.get_or_insert(message);
+        }
+    }
 }
 
 /// Builds a sync group; `None` when it has no members left.

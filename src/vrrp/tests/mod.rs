@@ -3,6 +3,7 @@
 mod alone;
 mod authentication;
 mod contract;
+mod links;
 mod pairs;
 mod reloads;
 pub(crate) mod samples;

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::model::{
-    Auth, Centis, Command, Family, GarpSettings, Identity, InitialState, Instance, NotifyScripts, Priority,
-    SyncGroup, TrackedInterface, TrackedScript, Transport, VipRepair, VirtualAddress, Vrid, VrrpPart,
-    VrrpScript, VrrpVersion,
+    Auth, Centis, Command, Family, GarpSettings, Identity, InitialState, Instance, InstanceLinks,
+    NotifyScripts, Priority, SyncGroup, TrackedInterface, TrackedScript, Transport, VipRepair,
+    VirtualAddress, Vrid, VrrpPart, VrrpScript, VrrpVersion,
 };
 use crate::time::Time;
 use crate::vrrp::ip as wire;
@@ -41,6 +41,7 @@ pub(crate) fn vip(address: &str, interface: &str) -> VirtualAddress {
         preferred_lifetime: None,
         no_track: false,
         track_group: None,
+        use_vmac: false,
     }
 }
 
@@ -52,6 +53,7 @@ pub(crate) fn instance(name: &str, vrid: u8, priority: u8) -> Instance {
         version: VrrpVersion::V2,
         vrid: Vrid::new(vrid).unwrap(),
         interface: Some("eth0".into()),
+        links: InstanceLinks::default(),
         initial: if priority == 255 { InitialState::Master } else { InitialState::Backup },
         priority: Priority::new(priority).unwrap(),
         advert_int: Centis::SECOND,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use keepalived_rs::config::model::{
-    Auth, Centis, Family, GarpSettings, InitialState, Instance, NotifyScripts, Priority, Transport,
+    Auth, Centis, Family, GarpSettings, InitialState, Instance, InstanceLinks, NotifyScripts, Priority, Transport,
     VirtualAddress, Vrid, VrrpPart, VrrpVersion,
 };
 use keepalived_rs::time::Time;
@@ -91,6 +91,7 @@ fn part() -> VrrpPart {
             version,
             vrid: Vrid::new(vrid).expect("not 0"),
             interface: Some("eth0".into()),
+            links: InstanceLinks::default(),
             initial: InitialState::Backup,
             priority: Priority::DEFAULT,
             advert_int: Centis::SECOND,
@@ -108,7 +109,7 @@ fn part() -> VrrpPart {
                 peer: None,
                 flags: 0,
                 preferred_lifetime: None,
-                no_track: false,
+                no_track: false, use_vmac: false,
             }],
             excluded: Vec::new(),
             preempt: true,
