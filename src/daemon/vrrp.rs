@@ -190,6 +190,9 @@ impl<'a> Vrrp<'a> {
             self.edge.slice(&mut events, &mut self.told);
             self.handle(events);
         }
+        if let Some(router) = &self.running {
+            self.edge.guard(|| router.guarded());
+        }
     }
 
     fn receive(&mut self, numbers: &[u64]) {
@@ -204,6 +207,8 @@ impl<'a> Vrrp<'a> {
         }
         let news = self.edge.news(numbers);
         self.handle(news);
+        let claims = self.edge.claims(numbers);
+        self.handle(claims);
     }
 
     fn handle(&mut self, events: impl IntoIterator<Item = Event>) {

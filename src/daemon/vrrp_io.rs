@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use tracing::{debug, info};
 
 use super::ipc::FromChild;
+use super::vrrp_guard::Guards;
 use super::vrrp_queue::{Queue, Work};
 use crate::config::model::{Family, VirtualLinkKind};
 use crate::kernel::address::Address;
@@ -53,6 +54,8 @@ const NODE_AGE: Duration = Duration::from_secs(5);
 const NEWS: usize = 64;
 /// The monitor's number among the sockets.
 const MONITOR: u64 = u64::MAX;
+/// The guards' numbers begin here.
+const GUARDS: u64 = u64::MAX - 2;
 
 /// A receive socket and what it is for.
 struct Listening {
@@ -105,6 +108,7 @@ pub(super) struct Edge {
     /// IPv6 addresses that we removed and whose notification is still to come: it does not say who asked.
     removed: Vec<(u32, IpAddr)>,
     queue: Queue,
+    guards: Guards,
     packet: Vec<u8>,
     datagram: Vec<u8>,
     /// `log_unknown_vrids`: the sockets let all VRIDs through.
@@ -132,6 +136,7 @@ impl Edge {
             indices: Indices::new(),
             removed: Vec::new(),
             queue: Queue::default(),
+            guards: Guards::default(),
             packet: vec![0; ADVERT],
             datagram: vec![0; Monitor::DATAGRAM],
             admit_all: false,
@@ -147,7 +152,10 @@ impl Edge {
     pub(super) fn carry_out(&mut self, actions: impl Iterator<Item = Action>, told: &mut Vec<FromChild>) {
         for action in actions {
             match action {
-                Action::Listen(listeners) => self.listen(listeners),
+                Action::Listen(listeners) => {
+                    self.guards.outdate();
+                    self.listen(listeners);
+                }
                 Action::SendAdvert { index, source, destination, ttl, packet, .. } => {
                     self.send(index, Route { source, destination, hop_limit: ttl }, &packet);
                 }
@@ -160,9 +168,11 @@ impl Edge {
                 // The parent is told the state as a whole.
                 Action::Transition(_) => {}
                 Action::Add { owner, objects } => {
+                    self.guards.outdate();
                     self.queue.push_changes(owner, Change::Add, objects);
                 }
                 Action::Remove { owner, objects } => {
+                    self.guards.outdate();
                     let indices = &self.indices;
                     self.queue.forget(&objects, |name| indices.get(name).copied());
                     self.queue.push_changes(owner, Change::Remove, objects);
@@ -185,6 +195,21 @@ impl Edge {
                 }
             }
         }
+    }
+
+    /// Watches for others who announce what `held` names, when there is nothing else to do.
+    pub(super) fn guard(&mut self, held: impl FnOnce() -> Vec<(u32, IpAddr)>) {
+        let now = timer::now();
+        if !self.is_busy() && self.guards.has_to_do(now) {
+            self.guards.refresh(now, held(), self.sockets.get(), GUARDS);
+        }
+    }
+
+    /// What others announce, if it came by one of these sockets.
+    pub(super) fn claims(&mut self, numbers: &[u64]) -> Vec<Event> {
+        let links = &self.links;
+        let is_ours = |mac: &[u8]| links.values().any(|known| known.mac == mac);
+        self.guards.claims(timer::now(), |number| numbers.contains(&number), GUARDS, is_ours)
     }
 
     /// Does queued work for about a millisecond. What came of it goes to `events` (for the core) and `told`.

@@ -10,6 +10,7 @@ pub mod error; // what was being done, errno, the kernel's words
 pub mod fdpass; // packets between processes, with descriptors
 pub mod files; // contents, globs, environment, for the configuration
 mod genl; // generic netlink families
+pub mod guard; // others who announce addresses of ours
 pub mod host; // its interfaces and users, for validation
 pub mod inotify; // changes in directories
 pub mod ipvs; // the IPVS table: commands, dumps, timeouts

@@ -6,6 +6,7 @@ use super::ah;
 use super::event::Detail;
 use super::instance::{Machine, Mark};
 use super::packet::{self, Pdu};
+use super::peers::{Field, kind, kind_of_type};
 use super::receive::Received;
 use super::trailer::{self, Marks, Trailer};
 use crate::config::model::{Auth, AuthHmac, HmacMode, Transport, VrrpVersion};
@@ -31,6 +32,8 @@ impl Machine<'_> {
             return Some(());
         }
         self.run.counters.authtype_mismatch += 1;
+        let theirs = if is_wanted { kind_of_type(received.pdu.auth_type()) } else { "AH" };
+        self.other_authentication(received, u64::from(received.pdu.auth_type()), theirs);
         if is_wanted {
             self.log_once(Mark::Carrier, format_args!("No AH header but auth type is AH from {from}"));
         } else {
@@ -52,6 +55,7 @@ impl Machine<'_> {
                 return Some(Proof::None);
             }
             self.run.counters.auth_ext_missing += 1;
+            self.other_authentication(received, 0, "none");
             self.log_once(Mark::Unsigned, format_args!("advert from {from} is not signed"));
             return None;
         };
@@ -89,6 +93,7 @@ impl Machine<'_> {
         let Some(key) = hmac.key(trailer.key()) else {
             self.run.counters.auth_ext_unknown_key += 1;
             let id = trailer.key();
+            self.other_authentication(received, 0x100 | u64::from(id), format_args!("key {id}"));
             self.log_once(
                 Mark::UnknownKey,
                 format_args!("advert from {from} is signed with key {id}, which is not configured"),
@@ -98,6 +103,7 @@ impl Machine<'_> {
         if !trailer.is_right(key, from, pdu) {
             self.run.counters.auth_ext_invalid_hmac += 1;
             let id = key.id;
+            self.other_authentication(received, 0x200 | u64::from(id), format_args!("another key {id}"));
             self.log_once(
                 Mark::Signature,
                 format_args!("advert from {from} has an invalid HMAC, said to be made with key {id}"),
@@ -142,6 +148,7 @@ impl Machine<'_> {
         let ours = packet::auth_type(&config.auth);
         if theirs != ours {
             self.run.counters.authtype_mismatch += 1;
+            self.other_authentication(received, u64::from(theirs), kind_of_type(theirs));
             self.log_once(
                 Mark::AuthTypeOther,
                 format_args!("received a {theirs} auth from {from}, expecting {ours}!"),
@@ -154,6 +161,7 @@ impl Machine<'_> {
             Auth::Pass(password) => {
                 if pdu.auth_data(config.family) != Some(password) {
                     self.run.counters.auth_failure += 1;
+                    self.other_authentication(received, 0x300, "PASS with another password");
                     self.log_once(Mark::Password, format_args!("received an invalid passwd from {from}!"));
                     return None;
                 }
@@ -162,6 +170,9 @@ impl Machine<'_> {
         }
         let (mine, theirs) = (config.advert_int.0 / 100, pdu.interval_seconds());
         if u16::from(theirs) != mine {
+            let value = u64::from(theirs);
+            self.differs(from, Field::Interval, value, format_args!("{mine} s"), format_args!("{theirs} s"));
+            self.rival_advert(from, pdu.priority(), "its adverts are rejected for their interval");
             self.log_once(
                 Mark::IntervalV2,
                 format_args!(
@@ -179,6 +190,7 @@ impl Machine<'_> {
         let number = header.sequence();
         if !ah::is_right(received.ip_header, header, received.pdu.bytes(), key) {
             self.run.counters.auth_failure += 1;
+            self.other_authentication(received, 0x400, "AH with another password");
             self.log_once(
                 Mark::AhValue,
                 format_args!(
@@ -207,6 +219,22 @@ impl Machine<'_> {
             return None;
         }
         Some(number)
+    }
+
+    /// Tells of a peer that authenticates otherwise; of one on this link, not of somebody far away.
+    pub(super) fn other_authentication(
+        &mut self,
+        received: &Received<'_>,
+        value: u64,
+        theirs: impl std::fmt::Display,
+    ) {
+        let is_near = received.ttl == u8::MAX || matches!(self.config.transport, Transport::Unicast { .. });
+        if is_near {
+            let from = received.source;
+            self.differs(from, Field::Authentication, value, kind(&self.config.auth), theirs);
+            let priority = received.pdu.priority();
+            self.rival_advert(from, priority, "its adverts are rejected for their authentication");
+        }
     }
 
     /// Remembers what an accepted advert has proved.

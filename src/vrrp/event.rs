@@ -57,6 +57,15 @@ pub enum Event {
         /// As received: for IPv4 from the IP header on, for IPv6 from the VRRP header on.
         packet: Vec<u8>,
     },
+    /// A frame of another host that announces or answers for an address that `Router::guarded` names.
+    Conflict {
+        /// Kernel index of the interface it came in by.
+        index: u32,
+        /// The address.
+        address: IpAddr,
+        /// The other host's hardware address.
+        mac: Vec<u8>,
+    },
     /// What the wall clock would have shown at [`Time::ZERO`](crate::time::Time::ZERO), since 1970. The driver tells it
     /// before any other event while `Router::needs_wall_clock`.
     WallClock {

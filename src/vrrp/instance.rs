@@ -17,6 +17,8 @@ use super::facts::Facts;
 use super::ip::IdCounter;
 use super::notify;
 use super::owned::{Holdings, objects};
+use super::peers::Peers;
+use super::rival::Rival;
 use super::snapshot::{Counters, Faults, VrrpState};
 use super::timers;
 use super::trailer::Marks;
@@ -55,6 +57,10 @@ pub(super) struct Run {
     pub(super) old_checksum: bool,
     pub(super) ah: ah::Sequence,
     pub(super) marks: Marks,
+    pub(super) peers: Peers,
+    pub(super) rival: Option<Rival>,
+    /// When a lower priority was last reacted to.
+    pub(super) lower_heard: Option<Time>,
     pub(super) counters: Counters,
     pub(super) last_transition: Option<Time>,
     pub(super) last_advert: Option<Time>,
@@ -147,6 +153,9 @@ impl Run {
             old_checksum: false,
             ah: ah::Sequence::default(),
             marks: Marks::default(),
+            peers: Peers::default(),
+            rival: None,
+            lower_heard: None,
             counters: Counters::default(),
             last_transition: None,
             last_advert: None,
@@ -213,6 +222,7 @@ impl Machine<'_> {
         match self.run.state {
             VrrpState::Master => {
                 self.advertise();
+                self.watch_rival();
                 let interval = self.config.advert_int.duration();
                 // Keep the rhythm; after a long stall begin a new one instead of catching up.
                 let next = if due + interval > self.now { due + interval } else { self.now + interval };
@@ -252,6 +262,9 @@ impl Machine<'_> {
         }
         let is_lower = advert.priority < self.run.effective;
         if is_lower && self.config.preempt && !self.may_wait(advert) {
+            if self.is_flooded() {
+                return;
+            }
             self.log(
                 Detail::Normal,
                 format_args!(
@@ -293,6 +306,10 @@ impl Machine<'_> {
 
     fn advert_as_master(&mut self, advert: Accepted) -> Follow {
         let (theirs, ours) = (advert.priority, self.run.effective);
+        let is_above = theirs > ours || theirs == ours && Some(advert.source) > self.run.source;
+        if !is_above && self.is_flooded() {
+            return Follow::Nothing;
+        }
         if theirs == 0 {
             self.log(Detail::Detail, format_args!("Master received priority 0 message"));
             self.advertise_now();
@@ -305,7 +322,6 @@ impl Machine<'_> {
             );
             return Follow::Nothing;
         }
-        let is_above = theirs > ours || theirs == ours && Some(advert.source) > self.run.source;
         if theirs == u8::MAX && ours == u8::MAX {
             self.log(
                 Detail::Normal,
@@ -334,6 +350,7 @@ impl Machine<'_> {
             if !self.config.lower_prio_no_advert {
                 self.advertise_now();
             }
+            self.rival_advert(advert.source, theirs, "it does not hear our adverts");
             self.announce_lower_priority();
             self.notify(StateWord::MasterRxLowerPri, "lower priority advert");
             return Follow::Announce;
@@ -356,6 +373,16 @@ impl Machine<'_> {
             );
         }
         self.yield_to(advert)
+    }
+
+    /// Adverts that are answered or logged each: no router sends them ten times an interval.
+    fn is_flooded(&mut self) -> bool {
+        let pause = self.config.advert_int.duration() / 10;
+        let is_flooded = self.run.lower_heard.is_some_and(|at| self.now.since(at) < pause);
+        if !is_flooded {
+            self.run.lower_heard = Some(self.now);
+        }
+        is_flooded
     }
 
     /// Leaves MASTER to the sender, without a priority-0 advert.

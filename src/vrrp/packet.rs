@@ -177,7 +177,7 @@ impl<'a> Pdu<'a> {
     }
 
     /// The addresses that are there, at most [`count`](Self::count).
-    pub fn addresses(self, family: Family) -> impl Iterator<Item = IpAddr> + 'a {
+    pub fn addresses(self, family: Family) -> impl Iterator<Item = IpAddr> + Clone + 'a {
         let size = address_length(family);
         self.bytes[HEADER..].chunks_exact(size).take(usize::from(self.count())).filter_map(|chunk| {
             match (<[u8; 4]>::try_from(chunk), <[u8; 16]>::try_from(chunk)) {

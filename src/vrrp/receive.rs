@@ -12,6 +12,7 @@ use super::event::{Detail, Envelope};
 use super::instance::{Accepted, Machine, Mark};
 use super::ip;
 use super::packet::{self, Checksum, Pdu};
+use super::peers::{Field, Listed, mark};
 use super::snapshot::VrrpState;
 use super::trailer;
 use crate::config::model::{Auth, Centis, Family, Transport, UnicastChecksum, UnicastPeer, VrrpVersion};
@@ -100,6 +101,9 @@ impl Machine<'_> {
         let trailer = is_signing.then(|| trailer_of(pdu, config.version, config.family)).flatten();
         if trailer.is_none() && length != plain && !is_padding(length, plain) {
             let expected = plain + if is_signing { trailer::LENGTH } else { 0 };
+            if !is_signing && length == plain + trailer::LENGTH {
+                self.other_authentication(received, 0x500, "auth_hmac");
+            }
             self.run.counters.packet_len_err += 1;
             let word = if length > expected { "long" } else { "short" };
             self.log_once(
@@ -124,6 +128,8 @@ impl Machine<'_> {
         };
         if pdu.version() != version {
             let theirs = pdu.version();
+            self.differs(from, Field::Version, u64::from(theirs), version, theirs);
+            self.rival_advert(from, pdu.priority(), "its adverts are rejected for their version");
             self.log_once(
                 Mark::Version,
                 format_args!("wrong VRRP version from {from}. Received {theirs} and expect {version}"),
@@ -159,6 +165,14 @@ impl Machine<'_> {
         };
         if interval != config.advert_int {
             let ours = config.advert_int.0;
+            let (a, b) = (config.advert_int.duration(), interval.duration());
+            self.differs(
+                from,
+                Field::Interval,
+                u64::from(interval.0),
+                format_args!("{} s", a.as_secs_f64()),
+                format_args!("{} s", b.as_secs_f64()),
+            );
             self.log_once(
                 Mark::IntervalV3,
                 format_args!(
@@ -194,6 +208,10 @@ impl Machine<'_> {
             self.check_peer(received, peers)?;
         }
         self.remember(received, proof);
+        self.agrees_in_the_rest(from);
+        if interval == config.advert_int {
+            self.agrees(from, Field::Interval);
+        }
         if pdu.priority() == 0 {
             self.run.counters.pri_zero_rcvd += 1;
         }
@@ -241,6 +259,7 @@ impl Machine<'_> {
         let (config, pdu, from) = (self.config, received.pdu, received.source);
         let own = &self.fixed.addresses;
         let (expected, count) = (own.len(), usize::from(pdu.count()));
+        let theirs = || pdu.addresses(config.family);
         let mut is_wrong = false;
         if count != expected {
             is_wrong = true;
@@ -262,6 +281,13 @@ impl Machine<'_> {
             }
         }
         self.run.counters.addr_list_err += u64::from(is_wrong);
+        if is_wrong {
+            let fixed = self.fixed;
+            let ours = Listed(fixed.addresses.iter().copied());
+            self.differs(from, Field::Addresses, mark(theirs()), ours, Listed(theirs()));
+        } else if !may_skip {
+            self.agrees(from, Field::Addresses);
+        }
     }
 
     fn check_peer(&mut self, received: &Received<'_>, peers: &[UnicastPeer]) -> Option<()> {

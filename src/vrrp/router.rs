@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::announce::Pacer;
+use super::budget::Budget;
 use super::event::{Action, Actions, Detail, Envelope, Event, Listener, StateWord};
 use super::facts::Facts;
 use super::group::GroupRun;
@@ -21,6 +22,9 @@ use super::tracker::Readings;
 use super::transition::{Entry, Zero};
 use crate::config::model::{Family, Instance, Transport, VirtualAddress, VrrpPart};
 use crate::time::Time;
+
+/// Unknown VRIDs logged in a second.
+const STRANGERS: u8 = 10;
 
 /// All virtual routers of this host, as one sans-IO core. See the [module](super) for its contract.
 #[derive(Debug, Clone)]
@@ -40,6 +44,7 @@ pub struct Router {
     pub(super) index: Index,
     /// What the wall clock would have shown at [`Time::ZERO`].
     pub(super) wall: Duration,
+    strangers: Budget,
 }
 
 /// How far the core is.
@@ -82,6 +87,7 @@ impl Router {
             links: Links::default(),
             index: Index::default(),
             wall: Duration::ZERO,
+            strangers: Budget::default(),
             part: part.clone(),
         };
         router.rebuild_index();
@@ -107,6 +113,7 @@ impl Router {
                 self.address_deleted(now, (index, address, prefix), by, out);
             }
             Event::Advert { index, envelope, packet } => self.advert(now, index, envelope, &packet, out),
+            Event::Conflict { index, address, mac } => self.conflict(now, (index, address), &mac, out),
             Event::WallClock { at_zero } => self.wall = at_zero,
             Event::ScriptEnded { id, end } => self.script_ended(now, id, end, out),
             Event::ScriptsRunning(runs) => self.scripts_running(now, &runs),
@@ -130,7 +137,7 @@ impl Router {
         let Some(received) = Received::new(envelope, packet) else { return };
         let vrid = received.pdu.vrid();
         let Some(candidates) = self.index.by_vrid.get(&(index, received.family, vrid)) else {
-            if self.part.global.log_unknown_vrids {
+            if self.part.global.log_unknown_vrids && self.strangers.spend(now, STRANGERS) {
                 let name = self.facts.by_index(index).map_or("?", |interface| &interface.link.name);
                 let text = format!("Unknown VRID({vrid}) received on interface({name}). ignoring...");
                 out.push(Action::Log { detail: Detail::Normal, text });

@@ -92,6 +92,7 @@ impl Machine<'_> {
         self.run.last_transition = Some(self.now);
         self.run.preempt = PreemptDelay::Off;
         self.run.logged = 0;
+        self.run.lower_heard = None;
     }
 
     pub(super) fn leave_master(&mut self, zero: Zero) {
@@ -100,6 +101,7 @@ impl Machine<'_> {
         }
         self.run.counters.release_master += 1;
         self.run.announce.end();
+        self.run.rival = None;
         self.pacer.drop_instance(self.index);
         if self.run.rogue != Rogue::Yielded {
             self.run.rogue = Rogue::None;

@@ -18,6 +18,7 @@ mod systemd;
 mod vrrp_addresses;
 mod vrrp_basic;
 mod vrrp_daemon;
+mod vrrp_others;
 mod vrrp_stock;
 mod vrrp_track;
 mod vrrp_watch;
@@ -40,6 +41,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_daemon::CASES,
         vrrp_stock::CASES,
         vrrp_wire::CASES,
+        vrrp_others::CASES,
         lvs_table::CASES,
         lvs_release::CASES,
         lvs_checks::CASES,

@@ -186,6 +186,7 @@ fn version_3_learns_the_masters_interval() {
     assert_eq!(
         logs(&out),
         [
+            "(V) 10.0.0.2 differs in its advertisement interval: ours 2 s, theirs 0.5 s",
             "(V) advertisement interval mismatch ours = 200 centi-sec rcv'd=50 centi-sec",
             "(V) advertisement interval updated from 2000ms to 500ms by master"
         ]

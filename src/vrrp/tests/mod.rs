@@ -3,7 +3,9 @@
 mod alone;
 mod authentication;
 mod contract;
+mod hostile;
 mod links;
+mod others;
 mod pairs;
 mod reloads;
 pub(crate) mod samples;

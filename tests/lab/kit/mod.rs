@@ -8,6 +8,7 @@ pub(crate) mod addresses;
 pub(crate) mod daemon;
 pub(crate) mod guest;
 pub(crate) mod http;
+pub(crate) mod inject;
 pub(crate) mod ipvs;
 pub(crate) mod net;
 pub(crate) mod place;

@@ -1,0 +1,156 @@
+//! Peers that are configured otherwise, second masters, and hosts that send rubbish.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::case::{Case, Lab};
+use crate::kit::inject::{Forged, Injector, arp};
+use crate::kit::net::Host;
+use crate::kit::wait::{Outcome, Stamp, ensure, secs, throughout, until};
+use crate::pair::{A, B, Pair, VIP, config};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::pair("others_a_peer_that_differs_is_named_and_its_end_is_announced", differs).ours_only(),
+    Case::pair("others_a_host_that_takes_the_address_is_noticed_by_its_arp", taken).ours_only(),
+    Case::single("others_rejected_packets_silence_no_master", silenced).ours_only(),
+    Case::single("others_a_flood_of_rubbish_delays_no_advert", flood).ours_only().alone(),
+];
+
+const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+
+fn count(pair: &Pair, text: &str) -> usize {
+    pair.a.log().iter().filter(|line| line.text.contains(text)).count()
+}
+
+fn differs(lab: &Lab) -> Outcome {
+    let mut pair = Pair::started(lab, &config(150, ""), &config(100, "advert_int 2"))?;
+    pair.wait_vip(A, secs(6.0))?;
+    pair.wait_vip(B, secs(9.0))?;
+    let named = "(VI_1) 10.0.0.2 differs in its advertisement interval: ours 1 s, theirs 2 s";
+    pair.a.wait_log(named, secs(4.0))?;
+    pair.a.wait_log("two masters: ", secs(6.0))?;
+    throughout(secs(2.5), "a and b are masters", || pair.has_vip(A) && pair.has_vip(B))?;
+    ensure!(count(&pair, " differs ") == 1, "{}", pair.a.explain("told more than once".to_owned()));
+    ensure!(count(&pair, "two masters") == 1, "{}", pair.a.explain("told more than once".to_owned()));
+    let (at, _) = pair.b.stop()?;
+    pair.a.wait_log("no sign of another master any more", secs(14.0))?;
+    until(secs(1.0), "five gratuitous ARPs of a", || {
+        (pair.wire.announcements_of("a", at).len() >= 5).then_some(())
+    })
+}
+
+fn taken(lab: &Lab) -> Outcome {
+    // Another VRID: the two do not hear each other, but share the address.
+    let other = config(100, "").replace("virtual_router_id 51", "virtual_router_id 52");
+    let mut pair = Pair::new(lab, &config(150, ""), &other)?;
+    pair.start_a(&[])?;
+    pair.wait_vip(A, secs(6.0))?;
+    pair.start_b(&[])?;
+    pair.wait_vip(B, secs(6.0))?;
+    let line = pair.a.wait_log("two masters: ", secs(3.0))?;
+    let announces = format!("announces {VIP} on eth0, too");
+    ensure!(line.text.contains(&announces), "{}", line.text);
+    let announced = pair.wire.announcements_of("b", pair.born);
+    let mac = announced.first().map(|frame| frame.bytes[22..28].to_vec()).ok_or("b announces nothing")?;
+    let mac = mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":");
+    ensure!(line.text.contains(&mac), "{} does not name {mac}", line.text);
+    let (at, _) = pair.b.stop()?;
+    pair.a.wait_log("no sign of another master any more", secs(17.0))?;
+    until(secs(1.0), "five gratuitous ARPs of a", || {
+        (pair.wire.announcements_of("a", at).len() >= 5).then_some(())
+    })?;
+    ensure!(count(&pair, "two masters") == 1, "{}", pair.a.explain("told more than once".to_owned()));
+    Ok(())
+}
+
+/// The same configuration, and a third host that can send anything.
+fn with_stranger(lab: &Lab, text: &str) -> Outcome<(Pair, Injector, Host)> {
+    let mut pair = Pair::new(lab, text, "")?;
+    let host = Host::on(&pair.switch, "c", &["10.0.0.9/24"])?;
+    let injector = Injector::on(&host)?;
+    pair.start_a(&[])?;
+    pair.wait_vip(A, secs(6.0))?;
+    Ok((pair, injector, host))
+}
+
+/// A good advert of priority 200, but for its TTL.
+fn far() -> Forged {
+    Forged { source: STRANGER, ttl: 64, vrid: 51, priority: 200, checksum_off: 0, address: VIP }
+}
+
+fn silenced(lab: &Lab) -> Outcome {
+    let (pair, injector, _host) = with_stranger(lab, &config(150, ""))?;
+    let begin = Stamp::now();
+    for _ in 0..13 {
+        injector.send(&far().frame())?;
+        std::thread::sleep(Duration::from_millis(400));
+    }
+    let adverts = pair.wire.adverts_of("a", begin);
+    ensure!(adverts.len() >= 5, "{} adverts in 5.2 s\n{}", adverts.len(), pair.wire.story());
+    for two in adverts.windows(2) {
+        let gap = two[1].at.since(two[0].at);
+        ensure!((0.9..1.1).contains(&gap), "{gap:.3} s between two adverts");
+    }
+    Ok(())
+}
+
+/// Seconds from advert to advert of a, sorted.
+fn gaps(pair: &Pair, since: Stamp) -> Vec<f64> {
+    let adverts = pair.wire.adverts_of("a", since);
+    let mut gaps: Vec<f64> = adverts.windows(2).map(|two| two[1].at.since(two[0].at)).collect();
+    gaps.sort_by(f64::total_cmp);
+    gaps
+}
+
+fn flood(lab: &Lab) -> Outcome {
+    /// Frames a second, for so many milliseconds.
+    const RATE: u64 = 10_000;
+    const MILLIS: u64 = 3000;
+    let text = config(150, "version 3\nadvert_int 0.1").replace("router_id lab", "log_unknown_vrids");
+    let (pair, injector, _host) = with_stranger(lab, &text)?;
+    let forged = far();
+    let mut long = forged.frame();
+    long.extend([0xaa; 700]);
+    let rubbish = [
+        forged.frame(),
+        Forged { ttl: 255, ..forged }.frame(),
+        Forged { ttl: 255, checksum_off: 1, ..forged }.frame(),
+        Forged { vrid: 52, ..forged }.frame(),
+        forged.frame()[..40].to_vec(),
+        long,
+        arp(VIP),
+        arp(STRANGER),
+    ];
+    let begin = Stamp::now();
+    let start = Instant::now();
+    let mut sent = 0;
+    for milli in 0..MILLIS {
+        for _ in 0..RATE / 1000 {
+            injector.send(&rubbish[sent % rubbish.len()])?;
+            sent += 1;
+        }
+        std::thread::sleep(
+            (start + Duration::from_millis(milli + 1)).saturating_duration_since(Instant::now()),
+        );
+    }
+    let gaps = gaps(&pair, begin);
+    let took = start.elapsed().as_secs_f64();
+    ensure!(took < 4.0, "this machine took {took:.1} s to send {sent} frames");
+    let wanted = usize::try_from(start.elapsed().as_millis() / 100).unwrap_or_default() - 2;
+    ensure!(gaps.len() >= wanted, "{} adverts in {took:.2} s", gaps.len());
+    let (median, longest) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+    ensure!(
+        (0.099..0.101).contains(&median) && longest < 0.12,
+        "median {median:.4} s, longest {longest:.4} s"
+    );
+    let lines = pair.a.log_length();
+    ensure!(lines < 250, "{lines} lines in the log");
+    ensure!(pair.a.logged("announces 10.0.0.100 on eth0, too"), "{}", pair.a.explain("silent".to_owned()));
+    let stats = pair.a.dump(Signal::SIGUSR2, "tmp/keepalived.stats")?;
+    let length = stats.lines().find_map(|line| line.strip_prefix("    Length: "));
+    let heard = length.and_then(|count| count.parse::<u64>().ok());
+    ensure!(heard.is_some_and(|heard| heard > 10_000), "{stats}");
+    Ok(())
+}
