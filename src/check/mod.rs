@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::model::{Connection, HttpProtocol, Url};
+use crate::config::model::{Connection, DnsCheck, HttpProtocol, SmtpCheck, UdpCheck, Url};
 
 /// One attempt, wanted by the checkers process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,13 +37,31 @@ pub enum Probe {
         /// What is asked for, and what counts as success.
         url: Url,
     },
+    /// Greeting, HELO, QUIT.
+    Smtp(SmtpCheck),
+    /// One question.
+    Dns(DnsCheck),
+    /// One datagram.
+    Udp(UdpCheck),
+    /// One echo.
+    Ping {
+        /// Where.
+        connection: Connection,
+        /// Of this echo.
+        sequence: u16,
+    },
 }
 
 impl Probe {
     /// Where it connects to.
     pub fn connection(&self) -> &Connection {
         match self {
-            Self::Tcp(connection) | Self::Http { connection, .. } => connection,
+            Self::Tcp(connection) | Self::Http { connection, .. } | Self::Ping { connection, .. } => {
+                connection
+            }
+            Self::Smtp(check) => &check.connection,
+            Self::Dns(check) => &check.connection,
+            Self::Udp(check) => &check.connection,
         }
     }
 }

@@ -428,7 +428,7 @@ impl Schedule {
 
 /// Is it told of changes, instead of asking?
 fn is_told(checker: &Checker) -> bool {
-    !matches!(checker.kind, CheckKind::Tcp(_) | CheckKind::Http(_))
+    matches!(checker.kind, CheckKind::File(_) | CheckKind::Bfd(_))
 }
 
 #[cfg(test)]

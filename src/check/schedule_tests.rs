@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::check::Failure;
+use crate::config::model::{BfdCheck, Command, DnsCheck, DnsType, FileCheck, Identity, SmtpCheck};
 use crate::config::model::{CheckTiming, Connection, HttpProtocol, Url};
 
 const SERVER: &str = "[10.1.0.1]:tcp:80";
@@ -431,4 +432,138 @@ proptest! {
             prop_assert_eq!(drive.schedule.is_up(), up);
         }
     }
+}
+
+fn smtp(retry: u32) -> Checker {
+    checker(CheckKind::Smtp(Box::new(SmtpCheck { connection: connection(), helo: "me".into() })), retry)
+}
+
+#[test]
+fn a_smtp_check_takes_its_retries_in_every_cycle_and_from_the_first_on() {
+    let row = |retry, repaired| Drive::up(smtp(retry)).outage(repaired);
+    assert_eq!(row(0, 13), ["*F 0", "F 5", "F 10", "*ok 15"]);
+    assert_eq!(row(1, 16), ["F 0", "*F 1", "F 6", "F 7", "F 12", "F 13", "*ok 18"]);
+    assert_eq!(row(3, 13), ["F 0", "F 1", "F 2", "*F 3", "F 8", "F 9", "F 10", "F 11", "*ok 16"]);
+
+    let mut drive = Drive::new(smtp(2), Beginning::Start);
+    (0..3).for_each(|_| drive.attempt(|_| refused()));
+    assert_eq!(drive.attempts, ["F 1", "F 2", "*F 3"]);
+    assert_eq!(drive.logs, ["SMTP_CHECK Could not connect to server [10.1.0.1]:80"]);
+
+    let mut alpha = smtp(1);
+    alpha.alpha = true;
+    let mut drive = Drive::new(alpha, Beginning::Start);
+    (0..3).for_each(|_| drive.attempt(|_| refused()));
+    assert_eq!(drive.attempts, ["F 1", "!F 2", "F 7"]);
+}
+
+#[test]
+fn a_dns_check_says_nothing_when_it_recovers() {
+    let dns = DnsCheck { connection: connection(), record: DnsType::Soa, name: String::new() };
+    let mut checker = checker(CheckKind::Dns(Box::new(dns)), 3);
+    checker.timing.delay_before_retry = seconds(5);
+    // The default, retry 3 and delay_loop between: three failures in 15 s are forgiven.
+    assert_eq!(Drive::up(checker.clone()).outage(15), ["F 0", "F 5", "F 10", "ok 15"]);
+    let mut row = checker.clone();
+    (row.timing.retry, row.timing.delay_before_retry) = (1, seconds(1));
+    assert_eq!(Drive::up(row).outage(17), ["F 0", "*F 1", "F 6", "F 11", "F 16", "*ok 21"]);
+
+    checker.timing.retry = 0;
+    let mut drive = Drive::up(checker);
+    drive.attempt(|_| Outcome::Failed(Failure::Rcode { rcode: 3 }));
+    drive.attempt(|_| Outcome::Passed);
+    assert_eq!(
+        drive.logs,
+        ["DNS_CHECK ([10.1.0.1]:tcp:80) read error occurred. (rcode = 3) after 0 retries"]
+    );
+}
+
+/// A script that takes half a second, and its dynamic weight; the configured one is 5.
+#[test]
+fn a_script_is_timed_from_its_start_and_its_status_is_the_weight() {
+    let command = Command { argv: vec!["/x".into()], path: "/x".into(), identity: Identity::default() };
+    let misc = MiscCheck { command, own_timeout: 0, timeout: seconds(5), dynamic: true };
+    let mut drive = Drive::up(checker(CheckKind::Tcp(connection()), 0));
+    drive.checker = checker(CheckKind::Misc(Box::new(misc)), 0);
+    let mut run = |end: ScriptEnd| {
+        drive.now = drive.schedule.deadline().expect("it is due");
+        assert_eq!(drive.event(Event::Due), [Action::Probe { url: 0 }]);
+        let start = drive.now;
+        drive.now = drive.now + Duration::from_millis(500);
+        let out = drive.event(Event::Script(end));
+        assert_eq!(drive.schedule.deadline(), Some(start + seconds(5)), "{end:?}");
+        out.into_iter().filter(|action| !matches!(action, Action::Log(_))).collect::<Vec<_>>()
+    };
+    let exited = |status| ScriptEnd::Exited { status };
+    assert_eq!(run(exited(0)), []);
+    assert_eq!(run(exited(22)), [Action::Contribution(15)]);
+    assert_eq!(run(exited(22)), []);
+    // Stock: the next contribution would be added to this one.
+    assert_eq!(run(ScriptEnd::Signalled { signal: 9 }), [Action::Down, Action::Contribution(0)]);
+    assert_eq!(run(exited(32)), [Action::Contribution(25), Action::Up]);
+    assert_eq!(run(exited(2)), [Action::Contribution(-5)]);
+    assert_eq!(run(exited(1)), [Action::Down, Action::Contribution(0)]);
+    assert_eq!(run(ScriptEnd::TimedOut), []);
+    assert_eq!(run(exited(255)), [Action::Contribution(248), Action::Up]);
+    assert_eq!(
+        drive.logs,
+        [
+            "failed with retry disabled (due to signal 9).",
+            "succeeded.",
+            "failed with retry disabled (exited with status 1).",
+            "succeeded."
+        ]
+        .map(|end| format!("Misc check for [[10.1.0.1]:tcp:80 VS [10.9.0.1]:tcp:80] by [/x] {end}"))
+    );
+}
+
+#[test]
+fn without_misc_dynamic_only_0_is_success() {
+    let command = Command { argv: vec!["/x".into()], path: "/x".into(), identity: Identity::default() };
+    let misc = MiscCheck { command, own_timeout: 0, timeout: seconds(5), dynamic: false };
+    let checker = checker(CheckKind::Misc(Box::new(misc)), 1);
+    for (status, up) in [(0, true), (1, false), (2, false), (200, false)] {
+        let mut drive = Drive::new(checker.clone(), Beginning::Start);
+        drive.now = drive.schedule.deadline().expect("it is due");
+        drive.event(Event::Due);
+        let out = drive.event(Event::Script(ScriptEnd::Exited { status }));
+        assert_eq!(drive.schedule.is_up(), up, "{status}: {out:?}");
+    }
+}
+
+#[test]
+fn numbers_in_files_shift_the_weight_until_they_say_down() {
+    let file = |weight, reverse| {
+        let file = FileCheck { track_file: "f".into(), weight, reverse };
+        Drive::new(checker(CheckKind::File(file), 1), Beginning::Start)
+    };
+    let mut plain = file(1, false);
+    assert_eq!(plain.schedule.deadline(), None, "it never asks");
+    assert!(plain.schedule.is_up() && plain.schedule.has_run());
+    assert_eq!(plain.event(Event::Number(5)), [Action::Contribution(5)]);
+    assert_eq!(plain.event(Event::Number(-3)), [Action::Contribution(-3)]);
+    assert_eq!(plain.event(Event::Number(i32::MIN)), [Action::Contribution(0), Action::Down]);
+    assert_eq!(plain.event(Event::Number(0)), [Action::Up]);
+    assert_eq!(file(3, true).event(Event::Number(7)), [Action::Contribution(-21)]);
+    let mut fault = file(0, false);
+    assert_eq!(fault.event(Event::Number(1)), [Action::Down]);
+    assert_eq!(fault.event(Event::Number(0)), [Action::Up]);
+}
+
+#[test]
+fn a_session_is_up_or_down_at_once() {
+    let mut checker = checker(CheckKind::Bfd(BfdCheck { name: "b".into() }), 3);
+    let mut drive = Drive::new(checker.clone(), Beginning::Start);
+    drive.event(Event::Session { up: true });
+    assert_eq!(drive.logs, [""; 0]);
+    assert_eq!(drive.event(Event::Session { up: false }).last(), Some(&Action::Down));
+    assert_eq!(drive.event(Event::Session { up: true }).last(), Some(&Action::Up));
+    assert_eq!(
+        drive.logs,
+        ["DOWN", "UP"].map(|it| format!("BFD check of [b] RS([10.1.0.1]:tcp:80) is {it}"))
+    );
+    checker.alpha = true;
+    let mut alpha = Drive::new(checker, Beginning::Start);
+    assert_eq!(alpha.event(Event::Session { up: false }), []);
+    assert_eq!(alpha.event(Event::Session { up: true }).last(), Some(&Action::Up));
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::config::model::{Command, Config, Identity, NotifyScripts};
+use crate::config::model::{CheckKind, Command, Config, Identity, NotifyScripts};
 
 /// The commands of one configuration.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +36,11 @@ impl Authority {
             for real in &server.real_servers {
                 authority.add(real.notify_up.as_ref());
                 authority.add(real.notify_down.as_ref());
+                for checker in &real.checkers {
+                    if let CheckKind::Misc(misc) = &checker.kind {
+                        authority.add(Some(&misc.command));
+                    }
+                }
             }
         }
         authority

@@ -3,6 +3,7 @@
 //!
 //! It reads no file and no foreign bytes: probes are the prober's, scripts the parent's.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::OwnedFd;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{debug, info};
 
 use super::child::Parent;
-use super::director::{Director, Kernel, Orders, Release, Settings, State};
+use super::director::{Director, Kernel, Orders, Release, ScriptRequest, Settings, State};
 use super::dump::{self, Readers};
 use super::exit::Exit;
 use super::ipc::{Channel, Dump, FromChild, FromProber, Received, ToChild, ToProber};
@@ -62,7 +63,9 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
         original_timeouts: None,
         random: Random::seeded(),
         state_due: None,
+        scripts: HashSet::new(),
     };
+    checkers.director.numbering_from(u64::from(std::process::id()) << 32);
     loop {
         let deadline = [checkers.director.deadline(), checkers.state_due].into_iter().flatten().min();
         checkers.timer.set(deadline)?;
@@ -135,6 +138,8 @@ struct Checkers {
     random: Random,
     /// When the parent is told the state.
     state_due: Option<Time>,
+    /// The scripts that the parent runs for us.
+    scripts: HashSet<u64>,
 }
 
 impl Checkers {
@@ -154,10 +159,11 @@ impl Checkers {
             }
             ToChild::Prober => self.meet_prober(received.descriptor, orders),
             ToChild::Dump(Dump::Data) => self.dump(),
-            ToChild::Dump(_)
-            | ToChild::ScriptEnded { .. }
-            | ToChild::ScriptsRunning(_)
-            | ToChild::Reading(_) => {}
+            ToChild::Dump(_) | ToChild::ScriptsRunning(_) | ToChild::Reading(_) => {}
+            ToChild::ScriptEnded { id, end } => {
+                self.scripts.remove(&id);
+                self.director.script_ended(id, end, now(), &mut self.table, orders);
+            }
             ToChild::Stop => {
                 self.stop(orders);
                 self.carry_out(std::mem::take(orders));
@@ -269,6 +275,9 @@ impl Checkers {
 
     fn stop(&mut self, orders: &mut Orders) {
         let Some(Running { common: Common { global, .. }, .. }) = self.running.take() else { return };
+        for id in self.scripts.drain() {
+            self.parent.tell(&FromChild::KillScript { id });
+        }
         let (release, flush) = match global.lvs_flush_on_stop {
             _ if self.options.keep_ipvs => (Release::Nothing, false),
             FlushOnStop::No => (Release::OneByOne, false),
@@ -321,8 +330,17 @@ impl Checkers {
         for (receiver, command) in orders.notify {
             self.parent.tell(&FromChild::Notify { receiver, commands: vec![command] });
         }
-        if !orders.cancel.is_empty() {
-            self.ask(&ToProber::Cancel(orders.cancel));
+        let (scripts, probes): (Vec<u64>, Vec<u64>) =
+            orders.cancel.into_iter().partition(|id| self.scripts.contains(id));
+        for id in scripts {
+            self.parent.tell(&FromChild::KillScript { id });
+        }
+        if !probes.is_empty() {
+            self.ask(&ToProber::Cancel(probes));
+        }
+        for ScriptRequest { id, command, timeout } in orders.script {
+            self.scripts.insert(id);
+            self.parent.tell(&FromChild::RunScript { id, command, timeout });
         }
         self.start_probes(orders.probe);
         if orders.state_changed && self.state_due.is_none() {
@@ -336,7 +354,7 @@ impl Checkers {
     fn start_probes(&mut self, requests: Vec<ProbeRequest>) {
         let Some(prober) = &mut self.prober else { return };
         let (special, plain): (Vec<_>, Vec<_>) =
-            requests.into_iter().partition(|request| connect::needs_rights(request.probe.connection()));
+            requests.into_iter().partition(|request| connect::needs_rights(&request.probe));
         let mut sent = Ok(());
         let mut plain = plain.into_iter();
         loop {
@@ -348,7 +366,7 @@ impl Checkers {
         }
         let mut reports = Vec::new();
         for request in special {
-            match connect::open(request.probe.connection()) {
+            match connect::open_for(&request.probe) {
                 Ok(socket) => {
                     sent = sent.and(prober.send_with(&ToProber::ProbeOn(Box::new(request)), socket));
                 }
@@ -362,12 +380,10 @@ impl Checkers {
             info!("Health checkers: asking the prober: {error}");
         }
         if !reports.is_empty() {
-            // What could not be tried waits for its next turn; it asks for no new probe.
+            // What could not be tried waits for its next turn: this asks for no new probe.
             let mut orders = Orders::default();
             self.director.probed(reports, now(), &mut self.table, &mut orders);
-            for line in orders.log {
-                info!("{line}");
-            }
+            self.carry_out(orders);
         }
     }
 

@@ -7,10 +7,13 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::check::schedule::{self, Schedule, Subject};
 use crate::check::{Probe, ProbeReport, ProbeRequest, Remark};
-use crate::config::model::{CheckKind, Checker, Command as Script, VirtualServerGroup};
+use crate::config::model::{
+    CheckKind, Checker, Command as Script, DnsCheck, ScriptEnd, SmtpCheck, UdpCheck, VirtualServerGroup,
+};
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::ipvs::{Ipvs, Report};
 use crate::lvs::difference::{Command, Extent, difference};
@@ -55,10 +58,23 @@ pub struct Orders {
     pub notify: Vec<(String, Script)>,
     /// Attempts to make.
     pub probe: Vec<ProbeRequest>,
-    /// Attempts whose answers are no longer wanted.
+    /// Scripts of checks to run, whose end is wanted by [`Director::script_ended`].
+    pub script: Vec<ScriptRequest>,
+    /// Attempts and scripts whose answers are no longer wanted.
     pub cancel: Vec<u64>,
     /// Something that [`Director::state`] holds has changed.
     pub state_changed: bool,
+}
+
+/// A script of a `MISC_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptRequest {
+    /// Returned with its end.
+    pub id: u64,
+    /// What to run.
+    pub command: Script,
+    /// After this it is killed.
+    pub timeout: Duration,
 }
 
 /// How the table is released.
@@ -166,21 +182,77 @@ impl Director {
         self.settle(kernel, out);
     }
 
+    /// Numbers of attempts begin behind this one, so that answers to a predecessor of this process are not taken for
+    /// ours.
+    pub fn numbering_from(&mut self, id: u64) {
+        self.last_id = id;
+    }
+
+    /// Takes how a script ended.
+    pub fn script_ended(
+        &mut self,
+        id: u64,
+        end: ScriptEnd,
+        now: Time,
+        kernel: &mut dyn Kernel,
+        out: &mut Orders,
+    ) {
+        let Some(index) = self.asked.remove(&id) else { return };
+        self.checks[index].asked = None;
+        self.schedule(index, now, schedule::Event::Script(end), out);
+        self.settle(kernel, out);
+    }
+
+    /// Takes the state of a BFD session.
+    pub fn session(&mut self, name: &str, up: bool, now: Time, kernel: &mut dyn Kernel, out: &mut Orders) {
+        let concerned = |kind: &CheckKind| matches!(kind, CheckKind::Bfd(bfd) if bfd.name == name);
+        for index in self.checks_with(concerned) {
+            self.schedule(index, now, schedule::Event::Session { up }, out);
+        }
+        self.settle(kernel, out);
+    }
+
+    /// Takes the number that a tracked file holds.
+    pub fn number(&mut self, name: &str, number: i32, now: Time, kernel: &mut dyn Kernel, out: &mut Orders) {
+        let concerned = |kind: &CheckKind| matches!(kind, CheckKind::File(file) if file.track_file == name);
+        for index in self.checks_with(concerned) {
+            self.schedule(index, now, schedule::Event::Number(number), out);
+        }
+        self.settle(kernel, out);
+    }
+
+    fn checks_with(&self, wanted: impl Fn(&CheckKind) -> bool) -> Vec<usize> {
+        (0..self.checks.len()).filter(|index| wanted(&self.configured(&self.checks[*index]).kind)).collect()
+    }
+
+    fn configured(&self, check: &Check) -> &Checker {
+        let config = self.servers[check.server].health.config();
+        &config.real_servers[check.real_server].checkers[check.checker]
+    }
+
+    /// Does the prober have an attempt of this check?
+    fn is_probed(&self, check: &Check) -> bool {
+        check.asked.is_some() && !matches!(self.configured(check).kind, CheckKind::Misc(_))
+    }
+
     /// There is a new prober: what the old one had under way is asked again.
     pub fn prober_lost(&mut self, now: Time, out: &mut Orders) {
-        self.asked.clear();
         for index in 0..self.checks.len() {
-            if self.checks[index].asked.take().is_some() {
+            if !self.is_probed(&self.checks[index]) {
+                continue;
+            }
+            if let Some(id) = self.checks[index].asked.take() {
+                self.asked.remove(&id);
                 self.schedule(index, now, schedule::Event::ProberLost, out);
             }
         }
     }
 
-    /// The real servers whose attempts are under way, as logs name them.
+    /// The real servers whose attempts the prober has, as logs name them.
     pub fn under_way(&self) -> impl Iterator<Item = &str> {
         self.checks
             .iter()
-            .filter(|check| check.asked.is_some())
+            .filter(|check| self.is_probed(check))
             .map(|check| &*self.servers[check.server].labels[check.real_server])
     }
 
@@ -287,9 +359,15 @@ impl Director {
                 schedule::Action::Probe { url } => {
                     self.last_id += 1;
                     let id = self.last_id;
+                    let sequence = self.checks[index].schedule.attempts();
                     self.checks[index].asked = Some(id);
                     self.asked.insert(id, index);
-                    out.probe.extend(probe(configured, url).map(|probe| ProbeRequest { id, probe }));
+                    out.probe
+                        .extend(probe(configured, url, sequence).map(|probe| ProbeRequest { id, probe }));
+                    if let CheckKind::Misc(misc) = &configured.kind {
+                        let (command, timeout) = (misc.command.clone(), misc.timeout);
+                        out.script.push(ScriptRequest { id, command, timeout });
+                    }
                     continue;
                 }
                 schedule::Action::Up => Event::CheckerUp { real_server, checker },
@@ -446,7 +524,7 @@ fn concerns(failed: &[Command], server: &Server, index: usize) -> bool {
 }
 
 /// What is to be attempted.
-fn probe(checker: &Checker, url: usize) -> Option<Probe> {
+fn probe(checker: &Checker, url: usize, attempts: u32) -> Option<Probe> {
     Some(match &checker.kind {
         CheckKind::Tcp(connection) => Probe::Tcp(connection.clone()),
         CheckKind::Http(http) => Probe::Http {
@@ -455,7 +533,15 @@ fn probe(checker: &Checker, url: usize) -> Option<Probe> {
             protocol: http.protocol,
             url: http.urls[url].clone(),
         },
-        _ => return None,
+        CheckKind::Smtp(check) => Probe::Smtp(SmtpCheck::clone(check)),
+        CheckKind::Dns(check) => Probe::Dns(DnsCheck::clone(check)),
+        CheckKind::Udp(check) => Probe::Udp(UdpCheck::clone(check)),
+        CheckKind::Ping(connection) => Probe::Ping {
+            connection: connection.clone(),
+            // The lower half: echoes have no more.
+            sequence: u16::try_from(attempts & 0xffff).unwrap_or(0),
+        },
+        CheckKind::Misc(_) | CheckKind::File(_) | CheckKind::Bfd(_) => return None,
     })
 }
 

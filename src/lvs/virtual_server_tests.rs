@@ -72,9 +72,7 @@ pub(crate) fn virtual_server(real_servers: u8) -> VirtualServer {
                 notify_up: command("up"),
                 notify_down: command("down"),
                 smtp_alert: true,
-                own_settings: None,
-                virtualhost: None,
-                snmp_name: None,
+                own: None,
                 checkers: vec![tcp_check(8000)],
             })
             .collect(),

@@ -351,7 +351,8 @@ fn write_real_server(
     reloaded: bool,
 ) {
     let mut line = |text_line: Arguments<'_>| text.line(3, text_line);
-    let inherited = rs.own_settings.as_deref().unwrap_or(&vs.settings);
+    let own = rs.own.as_deref();
+    let inherited = own.and_then(|own| own.settings.as_ref()).unwrap_or(&vs.settings);
     let effective = snapshot.effective_weight;
     line(format_args!("------< Real server >------"));
     line(format_args!(
@@ -368,10 +369,10 @@ fn write_real_server(
     text.script("RS up", rs.notify_up.as_ref());
     text.script("RS down", rs.notify_down.as_ref());
     let mut line = |text_line: Arguments<'_>| text.line(3, text_line);
-    if let Some(host) = &rs.virtualhost {
+    if let Some(host) = own.and_then(|own| own.virtualhost.as_ref()) {
         line(format_args!("VirtualHost = '{host}'"));
     }
-    if let Some(name) = &rs.snmp_name {
+    if let Some(name) = own.and_then(|own| own.snmp_name.as_ref()) {
         line(format_args!("SNMP name = {name}"));
     }
     line(format_args!("Using smtp notification = {}", yes(rs.smtp_alert)));

@@ -25,7 +25,6 @@ const EXPLAINED: &[(&str, &str)] = &[
         "098-keepalived",
         "stock checks only the last `host` of SMTP_CHECK, and others at once and in vain; we check each",
     ),
-    ("040-keepalived-devel-tools", "a check that is not run yet does not keep its server down"),
     ("171-keepalived-devel-tools", "track files are not told of yet"),
     ("311-keepalived-devel-tools", "track files are not told of yet"),
 ];

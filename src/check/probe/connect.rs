@@ -8,27 +8,58 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::Instant;
 
-use crate::check::{Failure, Outcome};
+use crate::check::{Failure, Outcome, Probe};
 use crate::config::model::Connection;
 
-/// Can this connection's socket only be opened with rights? `SO_MARK` wants `CAP_NET_ADMIN`, a port below 1024
-/// `CAP_NET_BIND_SERVICE`, and `SO_BINDTODEVICE` before Linux 5.7 `CAP_NET_RAW`.
-pub fn needs_rights(connection: &Connection) -> bool {
+/// Can this attempt's socket only be opened with rights? `SO_MARK` wants `CAP_NET_ADMIN`, a port below 1024
+/// `CAP_NET_BIND_SERVICE`, `SO_BINDTODEVICE` before Linux 5.7 `CAP_NET_RAW`; so do echoes on most hosts.
+pub fn needs_rights(probe: &Probe) -> bool {
+    if matches!(probe, Probe::Ping { .. }) {
+        return true;
+    }
+    let connection = probe.connection();
     connection.fwmark != 0
         || connection.bind_interface.is_some()
         || connection.bind.is_some() && (1..1024).contains(&connection.bind_port)
 }
 
-/// A socket for this connection: close-on-exec, non-blocking, all options set, bound, not connected. An error is
-/// [`Outcome::NotTried`], always.
+/// The socket of an attempt that [`needs_rights`]: close-on-exec, non-blocking, all options set, bound. Not connected,
+/// but for echoes.
+pub fn open_for(probe: &Probe) -> Result<OwnedFd, Outcome> {
+    match probe {
+        Probe::Tcp(_) | Probe::Http { .. } | Probe::Smtp(_) => open(probe.connection()),
+        Probe::Dns(_) => open_kind(probe.connection(), Type::DGRAM, Protocol::UDP),
+        // Here everything that goes wrong is the server's failure.
+        Probe::Udp(_) => {
+            open_kind(probe.connection(), Type::DGRAM, Protocol::UDP).map_err(|outcome| match outcome {
+                Outcome::NotTried { errno, .. } => {
+                    Outcome::Failed(Failure::ConnectRefused { errno: errno.unwrap_or(0), at_once: true })
+                }
+                outcome => outcome,
+            })
+        }
+        Probe::Ping { connection, .. } => super::ping::open(connection),
+    }
+}
+
+/// A TCP socket for this connection, not connected. An error is [`Outcome::NotTried`], always.
 pub fn open(connection: &Connection) -> Result<OwnedFd, Outcome> {
+    open_kind(connection, Type::STREAM, Protocol::TCP)
+}
+
+fn open_kind(connection: &Connection, kind: Type, protocol: Protocol) -> Result<OwnedFd, Outcome> {
     let destination = connection.destination;
-    let kind = Type::STREAM.nonblocking().cloexec();
-    let socket = Socket::new(Domain::for_address(destination), kind, Some(Protocol::TCP))
+    let socket = Socket::new(Domain::for_address(destination), kind.nonblocking().cloexec(), Some(protocol))
         .map_err(|error| not_tried(&error, || format!("opening a socket to {destination}")))?;
+    prepare(&socket, connection)?;
+    Ok(socket.into())
+}
+
+/// Sets the options of a connection and binds.
+pub(super) fn prepare(socket: &Socket, connection: &Connection) -> Result<(), Outcome> {
     if let Some(interface) = &connection.bind_interface {
         socket
             .bind_device(Some(interface.as_bytes()))
@@ -42,9 +73,21 @@ pub fn open(connection: &Connection) -> Result<OwnedFd, Outcome> {
     }
     if let Some(address) = connection.bind {
         let local = SocketAddr::new(address, connection.bind_port);
-        bind(&socket, local).map_err(|error| not_tried(&error, || format!("binding to {local}")))?;
+        bind(socket, local).map_err(|error| not_tried(&error, || format!("binding to {local}")))?;
     }
-    Ok(socket.into())
+    Ok(())
+}
+
+/// A connected UDP socket, so that errors of the network come back to it.
+pub(super) fn open_datagram(connection: &Connection, socket: Option<OwnedFd>) -> Result<UdpSocket, Outcome> {
+    let destination = connection.destination;
+    let socket = Socket::from(match socket {
+        Some(socket) => socket,
+        None => open_kind(connection, Type::DGRAM, Protocol::UDP)?,
+    });
+    socket.connect(&SockAddr::from(destination)).map_err(|error| refused_at_once(&error, destination))?;
+    UdpSocket::from_std(socket.into())
+        .map_err(|error| not_tried(&error, || format!("watching the socket to {destination}")))
 }
 
 fn bind(socket: &Socket, local: SocketAddr) -> io::Result<()> {
@@ -130,7 +173,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::check::Probe;
     use crate::check::probe::Probes;
     use crate::check::probe::server::{self, Server, on_a_reactor};
 
@@ -234,14 +276,17 @@ mod tests {
     #[test]
     fn rights_are_needed_for_marks_interfaces_and_low_ports_only() {
         let plain = server::connection("127.0.0.1:9".parse().unwrap());
-        assert!(!needs_rights(&plain));
-        assert!(needs_rights(&Connection { fwmark: 1, ..plain.clone() }));
-        assert!(needs_rights(&Connection { bind_interface: Some("lo".into()), ..plain.clone() }));
+        assert!(!needs_rights(&Probe::Tcp(plain.clone())));
+        assert!(needs_rights(&Probe::Tcp(Connection { fwmark: 1, ..plain.clone() })));
+        assert!(needs_rights(&Probe::Tcp(Connection { bind_interface: Some("lo".into()), ..plain.clone() })));
         let bound =
             |port| Connection { bind: Some(Ipv4Addr::LOCALHOST.into()), bind_port: port, ..plain.clone() };
-        assert!(needs_rights(&bound(1023)));
-        assert!(!needs_rights(&bound(1024)));
-        assert!(!needs_rights(&bound(0)));
-        assert!(!needs_rights(&Connection { bind_port: 80, ..plain }), "without bindto it has no effect");
+        assert!(needs_rights(&Probe::Tcp(bound(1023))));
+        assert!(!needs_rights(&Probe::Tcp(bound(1024))));
+        assert!(!needs_rights(&Probe::Tcp(bound(0))));
+        assert!(
+            !needs_rights(&Probe::Tcp(Connection { bind_port: 80, ..plain })),
+            "without bindto it has no effect"
+        );
     }
 }

@@ -4,10 +4,14 @@
 //! Nothing here waits longer than a small multiple of the check's timeout, and nothing keeps what a server sends.
 
 pub mod connect; // the socket of a check, connected or not
+pub mod dns; // DNS_CHECK
 pub mod http; // HTTP_GET and SSL_GET: the request, the reading, the verdict
 pub mod http_response; // pure: what is looked for in an answer
+pub mod ping; // PING_CHECK
+pub mod smtp; // SMTP_CHECK
 pub mod tcp; // TCP_CHECK
 pub mod tls; // the stream of SSL_GET
+pub mod udp; // UDP_CHECK
 
 use std::os::fd::OwnedFd;
 
@@ -30,6 +34,12 @@ impl Probes {
     pub async fn run(&self, probe: &Probe, socket: Option<OwnedFd>) -> (Outcome, Vec<Remark>) {
         match probe {
             Probe::Tcp(connection) => (tcp::run(connection, socket).await, Vec::new()),
+            Probe::Smtp(check) => (smtp::run(check, socket).await, Vec::new()),
+            Probe::Dns(check) => (dns::run(check, socket).await, Vec::new()),
+            Probe::Udp(check) => (udp::run(check, socket).await, Vec::new()),
+            Probe::Ping { connection, sequence } => {
+                (ping::run(connection, *sequence, socket).await, Vec::new())
+            }
             Probe::Http { connection, tls, protocol, url } => {
                 let exchange = http::Exchange {
                     connection,

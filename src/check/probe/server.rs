@@ -103,6 +103,13 @@ pub(super) fn nobody() -> Nobody {
     Nobody { address: socket.local_addr().unwrap().as_socket().unwrap(), _bound: socket }
 }
 
+/// A loopback address where nobody hears datagrams.
+pub(super) fn nobody_for_datagrams() -> SocketAddr {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    // Free again at once; the kernel gives the next one another port.
+    socket.local_addr().unwrap()
+}
+
 /// A connection with nothing set.
 pub(super) fn connection(destination: SocketAddr) -> Connection {
     Connection {

@@ -36,13 +36,27 @@ pub struct CheckerDraft<'a> {
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each field is the keyword of its name")]
 pub struct ConnectionDraft {
-    pub connect_ip: Option<(IpAddr, Span)>,
     pub connect_port: Option<u16>,
+    pub connect_timeout: Option<Duration>,
+    /// What few checks give.
+    pub rare: Option<Box<RareConnection>>,
+}
+
+/// The rest of a [`ConnectionDraft`].
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each field is the keyword of its name")]
+pub struct RareConnection {
+    pub connect_ip: Option<(IpAddr, Span)>,
     pub bindto: Option<IpAddr>,
     pub bind_port: u16,
     pub bind_if: Option<String>,
     pub fwmark: u32,
-    pub connect_timeout: Option<Duration>,
+}
+
+impl ConnectionDraft {
+    fn rare(&mut self) -> &mut RareConnection {
+        self.rare.get_or_insert_default()
+    }
 }
 
 /// What only one type of check has.
@@ -109,19 +123,11 @@ pub const BLOCKS: &[Keyword] = &[
     keyword("TCP_CHECK", Shape::Block(&TCP), "Up when a TCP connection succeeds.").mark(Mark::A),
     keyword("HTTP_GET", Shape::Block(&http::HTTP), "Up when pages answer as expected.").mark(Mark::A),
     keyword("SSL_GET", Shape::Block(&http::SSL), "The same over TLS.").mark(Mark::A),
-    keyword("SMTP_CHECK", Shape::Block(&smtp_check::BLOCK), "Up when a mail server greets.")
-        .mark(Mark::B)
-        .later(),
-    keyword("DNS_CHECK", Shape::Block(&dns_check::BLOCK), "Up when a name server answers.")
-        .mark(Mark::B)
-        .later(),
-    keyword("UDP_CHECK", Shape::Block(&udp_check::BLOCK), "Up when a datagram is not refused.")
-        .mark(Mark::B)
-        .later(),
-    keyword("PING_CHECK", Shape::Block(&PING), "Up when an echo comes back.").mark(Mark::B).later(),
-    keyword("MISC_CHECK", Shape::Block(&misc_check::BLOCK), "Up when a script says so.")
-        .mark(Mark::A)
-        .later(),
+    keyword("SMTP_CHECK", Shape::Block(&smtp_check::BLOCK), "Up when a mail server greets.").mark(Mark::B),
+    keyword("DNS_CHECK", Shape::Block(&dns_check::BLOCK), "Up when a name server answers.").mark(Mark::B),
+    keyword("UDP_CHECK", Shape::Block(&udp_check::BLOCK), "Up when a datagram is not refused.").mark(Mark::B),
+    keyword("PING_CHECK", Shape::Block(&PING), "Up when an echo comes back.").mark(Mark::B),
+    keyword("MISC_CHECK", Shape::Block(&misc_check::BLOCK), "Up when a script says so.").mark(Mark::A),
     keyword("FILE_CHECK", Shape::Block(&watch_checks::FILE), "Weight, or failure, by the number in a file.")
         .later(),
     keyword("BFD_CHECK", Shape::Block(&watch_checks::BFD), "Up with a BFD session.").later(),
@@ -169,13 +175,13 @@ pub const CONNECTION: &[Keyword] = &[
         .mark(Mark::B)
         .apply(|r, g| {
             let (Value::Address(address), Some(word)) = (&g.value, g.argument(0)) else { return };
-            match r.drafts.checker.connection.bindto {
+            match r.drafts.checker.connection.rare().bindto {
                 Some(bind) if bind.is_ipv4() != address.is_ipv4() => r.push(
                     bad_value(g.keyword, word, &format!("cannot be reached from `bindto` {bind}"))
                         .help("use addresses of one family")
                         .stock("the line is ignored, and the check fails for want of a destination"),
                 ),
-                _ => r.drafts.checker.connection.connect_ip = Some((*address, word.span())),
+                _ => r.drafts.checker.connection.rare().connect_ip = Some((*address, word.span())),
             }
         }),
     keyword("connect_port", lenient(1, 65535), "The port to connect to.")
@@ -186,7 +192,7 @@ pub const CONNECTION: &[Keyword] = &[
         let (Value::Address(address), Some(word)) = (&g.value, g.argument(0)) else { return };
         let (destination, _) = destination(r);
         if address.is_ipv4() == destination.is_ipv4() {
-            r.drafts.checker.connection.bindto = Some(*address);
+            r.drafts.checker.connection.rare().bindto = Some(*address);
         } else {
             r.push(
                 bad_value(g.keyword, word, &format!("cannot reach {destination}"))
@@ -196,10 +202,10 @@ pub const CONNECTION: &[Keyword] = &[
         }
     }),
     keyword("bind_port", strict(1, 65535), "The local port, together with bindto.")
-        .apply(|r, g| r.drafts.checker.connection.bind_port = u16::try_from(g.int()).unwrap_or(0)),
+        .apply(|r, g| r.drafts.checker.connection.rare().bind_port = u16::try_from(g.int()).unwrap_or(0)),
     keyword("bind_if", Shape::Word, "The interface to leave by.").apply(|r, g| {
         if value::fits_interface(g.text()) {
-            r.drafts.checker.connection.bind_if = Some(g.text().to_owned());
+            r.drafts.checker.connection.rare().bind_if = Some(g.text().to_owned());
         } else if let Some(word) = g.argument(0) {
             r.push(bad_value(g.keyword, word, "is no name of an interface").stock("the line is ignored"));
         }
@@ -209,7 +215,7 @@ pub const CONNECTION: &[Keyword] = &[
         .mark(Mark::A)
         .apply(|r, g| r.drafts.checker.connection.connect_timeout = Some(g.time())),
     keyword("fwmark", lenient(0, U32), "Firewall mark of the check's packets.").default("0").apply(|r, g| {
-        r.drafts.checker.connection.fwmark = g.u32();
+        r.drafts.checker.connection.rare().fwmark = g.u32();
     }),
 ];
 
@@ -240,8 +246,9 @@ pub fn finish_with<'a>(reader: &mut Reader<'a>, special: Special<'a>) {
 /// Does a link-local destination have an interface? Stock drops the check else.
 pub fn is_reachable(reader: &mut Reader<'_>) -> bool {
     let (destination, span) = destination(reader);
+    let rare = reader.drafts.checker.connection.rare.as_deref();
     if let (IpAddr::V6(address), Some(span), None) =
-        (destination, span, &reader.drafts.checker.connection.bind_if)
+        (destination, span, rare.and_then(|rare| rare.bind_if.as_ref()))
         && value::is_link_local(address)
     {
         reader.push(
@@ -257,7 +264,7 @@ pub fn is_reachable(reader: &mut Reader<'_>) -> bool {
 /// Where the checker connects to, as far as it is read, and what says so.
 fn destination(reader: &Reader<'_>) -> (IpAddr, Option<Span>) {
     let checker = &reader.drafts.checker;
-    match checker.connection.connect_ip {
+    match checker.connection.rare.as_deref().and_then(|rare| rare.connect_ip) {
         Some((address, span)) => (address, Some(span)),
         None => (reader.drafts.real_server.address, checker.head),
     }

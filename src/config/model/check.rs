@@ -41,15 +41,15 @@ pub enum CheckKind {
     /// `HTTP_GET` and `SSL_GET`.
     Http(Box<HttpCheck>),
     /// `SMTP_CHECK`.
-    Smtp(SmtpCheck),
+    Smtp(Box<SmtpCheck>),
     /// `DNS_CHECK`.
-    Dns(DnsCheck),
+    Dns(Box<DnsCheck>),
     /// `UDP_CHECK`.
     Udp(Box<UdpCheck>),
     /// `PING_CHECK`; ports and the firewall mark mean nothing to it.
     Ping(Connection),
     /// `MISC_CHECK`.
-    Misc(MiscCheck),
+    Misc(Box<MiscCheck>),
     /// `FILE_CHECK`; its timing means nothing.
     File(FileCheck),
     /// `BFD_CHECK`; its timing means nothing.
@@ -229,7 +229,7 @@ impl RegexOptions {
 }
 
 /// A `SMTP_CHECK` block, or one `host` of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SmtpCheck {
     /// Where.
     pub connection: Connection,
@@ -238,7 +238,7 @@ pub struct SmtpCheck {
 }
 
 /// A `DNS_CHECK` block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DnsCheck {
     /// Where.
     pub connection: Connection,
@@ -300,7 +300,7 @@ impl DnsType {
 }
 
 /// A `UDP_CHECK` block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UdpCheck {
     /// Where.
     pub connection: Connection,

@@ -45,9 +45,9 @@ pub struct VirtualServer {
     /// What its real servers inherit of `inhibit_on_failure`.
     pub inhibit_on_failure: bool,
     /// What its checks inherit of `virtualhost`.
-    pub virtualhost: Option<Box<str>>,
+    pub virtualhost: Option<String>,
     /// Name for SNMP.
-    pub snmp_name: Option<Box<str>>,
+    pub snmp_name: Option<String>,
     /// Checks run only while the virtual address is on this host. Never with marks.
     pub ha_suspend: bool,
 }
@@ -316,12 +316,19 @@ pub struct RealServer {
     pub notify_down: Option<Command>,
     /// Mail on changes.
     pub smtp_alert: bool,
-    /// What its checkers inherit, when that is not what the virtual server has.
-    pub own_settings: Option<Box<InheritedSettings>>,
-    /// `virtualhost` of the block itself.
-    pub virtualhost: Option<Box<str>>,
-    /// Name for SNMP.
-    pub snmp_name: Option<Box<str>>,
+    /// What few real servers have, for reports.
+    pub own: Option<Box<OwnSettings>>,
     /// Its checkers, in file order.
     pub checkers: Vec<Checker>,
+}
+
+/// What a real server has of its own beside what makes it one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OwnSettings {
+    /// What its checkers inherit, when that is not what the virtual server has.
+    pub settings: Option<InheritedSettings>,
+    /// `virtualhost`.
+    pub virtualhost: Option<String>,
+    /// Name for SNMP.
+    pub snmp_name: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Checkers after the whole file is read: what they inherit, and where they connect to (spec/lvs-config.md §9,
 //! spec/checkers.md §2).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::scripts::{Purpose, Scripts};
@@ -48,21 +48,24 @@ impl Checks<'_, '_> {
                 if !smtp.hosts.is_empty() {
                     for host in &smtp.hosts {
                         let connection = self.connection_of(host, draft.head);
-                        let kind = CheckKind::Smtp(SmtpCheck { connection, helo: helo.to_owned() });
+                        let kind = CheckKind::Smtp(Box::new(SmtpCheck { connection, helo: helo.to_owned() }));
                         out.push(self.checker(draft, kind));
                     }
                     return;
                 }
-                CheckKind::Smtp(SmtpCheck { connection: self.connection(draft), helo: helo.to_owned() })
+                CheckKind::Smtp(Box::new(SmtpCheck {
+                    connection: self.connection(draft),
+                    helo: helo.to_owned(),
+                }))
             }
-            Special::Dns(record, name) => CheckKind::Dns(DnsCheck {
+            Special::Dns(record, name) => CheckKind::Dns(Box::new(DnsCheck {
                 connection: self.connection(draft),
                 record: *record,
                 name: name.map_or(String::new(), |name| name.as_str().to_owned()),
-            }),
+            })),
             Special::Udp(udp) => CheckKind::Udp(Box::new(self.udp(udp, draft))),
             Special::Misc(misc) => match self.misc(misc) {
-                Some(misc) => CheckKind::Misc(misc),
+                Some(misc) => CheckKind::Misc(Box::new(misc)),
                 None => return,
             },
             Special::File(file) => match self.file(*file) {
@@ -80,8 +83,7 @@ impl Checks<'_, '_> {
         let default_retry_delay = draft.kind.default_retry_delay().unwrap_or(delay_loop);
         Checker {
             // A check that is not run must not keep its server down.
-            alpha: own.alpha.unwrap_or(inherited.alpha)
-                && matches!(draft.kind, Kind::Tcp | Kind::Http | Kind::Ssl),
+            alpha: own.alpha.unwrap_or(inherited.alpha) && !matches!(draft.kind, Kind::File | Kind::Bfd),
             kind,
             timing: CheckTiming {
                 delay_loop,
@@ -116,15 +118,16 @@ impl Checks<'_, '_> {
         // The port as written in the block, whatever was made of it since. Without one stock connects to port 0, so
         // that the server never comes up; we connect to where its traffic goes.
         let written = if self.server.port == 0 { self.server_port } else { self.server.port };
+        let rare = draft.rare.as_deref();
         Connection {
             destination: SocketAddr::new(
-                draft.connect_ip.map_or(self.server.address, |(address, _): (IpAddr, _)| address),
+                rare.and_then(|rare| rare.connect_ip).map_or(self.server.address, |(address, _)| address),
                 draft.connect_port.unwrap_or(written),
             ),
-            bind: draft.bindto,
-            bind_port: draft.bind_port,
-            bind_interface: draft.bind_if.clone(),
-            fwmark: draft.fwmark,
+            bind: rare.and_then(|rare| rare.bindto),
+            bind_port: rare.map_or(0, |rare| rare.bind_port),
+            bind_interface: rare.and_then(|rare| rare.bind_if.clone()),
+            fwmark: rare.map_or(0, |rare| rare.fwmark),
             timeout: draft.connect_timeout.unwrap_or(self.inherited.connect_timeout),
         }
     }

@@ -15,8 +15,8 @@ use crate::config::blocks::scripts::ScriptDraft;
 use crate::config::blocks::virtual_server::{Draft, Inherited, ServiceDraft};
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::{
-    Command, Config, Family, ForwardingMethod, GroupEntry, InheritedSettings, Persistence, Protocol,
-    RealServer, Scheduler, Service, SorryServer, VirtualServer, VirtualServerGroup,
+    Command, Config, Family, ForwardingMethod, GroupEntry, InheritedSettings, OwnSettings, Persistence,
+    Protocol, RealServer, Scheduler, Service, SorryServer, VirtualServer, VirtualServerGroup,
 };
 use crate::config::reader::Reader;
 use crate::config::schema::Hash;
@@ -363,6 +363,11 @@ impl Builder<'_, '_> {
                 };
                 building.build(checker, &mut checkers);
             }
+            let own = OwnSettings {
+                settings: (inherited != *common).then_some(inherited),
+                virtualhost: text(server.virtualhost),
+                snmp_name: text(server.snmp_name),
+            };
             let notify_up = self.command(server.notify_up.as_deref());
             let notify_down = self.command(server.notify_down.as_deref());
             servers.push(RealServer {
@@ -376,9 +381,7 @@ impl Builder<'_, '_> {
                 notify_up,
                 notify_down,
                 smtp_alert: server.smtp_alert.or(alert).unwrap_or(true),
-                own_settings: (inherited != *common).then(|| Box::new(inherited)),
-                virtualhost: text(server.virtualhost),
-                snmp_name: text(server.snmp_name),
+                own: (own != OwnSettings::default()).then(|| Box::new(own)),
                 checkers,
             });
         }
@@ -509,8 +512,8 @@ impl Builder<'_, '_> {
     }
 }
 
-fn text(word: Option<&Word>) -> Option<Box<str>> {
-    word.map(|word| word.as_str().into())
+fn text(word: Option<&Word>) -> Option<String> {
+    word.map(|word| word.as_str().to_owned())
 }
 
 /// What stock has where no block gives a value.

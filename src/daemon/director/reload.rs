@@ -268,6 +268,9 @@ impl Director {
                         }
                     }
                 }
+                let contributions = &server.health.state().real_servers[rs_index].contributions;
+                let contribution = contributions.get(checker_index).copied().unwrap_or(0);
+                check.schedule = check.schedule.with_contribution(contribution);
                 self.checks.push(check);
             }
         }
