@@ -4,7 +4,9 @@
 //! `INDEX.tsv` (columns `file` and one per judge, as `stock_2.4.3`) and the files; several folders are separated by
 //! `:`. The host is the one on which stock judged: see `facts` below. Without the variable the test says so and passes.
 
-use std::collections::BTreeMap;
+mod schema;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,7 +14,7 @@ use keepalived_rs::config::files::{FileKind, MemoryFiles, Status};
 use keepalived_rs::config::model::{HostFacts, Identity, Instance, InterfaceFacts, Users, VrrpVersion};
 use keepalived_rs::config::preprocess::{IncludeChecks, ReadOptions};
 use keepalived_rs::config::value::Mode;
-use keepalived_rs::config::{Loaded, load};
+use keepalived_rs::config::{Loaded, effective, load, load_traced};
 
 const INTERFACES: &str = "lo eth0 eth1 eth2 eth3 eth4 ens3 ens4 ens5 ens18 ens19 ens32 ens33 ens37 ens160 ens192 ens224 \
     enp0s3 enp0s5 enp0s8 enp0s9 enp1s0 enp2s0 enp3s0 enp4s0 enp4s1 enp5s0 enp6s18 em1 em2 em3 em4 eno1 eno2 \
@@ -120,6 +122,19 @@ fn host_files(text: &str, scripts: bool) -> MemoryFiles {
 }
 
 fn judge(name: &str, bytes: &[u8], scripts: bool, folder: &Path, mode: Mode) -> Loaded {
+    let (files, options) = prepared(name, bytes, scripts, folder);
+    load(&files, &options, mode, &facts(), &DebianUsers)
+}
+
+/// The effective configuration as JSON.
+fn shown(name: &str, bytes: &[u8], scripts: bool, folder: &Path) -> (Loaded, serde_json::Value) {
+    let (files, options) = prepared(name, bytes, scripts, folder);
+    let (loaded, trace) = load_traced(&files, &options, &facts(), &DebianUsers);
+    let json = effective::as_json(&effective::effective(&loaded, &trace));
+    (loaded, json)
+}
+
+fn prepared(name: &str, bytes: &[u8], scripts: bool, folder: &Path) -> (MemoryFiles, ReadOptions) {
     let text = String::from_utf8_lossy(bytes);
     let mut files = host_files(&text, scripts).file(name, bytes);
     if !scripts {
@@ -144,7 +159,7 @@ fn judge(name: &str, bytes: &[u8], scripts: bool, folder: &Path, mode: Mode) -> 
         include_checks: IncludeChecks::default(),
         random_seed: 0,
     };
-    load(&files, &options, mode, &facts(), &DebianUsers)
+    (files, options)
 }
 
 #[test]
@@ -197,6 +212,88 @@ fn real_configurations_are_judged_as_stock_judges_them() {
     assert!(u64::from(same) * 100 >= u64::from(total) * 99, "{same} of {total} agree\n{differences}");
 }
 
+/// Does a line hold a word that must be accounted for? Comments, braces, and what only the preprocessor reads, need not.
+fn is_setting(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty() && !line.starts_with(['#', '!', '{', '}', '$', '@', '~']) && !line.starts_with("include")
+}
+
+/// The lines of blocks that are ignored as a whole.
+fn skipped(section: &serde_json::Value, text: &str, found: &mut BTreeSet<u64>) {
+    for inner in section["sections"].as_array().into_iter().flatten() {
+        skipped(inner, text, found);
+    }
+    let first = section["places"][0]["line"].as_u64().filter(|_| section.get("ignored").is_some());
+    let Some(first) = first else { return };
+    let mut depth = 0;
+    for (line, number) in text.lines().zip(1..).skip_while(|(_, number)| *number < first) {
+        found.insert(number);
+        let line = line.split(['#', '!']).next().unwrap_or_default();
+        let closes = line.matches('}').count();
+        depth += line.matches('{').count();
+        depth = depth.saturating_sub(closes);
+        if depth == 0 && (closes > 0 || number > first) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn every_line_of_a_file_is_accounted_for() {
+    let Ok(folders) = std::env::var("KEEPALIVED_CORPUS") else {
+        println!("skipped: KEEPALIVED_CORPUS is not set");
+        return;
+    };
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/effective.schema.json");
+    let schema = std::fs::read_to_string(committed).expect("the schema is committed");
+    let schema = serde_json::from_str(&schema).expect("the schema is JSON");
+    let (mut files, mut lines, mut lost) = (0u32, 0u32, String::new());
+    for folder in folders.split(':').map(Path::new) {
+        let index = std::fs::read_to_string(folder.join("INDEX.tsv")).expect("the folder has an INDEX.tsv");
+        let scripts = index.lines().next().is_some_and(|head| head.split('\t').count() > 3);
+        for name in index.lines().skip(1).filter_map(|line| line.split('\t').next()) {
+            let bytes = std::fs::read(folder.join(name)).expect("the index names files that are there");
+            let (loaded, json) = shown(name, &bytes, scripts, folder);
+            let violations = schema::violations(&schema, &json);
+            assert!(violations.is_empty(), "{name}: {violations:#?}");
+            files += 1;
+            // Where an argument is missing stock reads no further, and behind a lost name or brace whole blocks go.
+            let skipping = [
+                "missing-argument",
+                "bad-block-name",
+                "repeated-block",
+                "block-not-closed",
+                "unexpected-brace",
+                "surplus-brace",
+            ];
+            if loaded.diagnostics.dropped() > 0
+                || loaded.diagnostics.iter().any(|report| skipping.contains(&report.id))
+            {
+                continue;
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            if text.lines().any(|line| line.starts_with('$') && line.ends_with('\\')) {
+                continue;
+            }
+            let mut found = BTreeSet::new();
+            schema::lines(&json, &mut found);
+            skipped(&json, &text, &mut found);
+            found.extend(loaded.diagnostics.iter().filter_map(|report| {
+                let place = loaded.sources.location(report.span?)?;
+                (report.id == "unknown-keyword").then_some(place.line as u64)
+            }));
+            for (at, line) in text.lines().enumerate().filter(|(_, line)| is_setting(line)) {
+                lines += 1;
+                if !found.contains(&(at as u64 + 1)) {
+                    let _ = writeln!(lost, "{name}:{}: {line}", at + 1);
+                }
+            }
+        }
+    }
+    println!("{files} files, {lines} lines\n{lost}");
+    assert!(lost.is_empty(), "{lost}");
+}
+
 /// What stock's JSON dump says of an instance, as far as both have it.
 fn described(instance: &Instance) -> serde_json::Value {
     let version = match instance.version {
@@ -234,6 +331,46 @@ fn described(instance: &Instance) -> serde_json::Value {
     })
 }
 
+/// Keywords of `explain --effective`, and the fields of stock's JSON dump that show them.
+const SHOWN: [(&str, &str); 20] = [
+    ("priority", "base_priority"),
+    ("virtual_router_id", "vrid"),
+    ("version", "version"),
+    ("advert_int", "adver_int"),
+    ("nopreempt", "nopreempt"),
+    ("preempt_delay", "preempt_delay"),
+    ("accept", "accept"),
+    ("strict_mode", "strict_mode"),
+    ("skip_check_adv_addr", "skip_check_adv_addr"),
+    ("dont_track_primary", "dont_track_primary"),
+    ("promote_secondaries", "promote_secondaries"),
+    ("smtp_alert", "smtp_alert"),
+    ("garp_master_delay", "garp_delay"),
+    ("garp_master_repeat", "garp_rep"),
+    ("garp_master_refresh", "garp_refresh"),
+    ("garp_master_refresh_repeat", "garp_refresh_rep"),
+    ("garp_lower_prio_delay", "garp_lower_prio_delay"),
+    ("garp_lower_prio_repeat", "garp_lower_prio_rep"),
+    ("lower_prio_no_advert", "lower_prio_no_advert"),
+    ("higher_prio_send_advert", "higher_prio_send_advert"),
+];
+
+/// Where the effective values of an instance differ from stock's dump of it.
+fn unlike_stock(top: &serde_json::Value, stock: &serde_json::Value) -> Vec<String> {
+    let number = |value: &serde_json::Value| value.as_f64().or(value.as_bool().map(f64::from));
+    let sections = top["sections"].as_array().into_iter().flatten();
+    let section = sections
+        .filter(|section| section["block"] == "vrrp_instance" && section.get("ignored").is_none())
+        .find(|section| section["names"][0] == stock["iname"]);
+    let Some(section) = section else { return vec![format!("no instance {}", stock["iname"])] };
+    let pairs = SHOWN.iter().filter_map(|(keyword, key)| {
+        let (ours, stock) = (&section["settings"][keyword]["value"], stock.get(*key)?);
+        let same = number(ours).zip(number(stock)).is_some_and(|(a, b)| (a - b).abs() < 1e-6);
+        (!same).then(|| format!("{keyword}: stock {stock}, ours {ours}"))
+    });
+    pairs.collect()
+}
+
 #[test]
 fn values_are_those_of_stocks_dumps() {
     let Ok(folders) = std::env::var("KEEPALIVED_CORPUS") else {
@@ -266,7 +403,11 @@ fn values_are_those_of_stocks_dumps() {
                 );
                 continue;
             }
+            let (_, effective) = shown(name, &bytes, true, folder);
             for (stock, instance) in stock.iter().zip(&instances) {
+                for difference in unlike_stock(&effective, stock) {
+                    let _ = writeln!(differences, "{name}: {}: {difference}", instance.name);
+                }
                 let ours = described(instance);
                 let vmac = stock
                     .get("vmac_ifname")

@@ -9,6 +9,7 @@ use super::preprocess::ReadOptions;
 use super::reader::{Reader, Surroundings};
 use super::schema::Readers;
 use super::source::SourceMap;
+use super::trace::Trace;
 use super::value::Mode;
 use super::{preprocess, validate};
 
@@ -39,6 +40,18 @@ pub fn load(
     load_linted(files, options, mode, facts, users, Lints::Off)
 }
 
+/// The same for a daemon that runs, with where every value comes from.
+pub fn load_traced(
+    files: &dyn Files,
+    options: &ReadOptions,
+    facts: &HostFacts,
+    users: &dyn Users,
+) -> (Loaded, Trace) {
+    let mut trace = Trace::default();
+    let loaded = load_whole(files, options, Mode::Run, facts, users, Lints::Off, Some(&mut trace));
+    (loaded, trace)
+}
+
 /// The same with lints among the reports. They change nothing else.
 pub fn load_linted(
     files: &dyn Files,
@@ -48,10 +61,22 @@ pub fn load_linted(
     users: &dyn Users,
     lints: Lints<'_>,
 ) -> Loaded {
+    load_whole(files, options, mode, facts, users, lints, None)
+}
+
+fn load_whole(
+    files: &dyn Files,
+    options: &ReadOptions,
+    mode: Mode,
+    facts: &HostFacts,
+    users: &dyn Users,
+    lints: Lints<'_>,
+    mut trace: Option<&mut Trace>,
+) -> Loaded {
     let mut diagnostics = Diagnostics::new();
     let read = preprocess::read(files, options, &mut diagnostics);
     let world = Surroundings { mode, facts, users, files };
-    let mut reader = Reader::new(&read.lines, world, &mut diagnostics);
+    let mut reader = Reader::new(&read.lines, world, &mut diagnostics).traced(trace.as_deref_mut());
     let mut config = Config::default();
     reader.walk(Readers::PARENT, &TOP);
     reader.drafts.global.derive_defaults(facts);
@@ -82,6 +107,9 @@ pub fn load_linted(
     let test_exit = if lost && read.configured { 0 } else { diagnostics.exit_code() };
     if let (Lints::Except(silenced), true, false) = (lints, read.configured, stopped) {
         lint::lint(&read.lines, world, silenced, &mut diagnostics);
+    }
+    if let Some(trace) = trace {
+        trace.config.clone_from(&config);
     }
     Loaded {
         config: refusal.is_none().then_some(config),

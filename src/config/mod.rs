@@ -7,6 +7,7 @@ pub mod blocks; // one file per block: its keyword table -> model
 pub mod catalogue; // every keyword and its block, in words: explain and the manual
 pub mod diagnostic; // errors and warnings as data; exit codes
 mod draft; // a line while it is being edited
+pub mod effective; // what holds after all is read, and where each value comes from
 pub mod files; // what is read of the host: contents, globs, environment
 #[cfg(test)]
 mod global_tests;
@@ -34,8 +35,9 @@ pub mod schema; // the keyword table machinery
 pub mod source; // files and spans: every token knows file:line:column
 pub mod suggest; // did-you-mean and look-alike characters
 pub mod syntax; // the nom grammar: comments, words, quoting, braces
+pub mod trace; // what the walks met, for those who ask where a value comes from
 pub mod validate; // what only the whole file, or the host, can tell
 pub mod value; // timers, ranges, addresses, booleans: parsed once, used by every keyword
 mod variables; // $NAME=VALUE and its uses
 
-pub use load::{Loaded, load, load_linted};
+pub use load::{Loaded, load, load_linted, load_traced};

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::blocks::{Drafts, settings};
-use super::diagnostic::{Class, Diagnostic, Diagnostics};
+use super::diagnostic::{Class, Diagnostic, Diagnostics, Severity};
 use super::model::{HostFacts, Users};
 use super::schema::{
     Block, Effect, Given, Hash, Invalid, Keyword, List, Missing, Opened, Readers, Shape, Successor, Surplus,
@@ -17,6 +17,7 @@ use super::schema::{
 use super::source::{Files, Span};
 use super::suggest::{did_you_mean, look_alikes};
 use super::syntax::{Line, LineKind, LogicalLines, Word};
+use super::trace::Trace;
 use super::value::{self, Mode, Reading, Trouble};
 
 /// What the reader knows of the world.
@@ -59,6 +60,8 @@ pub struct Reader<'a> {
     /// The process that reads now has refused the configuration.
     muted: bool,
     diagnostics: &'a mut Diagnostics,
+    /// Notes every line, for who wants to know where values come from.
+    trace: Option<&'a mut Trace>,
     /// The host.
     pub world: Surroundings<'a>,
     /// What was read.
@@ -94,8 +97,22 @@ impl<'a> Reader<'a> {
             stopped: false,
             muted: false,
             diagnostics,
+            trace: None,
             world,
             drafts: Drafts::default(),
+        }
+    }
+
+    /// The same, noting every line.
+    pub fn traced(mut self, trace: Option<&'a mut Trace>) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// Tells the trace which item of the model the block with this header became.
+    pub fn built(&mut self, head: Span, index: usize) {
+        if let Some(trace) = self.trace.as_deref_mut() {
+            trace.note_built(head, index);
         }
     }
 
@@ -281,6 +298,16 @@ impl<'a> Reader<'a> {
             }
             return Opened::Enter;
         }
+        if let Some(trace) = self.trace.as_deref_mut() {
+            trace.begin(keyword, line, self.next);
+            let opened = self.carry_out(keyword, line, head);
+            self.trace.as_deref_mut().map(Trace::end);
+            return opened;
+        }
+        self.carry_out(keyword, line, head)
+    }
+
+    fn carry_out(&mut self, keyword: &'static Keyword, line: Line<'a>, head: &'a Word) -> Opened {
         if let Some(successor) = keyword.successor {
             self.old_spelling(keyword, successor, head);
         }
@@ -317,7 +344,12 @@ impl<'a> Reader<'a> {
         }
         if let Some(value) = self.value(keyword, line) {
             given.value = value;
+            let before = self.diagnostics.len();
             (keyword.apply)(self, given);
+            if let Some(trace) = self.trace.as_deref_mut() {
+                let mut new = self.diagnostics.iter().skip(before);
+                trace.value(given, new.any(|report| report.severity == Severity::Error));
+            }
         }
         Opened::Enter
     }
@@ -488,6 +520,7 @@ impl<'a> Reader<'a> {
                 Opened::Enter
             }
             skipped => {
+                self.trace.as_deref_mut().map(Trace::skip);
                 self.skip(given.head());
                 skipped
             }
@@ -497,6 +530,7 @@ impl<'a> Reader<'a> {
     fn enter_list(&mut self, list: &'static List, given: Given<'a>) -> Opened {
         let opened = (list.open)(self, given);
         if opened != Opened::Enter {
+            self.trace.as_deref_mut().map(Trace::skip);
             self.skip(given.head());
             return opened;
         }
@@ -535,6 +569,9 @@ impl<'a> Reader<'a> {
                 }
                 LineKind::Words => {
                     let Some(first) = line.words.first() else { continue };
+                    if let Some(trace) = self.trace.as_deref_mut() {
+                        trace.item(line);
+                    }
                     let ((), reports) = self.captured(|reader| (list.item)(reader, line.words));
                     let bad = reports.iter().any(|report| report.class >= Class::Other);
                     let opens = self.lines.kind(self.next) == Some(LineKind::Open);

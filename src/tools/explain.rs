@@ -1,26 +1,36 @@
 //! `explain`: what a keyword means in each block that has it, from the keyword tables.
 //!
-//! `--unsupported` lists the words that are understood and not carried out yet.
+//! `--unsupported` lists the words that are understood and not carried out yet; `--effective` shows a whole
+//! configuration as it holds, `--schema` describes that as JSON.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
-use clap::{Arg, ArgAction, Command};
+use std::os::unix::ffi::OsStrExt;
 
-use super::{arguments, man, print, refuse};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::effective::{self, Shown};
+use super::{arguments, json_schema, man, print, refuse};
+use crate::config;
 use crate::config::blocks;
 use crate::config::blocks::settings::{self, SETTINGS, Setting};
 use crate::config::catalogue::{Entry, entries, facts, setting_facts};
 use crate::config::lint::{LINTS, Lint, find};
-use crate::config::preprocess::OUR_ID;
-use crate::config::render::clean;
+use crate::config::preprocess::{IncludeChecks, OUR_ID, ReadOptions};
+use crate::config::render::{clean, log_lines};
 use crate::config::schema::{Effect, Shape};
+use crate::config::source::decode;
 use crate::config::suggest::did_you_mean;
+use crate::daemon::configuration::DEFAULT;
 use crate::daemon::exit::Exit;
+use crate::kernel::files::HostFiles;
+use crate::kernel::host::{self, HostUsers};
 
 /// The line in the help.
-pub const USAGE: &str = "explain WORD... | --unsupported | --lints | --settings | --man";
+pub const USAGE: &str = "explain WORD... | --effective [-f FILE] [PATH...] | --schema | --unsupported | --lints | \
+                         --settings | --man";
 
 fn command() -> Command {
     let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
@@ -30,6 +40,38 @@ fn command() -> Command {
              its default, and what happens when it is missing, wrong or repeated. Says why a lint complains, too",
         )
         .arg(Arg::new("words").value_name("WORD").num_args(0..).help("A keyword or a lint"))
+        .arg(flag("effective").help(
+            "Show the configuration as it holds, each value with its file and line, or what it is inherited from, or as \
+             default; the words are a path, as vrrp_instance VI_1 priority",
+        ))
+        .arg(
+            Arg::new("use-file")
+                .short('f')
+                .long("use-file")
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(OsString))
+                .requires("effective")
+                .help("The file for --effective [default: /etc/keepalived/keepalived.conf]"),
+        )
+        .arg(
+            Arg::new("config-id")
+                .short('i')
+                .long("config-id")
+                .value_name("ID")
+                .value_parser(clap::value_parser!(OsString))
+                .requires("effective")
+                .help("Take lines that begin with @ID, too"),
+        )
+        .arg(flag("all").requires("effective").help("Show what is unset, too"))
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_parser(["text", "json"])
+                .default_value("text")
+                .requires("effective")
+                .help("How --effective shows it"),
+        )
+        .arg(flag("schema").help("Print the JSON schema of --effective --format json"))
         .arg(flag("unsupported").help("List the words that are understood and have no effect yet"))
         .arg(flag("lints").help("List the lints of `check`"))
         .arg(flag("settings").help("List the settings of this program, behind @keepalived-rs"))
@@ -45,6 +87,9 @@ pub fn run(words: &[OsString]) -> Exit {
         Ok(matches) => matches,
         Err(exit) => return exit,
     };
+    if matches.get_flag("effective") {
+        return show_effective(&matches);
+    }
     let mut parts = Vec::new();
     let mut unknown = Vec::new();
     for word in matches.get_many::<String>("words").into_iter().flatten() {
@@ -66,6 +111,9 @@ pub fn run(words: &[OsString]) -> Exit {
     if matches.get_flag("man") {
         parts.push(man::page());
     }
+    if matches.get_flag("schema") {
+        parts.push(json_schema::text());
+    }
     if parts.is_empty() && unknown.is_empty() {
         return refuse("explain", "which word? As in: keepalived-rs explain priority");
     }
@@ -74,6 +122,52 @@ pub fn run(words: &[OsString]) -> Exit {
         refuse("explain", &not_known(word));
     }
     if unknown.is_empty() { Exit::Success } else { Exit::Usage }
+}
+
+/// Shows what holds of a file, or the part of it that the words name.
+fn show_effective(matches: &ArgMatches) -> Exit {
+    let facts = match host::facts() {
+        Ok(facts) => facts,
+        Err(error) => {
+            refuse("explain", &error.to_string());
+            return Exit::Internal;
+        }
+    };
+    let text = |id: &str| matches.get_one::<OsString>(id).map(|word| decode(word.as_bytes().to_vec()));
+    let short_name = facts.node_name.split('.').next().unwrap_or_default().to_owned();
+    let options = ReadOptions {
+        main: text("use-file").unwrap_or_else(|| DEFAULT.to_owned()),
+        config_id: text("config-id").unwrap_or(short_name),
+        include_checks: IncludeChecks::default(),
+        random_seed: crate::kernel::timer::now().as_nanos(),
+    };
+    let (loaded, trace) = config::load_traced(&HostFiles, &options, &facts, &HostUsers);
+    if loaded.refusal == Some(6) {
+        for line in log_lines(&loaded.diagnostics, &loaded.sources) {
+            refuse("explain", &line);
+        }
+        return Exit::Test(6);
+    }
+    let path: Vec<String> = matches.get_many::<String>("words").into_iter().flatten().cloned().collect();
+    let whole = config::effective::effective(&loaded, &trace);
+    let section = match effective::select(&whole, &path) {
+        Ok(section) => section,
+        Err(complaint) => return refuse("explain", &complaint),
+    };
+    if matches.get_one::<String>("format").is_some_and(|format| format == "json") {
+        print(&format!("{:#}\n", config::effective::as_json(&section)));
+    } else {
+        let named = path.last().is_some_and(|word| {
+            let mut end = &section;
+            while let Some(inner) = end.sections.first() {
+                end = inner;
+            }
+            end.settings.iter().any(|setting| setting.keyword.name == word)
+        });
+        let shown = if matches.get_flag("all") || named { Shown::All } else { Shown::Set };
+        print(&effective::text(&section, shown));
+    }
+    Exit::Success
 }
 
 fn lint_explained(lint: &Lint) -> String {

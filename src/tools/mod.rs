@@ -1,8 +1,10 @@
 //! Subcommands beside the daemon. Each is known by the first word of the command line.
 
 pub mod check; // reads configurations and says everything there is to say about them
-pub mod explain; // what a keyword means
+mod effective; // a configuration as it holds, as text and JSON
+pub mod explain; // what a keyword means, and what holds
 pub mod findings; // diagnostics as JSON and SARIF, for programs
+mod json_schema; // of a configuration as it holds
 pub mod man; // the manual page of the configuration
 
 use std::ffi::OsString;

@@ -77,6 +77,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
                     .stock("deletes and adds the real servers of the second one at every reload"),
             ),
         }
+        reader.built(head, config.virtual_servers.len());
         config.virtual_servers.push(built);
     }
     if any {
@@ -352,6 +353,7 @@ impl Builder<'_, '_> {
             let inherited = resolve(server.inherited.or(draft.inherited));
             let mut checkers = Vec::with_capacity(server.checkers.len());
             for checker in &server.checkers {
+                let next = checkers.len();
                 let mut building = Checks {
                     reader: &mut *self.reader,
                     scripts: &mut *self.scripts,
@@ -362,6 +364,9 @@ impl Builder<'_, '_> {
                     inherited: &inherited,
                 };
                 building.build(checker, &mut checkers);
+                if let Some(head) = checker.head.filter(|_| checkers.len() > next) {
+                    self.reader.built(head, next);
+                }
             }
             let own = OwnSettings {
                 settings: (inherited != *common).then_some(inherited),
@@ -370,6 +375,9 @@ impl Builder<'_, '_> {
             };
             let notify_up = self.command(server.notify_up.as_deref());
             let notify_down = self.command(server.notify_down.as_deref());
+            if let Some(head) = server.span {
+                self.reader.built(head, servers.len());
+            }
             servers.push(RealServer {
                 address: server.address,
                 port: server_port,
