@@ -41,14 +41,14 @@ fn facts() -> HostFacts {
         index,
         mtu: 1500,
         multicast: true,
-        loopback: false,
-        addresses: Vec::new(),
+        ethernet: true,
+        ..InterfaceFacts::default()
     };
     HostFacts {
         node_name: "node".to_owned(),
         interfaces: BTreeMap::from([("eth0".to_owned(), interface(1)), ("eth1".to_owned(), interface(2))]),
         cpus: Some(2),
-        own_identity: Identity::default(),
+        ..HostFacts::default()
     }
 }
 
