@@ -32,6 +32,8 @@ pub enum Role {
     Checkers,
     /// Probes that parse foreign bytes.
     Prober,
+    /// BFD sessions.
+    Bfd,
 }
 
 impl Role {
@@ -41,6 +43,7 @@ impl Role {
             Self::Vrrp => "VRRP",
             Self::Checkers => "Healthcheck",
             Self::Prober => "Prober",
+            Self::Bfd => "BFD",
         }
     }
 
@@ -50,6 +53,7 @@ impl Role {
             Self::Vrrp => Speaker::Vrrp,
             Self::Checkers => Speaker::Checkers,
             Self::Prober => Speaker::Prober,
+            Self::Bfd => Speaker::Bfd,
         }
     }
 }
@@ -60,6 +64,7 @@ impl fmt::Display for Role {
             Self::Vrrp => "vrrp",
             Self::Checkers => "checkers",
             Self::Prober => "prober",
+            Self::Bfd => "bfd",
         })
     }
 }

@@ -126,6 +126,13 @@ pub enum FromChild {
         /// Commands with their final arguments.
         commands: Vec<Command>,
     },
+    /// A BFD session came up or went down, or this is how it is after start and after a reload (bfd only).
+    Session {
+        /// Name of the `bfd_instance`.
+        name: String,
+        /// Is it up?
+        up: bool,
+    },
     /// The cores' state, for a successor should this process die.
     State(Vec<u8>),
     /// Everything is released; the process exits.

@@ -29,6 +29,8 @@ pub enum Speaker {
     Checkers,
     /// `Keepalived_prober`; stock has no such process.
     Prober,
+    /// `Keepalived_bfd`.
+    Bfd,
 }
 
 impl Speaker {
@@ -39,6 +41,7 @@ impl Speaker {
             Self::Vrrp => "Keepalived_vrrp",
             Self::Checkers => "Keepalived_healthcheckers",
             Self::Prober => "Keepalived_prober",
+            Self::Bfd => "Keepalived_bfd",
         };
         match instance {
             Some(instance) => format!("{name}_{instance}"),

@@ -4,6 +4,7 @@
 //! [`ipc::ROLE_VARIABLE`] tells it which role it plays and which descriptor is its channel.
 
 pub mod authority; // which commands run for the children
+pub mod bfd; // the bfd process
 pub mod channel; // how messages between the processes travel
 pub mod checkers; // the process of health checks and IPVS
 pub mod child; // what every child has in common

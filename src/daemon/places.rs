@@ -22,6 +22,8 @@ pub struct Places {
     pub vrrp: PathBuf,
     /// The checkers process'.
     pub checkers: PathBuf,
+    /// The bfd process'.
+    pub bfd: PathBuf,
     directory: Option<&'static Path>,
 }
 
@@ -41,6 +43,7 @@ impl Places {
             parent: place(&files.parent, "keepalived"),
             vrrp: place(&files.vrrp, "vrrp"),
             checkers: place(&files.checkers, "checkers"),
+            bfd: place(&files.bfd, "bfd"),
             directory: own_directory.then_some(Path::new(PID_DIRECTORY)),
         }
     }

@@ -75,11 +75,13 @@ impl Reign {
         let supervisor = Supervisor::new(supervise::Options {
             vrrp: !options.subsystems.no_vrrp,
             checkers: !options.subsystems.no_checkers,
+            bfd: !options.subsystems.no_bfd,
             respawn: !options.dont_respawn,
             all: options.subsystems.all,
             instance,
             vrrp_pid: places.vrrp.clone(),
             checkers_pid: places.checkers.clone(),
+            bfd_pid: places.bfd.clone(),
         });
         Ok(Self {
             requests: Requests::listen(options.ignore_sigint)?,
@@ -174,6 +176,7 @@ impl Reign {
                 self.supervisor.scripts_running(self.scripts.running(Role::Vrrp));
                 self.tell_readings();
             }
+            Happening::Started { role: Role::Checkers, .. } => self.tell_readings(),
             Happening::Started { .. } | Happening::Stopped => {}
         }
     }
@@ -189,7 +192,8 @@ impl Reign {
 
     /// Tells all that is known of what is tracked.
     fn tell_readings(&mut self) {
-        for reading in self.coming.as_ref().unwrap_or(&self.watch).readings() {
+        let watched = self.coming.as_ref().unwrap_or(&self.watch).readings();
+        for reading in watched.into_iter().chain(self.supervisor.sessions()) {
             self.supervisor.reading(reading);
         }
     }
@@ -274,6 +278,7 @@ impl Reign {
                 }
                 self.scripts.notify(&receiver, commands);
             }
+            FromChild::Session { name, up } => self.supervisor.session(name, up),
             // The supervisor's.
             FromChild::Prepared { .. }
             | FromChild::Refused { .. }

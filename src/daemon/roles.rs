@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use super::child::{Parent, Role};
 use super::exit::Exit;
 use super::options::Options;
-use super::{checkers, prober, vrrp};
+use super::{bfd, checkers, prober, vrrp};
 use crate::kernel::error::Error;
 
 /// Plays `role` until it is over.
@@ -14,5 +14,6 @@ pub async fn play(role: Role, options: Options, channel: OwnedFd) -> Result<Exit
         Role::Vrrp => Ok(Box::pin(vrrp::run(&options, Parent::new(channel, &options)?)).await),
         Role::Checkers => checkers::run(options, channel).await,
         Role::Prober => prober::play(channel).await,
+        Role::Bfd => bfd::run(Parent::new(channel, &options)?).await,
     }
 }

@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::channel::Channel;
 use super::child::{Assignment, Role};
-use super::ipc::{FromChild, ROLE_VARIABLE, ToChild};
+use super::ipc::{Dump, FromChild, ROLE_VARIABLE, ToChild};
 use super::respawn::BackOff;
 use super::supervise::{Happening, Transaction};
-use crate::config::model::ScriptEnd;
+use crate::config::model::{BfdPart, CheckersPart, Config, ScriptEnd, VrrpPart};
 use crate::kernel::{process, spawn};
 
 /// How long a child that closed its channel may take to end.
@@ -34,60 +34,135 @@ pub(super) fn start(assignment: &Assignment, channel: &OwnedFd) -> std::io::Resu
     process::again(ROLE_VARIABLE, &assignment.variable()?, channel)
 }
 
-/// The place of one child that has a channel to the parent.
-pub(super) struct Slot<P> {
-    role: Role,
-    pub(super) alive: Option<Alive<P>>,
-    due: Option<Instant>,
-    back_off: BackOff,
-    /// What the last process of this role reported of its state.
-    pub(super) state: Option<Vec<u8>>,
+/// A child's part of the model.
+pub(super) trait Part: Serialize + DeserializeOwned + Default {
+    /// The part of a configuration, or `None` when there is nothing for the child to do.
+    fn of(config: &Config) -> Option<Self>;
+
+    /// What a child runs that has nothing to do.
+    fn idle(config: &Config) -> Self;
 }
 
-pub(super) struct Alive<P> {
-    process: Child,
-    pid: u32,
-    channel: Channel<ToChild<P>, FromChild>,
-    /// The channel is still open.
-    open: bool,
-    born: Instant,
-    /// It was told to stop.
-    asked: bool,
-    /// The last generation it was asked to prepare.
-    pub(super) prepared: u64,
-    /// It goes through its phases alone, with this generation.
-    pub(super) alone: Option<u64>,
-    /// It has committed a configuration.
-    working: bool,
-}
-
-pub(super) enum SlotEvent {
-    Said(FromChild),
-    Ended { pid: u32, status: Option<i32>, signal: Option<i32> },
-    RespawnDue,
-}
-
-impl<P: Serialize + DeserializeOwned> Slot<P> {
-    pub(super) fn new(role: Role) -> Self {
-        Self { role, alive: None, due: None, back_off: BackOff::default(), state: None }
+impl Part for VrrpPart {
+    fn of(config: &Config) -> Option<Self> {
+        config.vrrp_part()
     }
 
-    /// Asks for `part` to be prepared: a running child in any case, a new one only when there is a part.
-    pub(super) fn prepare(
+    fn idle(config: &Config) -> Self {
+        Self { global: config.global.clone(), ..Self::default() }
+    }
+}
+
+impl Part for CheckersPart {
+    fn of(config: &Config) -> Option<Self> {
+        config.checkers_part()
+    }
+
+    fn idle(config: &Config) -> Self {
+        Self { global: config.global.clone(), ..Self::default() }
+    }
+}
+
+impl Part for BfdPart {
+    fn of(config: &Config) -> Option<Self> {
+        config.bfd_part()
+    }
+
+    fn idle(config: &Config) -> Self {
+        Self { global: config.global.clone(), ..Self::default() }
+    }
+}
+
+/// A child as its supervisor deals with it, whatever its part of the model is.
+pub(super) trait Seat {
+    /// Asks for its part of `config` to be prepared, starting it if it is newly needed.
+    fn offer(
         &mut self,
-        part: Option<P>,
-        idle: P,
-        assignment: &Assignment,
+        config: &Config,
         transaction: &mut Transaction,
         out: &mut Vec<Happening>,
+        birth: &Birth<'_>,
+    );
+
+    /// Starts a successor, if it is needed, and hands it the configuration that runs. True if one was started.
+    fn revive(
+        &mut self,
+        config: &Config,
+        generation: u64,
+        out: &mut Vec<Happening>,
+        birth: &Birth<'_>,
+    ) -> bool;
+
+    /// Gives a successor that has not committed anything yet the configuration that runs, and the state to go on from.
+    fn take_up(&mut self, config: &Config, generation: u64);
+
+    /// Tells it to make what it prepared the running configuration.
+    fn commit(&mut self, generation: u64);
+
+    /// Tells it to forget what it prepared.
+    fn abort(&mut self, generation: u64);
+
+    /// It runs a configuration.
+    fn committed(&mut self);
+
+    /// Is it a successor that was interrupted by another configuration before it ran its first?
+    fn is_unfinished(&self) -> bool;
+
+    /// Does its process run?
+    fn is_alive(&self) -> bool;
+
+    /// The last generation it was asked to prepare, while it runs.
+    fn prepared(&self) -> Option<u64>;
+
+    /// The generation it goes through its phases with alone.
+    fn alone(&self) -> Option<u64>;
+
+    /// Keeps what it reports of its state, for a successor.
+    fn remember(&mut self, state: Vec<u8>);
+
+    /// Tells it how its script ended.
+    fn script_ended(&mut self, id: u64, end: ScriptEnd);
+
+    /// Has it write a dump.
+    fn dump(&mut self, dump: Dump);
+
+    /// Asks it to release what it holds and to end.
+    fn stop(&mut self);
+
+    /// Ends it now.
+    fn kill(&mut self);
+
+    /// Forgets a process that ended: was it asked to, and how long had it lived?
+    fn bury(&mut self) -> (bool, Duration);
+
+    /// Plans its successor; gives the wait.
+    fn schedule(&mut self, lived: Duration) -> Duration;
+}
+
+/// How a child is started.
+pub(super) struct Birth<'a> {
+    /// What it is told at birth.
+    pub(super) assignment: &'a Assignment,
+    /// It runs even if it has nothing to do (`--all`).
+    pub(super) always: bool,
+}
+
+impl<P: Part> Seat for Slot<P> {
+    fn offer(
+        &mut self,
+        config: &Config,
+        transaction: &mut Transaction,
+        out: &mut Vec<Happening>,
+        birth: &Birth<'_>,
     ) {
         let generation = transaction.generation;
+        let part = P::of(config);
         if self.alive.is_none() {
             // A child that waits for its respawn starts with whatever runs then.
-            if part.is_none() || self.due.is_some() {
+            if part.is_none() && !birth.always || self.due.is_some() {
                 return;
             }
-            if !self.start(assignment, out) {
+            if !self.start(birth.assignment, out) {
                 // Tried again, as for a lost child.
                 self.schedule(Duration::ZERO);
                 return;
@@ -99,47 +174,147 @@ impl<P: Serialize + DeserializeOwned> Slot<P> {
             alive.prepared = generation;
             alive.alone = None;
         }
-        self.say(&ToChild::Prepare { generation, part: part.unwrap_or(idle), state: None });
+        self.say(&ToChild::Prepare {
+            generation,
+            part: part.unwrap_or_else(|| P::idle(config)),
+            state: None,
+        });
     }
 
-    /// Starts a successor and hands it the configuration that runs.
-    pub(super) fn revive(
+    fn revive(
         &mut self,
-        part: P,
+        config: &Config,
         generation: u64,
-        assignment: &Assignment,
         out: &mut Vec<Happening>,
-    ) {
-        if !self.start(assignment, out) {
-            self.schedule(Duration::ZERO);
-            return;
+        birth: &Birth<'_>,
+    ) -> bool {
+        if P::of(config).is_none() && !birth.always {
+            return false;
         }
-        self.prepare_alone(part, generation);
+        if !self.start(birth.assignment, out) {
+            self.schedule(Duration::ZERO);
+            return false;
+        }
+        self.take_up(config, generation);
+        true
     }
 
-    /// Gives a successor that has not committed anything yet the configuration that runs, and the state to go on from.
-    pub(super) fn prepare_alone(&mut self, part: P, generation: u64) {
+    fn take_up(&mut self, config: &Config, generation: u64) {
         if let Some(alive) = &mut self.alive {
             alive.prepared = generation;
             alive.alone = Some(generation);
         }
+        let part = P::of(config).unwrap_or_else(|| P::idle(config));
         let state = self.state.clone();
         self.say(&ToChild::Prepare { generation, part, state });
     }
 
-    /// It runs a configuration.
-    pub(super) fn committed(&mut self) {
+    fn commit(&mut self, generation: u64) {
+        self.say(&ToChild::Commit { generation });
+    }
+
+    fn abort(&mut self, generation: u64) {
+        self.say(&ToChild::Abort { generation });
+    }
+
+    fn committed(&mut self) {
         if let Some(alive) = &mut self.alive {
             alive.working = true;
         }
     }
 
-    /// Is it a successor that was interrupted by another configuration before it ran its first?
-    pub(super) fn is_unfinished(&self) -> bool {
+    fn is_unfinished(&self) -> bool {
         self.alive.as_ref().is_some_and(|alive| !alive.working)
     }
 
-    pub(super) fn start(&mut self, assignment: &Assignment, out: &mut Vec<Happening>) -> bool {
+    fn is_alive(&self) -> bool {
+        self.alive.is_some()
+    }
+
+    fn prepared(&self) -> Option<u64> {
+        self.alive.as_ref().map(|alive| alive.prepared)
+    }
+
+    fn alone(&self) -> Option<u64> {
+        self.alive.as_ref().and_then(|alive| alive.alone)
+    }
+
+    fn remember(&mut self, state: Vec<u8>) {
+        self.state = Some(state);
+    }
+
+    fn script_ended(&mut self, id: u64, end: ScriptEnd) {
+        self.say(&ToChild::ScriptEnded { id, end });
+    }
+
+    fn dump(&mut self, dump: Dump) {
+        self.say(&ToChild::Dump(dump));
+    }
+
+    fn stop(&mut self) {
+        self.due = None;
+        self.say(&ToChild::Stop);
+        if let Some(alive) = &mut self.alive {
+            alive.asked = true;
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(alive) = &mut self.alive {
+            let _ = alive.process.start_kill();
+        }
+    }
+
+    fn bury(&mut self) -> (bool, Duration) {
+        self.alive.take().map_or((true, Duration::ZERO), |alive| (alive.asked, alive.born.elapsed()))
+    }
+
+    fn schedule(&mut self, lived: Duration) -> Duration {
+        let wait = self.back_off.died(lived);
+        self.due = Some(Instant::now() + wait);
+        wait
+    }
+}
+
+/// The place of one child that has a channel to the parent.
+pub(super) struct Slot<P> {
+    role: Role,
+    alive: Option<Alive<P>>,
+    due: Option<Instant>,
+    back_off: BackOff,
+    /// What the last process of this role reported of its state.
+    state: Option<Vec<u8>>,
+}
+
+struct Alive<P> {
+    process: Child,
+    pid: u32,
+    channel: Channel<ToChild<P>, FromChild>,
+    /// The channel is still open.
+    open: bool,
+    born: Instant,
+    /// It was told to stop.
+    asked: bool,
+    /// The last generation it was asked to prepare.
+    prepared: u64,
+    /// It goes through its phases alone, with this generation.
+    alone: Option<u64>,
+    /// It has committed a configuration.
+    working: bool,
+}
+
+pub(super) enum SlotEvent {
+    Said(FromChild),
+    Ended { pid: u32, status: Option<i32>, signal: Option<i32> },
+    RespawnDue,
+}
+
+impl<P: Part> Slot<P> {
+    pub(super) fn new(role: Role) -> Self {
+        Self { role, alive: None, due: None, back_off: BackOff::default(), state: None }
+    }
+
+    fn start(&mut self, assignment: &Assignment, out: &mut Vec<Happening>) -> bool {
         let started = Channel::pair().map_err(|error| error.to_string()).and_then(|(channel, far)| {
             start(assignment, &far).map(|process| (channel, process)).map_err(|error| error.to_string())
         });
@@ -172,31 +347,6 @@ impl<P: Serialize + DeserializeOwned> Slot<P> {
         if let Some(alive) = &mut self.alive {
             let _ = alive.channel.send_with(message, descriptor);
         }
-    }
-
-    pub(super) fn stop(&mut self) {
-        self.due = None;
-        self.say(&ToChild::Stop);
-        if let Some(alive) = &mut self.alive {
-            alive.asked = true;
-        }
-    }
-
-    pub(super) fn kill(&mut self) {
-        if let Some(alive) = &mut self.alive {
-            let _ = alive.process.start_kill();
-        }
-    }
-
-    /// Forgets a process that ended: was it asked to, and how long had it lived?
-    pub(super) fn bury(&mut self) -> (bool, Duration) {
-        self.alive.take().map_or((true, Duration::ZERO), |alive| (alive.asked, alive.born.elapsed()))
-    }
-
-    pub(super) fn schedule(&mut self, lived: Duration) -> Duration {
-        let wait = self.back_off.died(lived);
-        self.due = Some(Instant::now() + wait);
-        wait
     }
 
     /// What this child says, until its channel closes; then how it ended; then when it is due again. Cancel-safe.

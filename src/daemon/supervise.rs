@@ -4,6 +4,7 @@
 //! agree are they told to *commit*, otherwise nothing has changed anywhere (docs/design.md). A respawned child goes
 //! through the same two messages alone, with the state its predecessor last reported.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +15,15 @@ use tokio::time::Instant;
 use super::child::{Assignment, Role};
 use super::exit::Exit;
 use super::ipc::{Dump, FromChild, Reading, ToChild};
-use super::slot::{CLOSED_LIMIT, Prober, ProberEvent, Slot, SlotEvent, start, until};
-use crate::config::model::{CheckersPart, Config, ScriptEnd, VrrpPart};
+use super::slot::{Birth, CLOSED_LIMIT, Prober, ProberEvent, Seat, Slot, SlotEvent, start, until};
+use crate::config::model::{BfdPart, CheckersPart, Config, ScriptEnd, VrrpPart};
 use crate::kernel::fdpass;
 
 /// How long the children may think about a configuration.
 const PREPARE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The children that have a channel to the parent, in stock's order of starting them.
+const SEATED: [Role; 3] = [Role::Checkers, Role::Vrrp, Role::Bfd];
 
 /// What the parent is told.
 #[derive(Debug)]
@@ -81,9 +85,11 @@ pub struct Options {
     pub vrrp: bool,
     /// Run a checkers process (not `-P`).
     pub checkers: bool,
+    /// Run a bfd process (not `-B`).
+    pub bfd: bool,
     /// Start lost children again (not `-R`).
     pub respawn: bool,
-    /// Start both even if they have nothing to do (`--all`).
+    /// Start all even if they have nothing to do (`--all`).
     pub all: bool,
     /// Suffix of their syslog idents.
     pub instance: Option<String>,
@@ -91,6 +97,8 @@ pub struct Options {
     pub vrrp_pid: PathBuf,
     /// Pid file of the checkers process.
     pub checkers_pid: PathBuf,
+    /// Pid file of the bfd process.
+    pub bfd_pid: PathBuf,
 }
 
 /// All children and the configuration they run.
@@ -98,7 +106,10 @@ pub struct Supervisor {
     options: Options,
     vrrp: Slot<VrrpPart>,
     checkers: Slot<CheckersPart>,
+    bfd: Slot<BfdPart>,
     prober: Prober,
+    /// What the bfd process last said of each session.
+    sessions: BTreeMap<String, bool>,
     generation: u64,
     running: Arc<Config>,
     transaction: Option<Transaction>,
@@ -135,7 +146,9 @@ impl Supervisor {
             options,
             vrrp: Slot::new(Role::Vrrp),
             checkers: Slot::new(Role::Checkers),
+            bfd: Slot::new(Role::Bfd),
             prober: Prober::default(),
+            sessions: BTreeMap::new(),
             generation: 0,
             running: Arc::new(Config::default()),
             transaction: None,
@@ -157,7 +170,7 @@ impl Supervisor {
 
     /// Does any child process run?
     pub fn has_children(&self) -> bool {
-        self.vrrp.alive.is_some() || self.checkers.alive.is_some()
+        SEATED.into_iter().any(|role| self.is_alive(role))
     }
 
     /// Proposes a configuration to the children, starting those it newly needs. The answer is a [`Happening::Committed`]
@@ -175,33 +188,43 @@ impl Supervisor {
             plan: Vec::new(),
             deadline: Instant::now() + PREPARE_LIMIT,
         };
-        // Stock starts the checkers first.
-        if self.options.checkers {
-            let part = self.checkers_part(&config);
-            let idle = CheckersPart { global: config.global.clone(), ..CheckersPart::default() };
-            let assignment = self.assignment(Role::Checkers, &config);
-            self.checkers.prepare(part, idle, &assignment, &mut transaction, &mut self.happenings);
-        }
-        if self.options.vrrp {
-            let part = self.vrrp_part(&config);
-            let idle = VrrpPart { global: config.global.clone(), ..VrrpPart::default() };
-            let assignment = self.assignment(Role::Vrrp, &config);
-            self.vrrp.prepare(part, idle, &assignment, &mut transaction, &mut self.happenings);
+        for role in SEATED {
+            let runs = match role {
+                Role::Vrrp => self.options.vrrp,
+                Role::Checkers => self.options.checkers,
+                Role::Bfd | Role::Prober => self.options.bfd,
+            };
+            if runs {
+                let assignment = self.assignment(role, &config);
+                let birth = Birth { assignment: &assignment, always: self.options.all };
+                let mut happenings = std::mem::take(&mut self.happenings);
+                if let Some(seat) = self.seat(role) {
+                    seat.offer(&config, &mut transaction, &mut happenings, &birth);
+                }
+                self.happenings = happenings;
+            }
         }
         self.transaction = Some(transaction);
         self.advance();
     }
 
-    /// The vrrp process' work, if there is any or it must run without.
-    fn vrrp_part(&self, config: &Config) -> Option<VrrpPart> {
-        let idle = || VrrpPart { global: config.global.clone(), ..VrrpPart::default() };
-        config.vrrp_part().or_else(|| self.options.all.then(idle))
+    /// The place of a child that has a channel to the parent; the prober has none.
+    fn seat(&mut self, role: Role) -> Option<&mut dyn Seat> {
+        match role {
+            Role::Vrrp => Some(&mut self.vrrp),
+            Role::Checkers => Some(&mut self.checkers),
+            Role::Bfd => Some(&mut self.bfd),
+            Role::Prober => None,
+        }
     }
 
-    /// The checkers process' work, if there is any or it must run without.
-    fn checkers_part(&self, config: &Config) -> Option<CheckersPart> {
-        let idle = || CheckersPart { global: config.global.clone(), ..CheckersPart::default() };
-        config.checkers_part().or_else(|| self.options.all.then(idle))
+    fn is_alive(&self, role: Role) -> bool {
+        match role {
+            Role::Vrrp => self.vrrp.is_alive(),
+            Role::Checkers => self.checkers.is_alive(),
+            Role::Bfd => self.bfd.is_alive(),
+            Role::Prober => self.prober.process.is_some(),
+        }
     }
 
     /// What a new child of this role is told at birth.
@@ -210,6 +233,7 @@ impl Supervisor {
         let (pid_file, name) = match role {
             Role::Vrrp => (Some(self.options.vrrp_pid.clone()), &names.vrrp),
             Role::Checkers => (Some(self.options.checkers_pid.clone()), &names.checkers),
+            Role::Bfd => (Some(self.options.bfd_pid.clone()), &names.bfd),
             Role::Prober => (None, &names.checkers),
         };
         let instance = self.options.instance.clone();
@@ -219,10 +243,8 @@ impl Supervisor {
 
     /// Tells a child how its script ended.
     pub fn script_ended(&mut self, role: Role, id: u64, end: ScriptEnd) {
-        match role {
-            Role::Vrrp => self.vrrp.say(&ToChild::ScriptEnded { id, end }),
-            Role::Checkers => self.checkers.say(&ToChild::ScriptEnded { id, end }),
-            Role::Prober => {}
+        if let Some(seat) = self.seat(role) {
+            seat.script_ended(id, end);
         }
     }
 
@@ -231,16 +253,44 @@ impl Supervisor {
         self.vrrp.say(&ToChild::ScriptsRunning(ids));
     }
 
-    /// Tells the vrrp process what was found out of something that it may track.
+    /// Tells those who may track something what was found out of it.
     pub fn reading(&mut self, reading: Reading) {
-        self.vrrp.say(&ToChild::Reading(reading));
+        let (vrrp, checkers) = match &reading {
+            Reading::File { .. } => (true, true),
+            Reading::Processes { .. } => (true, false),
+            Reading::Bfd { name, .. } => self
+                .running
+                .bfd_instances
+                .iter()
+                .find(|instance| instance.name == *name)
+                .map_or((false, false), |instance| (instance.tells_vrrp, instance.tells_checkers)),
+        };
+        if checkers {
+            self.checkers.say(&ToChild::Reading(reading.clone()));
+        }
+        if vrrp {
+            self.vrrp.say(&ToChild::Reading(reading));
+        }
+    }
+
+    /// A BFD session came up or went down.
+    pub fn session(&mut self, name: String, up: bool) {
+        self.sessions.insert(name.clone(), up);
+        self.reading(Reading::Bfd { name, up });
+    }
+
+    /// What is known of the BFD sessions, for who begins to track them.
+    pub fn sessions(&self) -> Vec<Reading> {
+        let known = |(name, up): (&String, &bool)| Reading::Bfd { name: name.clone(), up: *up };
+        self.sessions.iter().map(known).collect()
     }
 
     /// Asks the children to write a dump.
     pub fn dump(&mut self, dump: Dump) {
-        self.vrrp.say(&ToChild::Dump(dump));
+        self.vrrp.dump(dump);
         if dump == Dump::Data {
-            self.checkers.say(&ToChild::Dump(dump));
+            self.checkers.dump(dump);
+            self.bfd.dump(dump);
         }
     }
 
@@ -252,6 +302,7 @@ impl Supervisor {
             self.transaction = None;
             self.vrrp.stop();
             self.checkers.stop();
+            self.bfd.stop();
             self.prober.due = None;
         }
     }
@@ -269,6 +320,7 @@ impl Supervisor {
             tokio::select! {
                 event = self.vrrp.next() => self.heard(Role::Vrrp, event),
                 event = self.checkers.next() => self.heard(Role::Checkers, event),
+                event = self.bfd.next() => self.heard(Role::Bfd, event),
                 event = self.prober.next() => self.prober_event(&event),
                 () = until(deadline) => self.overdue(),
             }
@@ -314,10 +366,8 @@ impl Supervisor {
                 }
             }
             FromChild::Committed { generation } => {
-                match role {
-                    Role::Vrrp => self.vrrp.committed(),
-                    Role::Checkers => self.checkers.committed(),
-                    Role::Prober => {}
+                if let Some(seat) = self.seat(role) {
+                    seat.committed();
                 }
                 if self
                     .transaction
@@ -328,11 +378,11 @@ impl Supervisor {
                     self.advance();
                 }
             }
-            FromChild::State(state) => match role {
-                Role::Vrrp => self.vrrp.state = Some(state),
-                Role::Checkers => self.checkers.state = Some(state),
-                Role::Prober => {}
-            },
+            FromChild::State(state) => {
+                if let Some(seat) = self.seat(role) {
+                    seat.remember(state);
+                }
+            }
             // The end of the process is what counts.
             FromChild::Stopped => {}
             message => self.happenings.push(Happening::Asked { role, message }),
@@ -340,20 +390,13 @@ impl Supervisor {
     }
 
     /// Does this child go through its two phases by itself, as a successor does?
-    fn is_alone(&self, role: Role, generation: u64) -> bool {
-        let alive = match role {
-            Role::Vrrp => self.vrrp.alive.as_ref().map(|alive| alive.alone),
-            Role::Checkers => self.checkers.alive.as_ref().map(|alive| alive.alone),
-            Role::Prober => None,
-        };
-        self.stopping.is_none() && alive == Some(Some(generation))
+    fn is_alone(&mut self, role: Role, generation: u64) -> bool {
+        self.stopping.is_none() && self.seat(role).and_then(|seat| seat.alone()) == Some(generation)
     }
 
     fn commit(&mut self, role: Role, generation: u64) {
-        match role {
-            Role::Vrrp => self.vrrp.say(&ToChild::Commit { generation }),
-            Role::Checkers => self.checkers.say(&ToChild::Commit { generation }),
-            Role::Prober => {}
+        if let Some(seat) = self.seat(role) {
+            seat.commit(generation);
         }
     }
 
@@ -364,25 +407,20 @@ impl Supervisor {
             transaction.phase = Phase::Committing;
             let generation = transaction.generation;
             self.running = Arc::clone(&transaction.config);
-            for role in [Role::Checkers, Role::Vrrp] {
-                let prepared = match role {
-                    Role::Vrrp => self.vrrp.alive.as_ref().is_some_and(|alive| alive.prepared == generation),
-                    _ => self.checkers.alive.as_ref().is_some_and(|alive| alive.prepared == generation),
-                };
-                if prepared {
-                    transaction.pending.push(role);
+            let config = Arc::clone(&transaction.config);
+            let mut pending = Vec::new();
+            for role in SEATED {
+                let Some(seat) = self.seat(role) else { continue };
+                if seat.prepared() == Some(generation) {
+                    pending.push(role);
+                    seat.commit(generation);
+                } else if seat.is_alive() {
+                    // The successor of a child that died meanwhile was started with the configuration before.
+                    seat.take_up(&config, generation);
                 }
             }
-            let (pending, config) = (transaction.pending.clone(), Arc::clone(&transaction.config));
-            for role in &pending {
-                self.commit(*role, generation);
-            }
-            // Successors of children that died meanwhile were started with the configuration before.
-            if !pending.contains(&Role::Vrrp) && self.vrrp.alive.is_some() {
-                self.vrrp.prepare_alone(self.vrrp_part(&config).unwrap_or_default(), generation);
-            }
-            if !pending.contains(&Role::Checkers) && self.checkers.alive.is_some() {
-                self.checkers.prepare_alone(self.checkers_part(&config).unwrap_or_default(), generation);
+            if let Some(transaction) = &mut self.transaction {
+                transaction.pending = pending;
             }
             self.start_prober();
         }
@@ -395,31 +433,24 @@ impl Supervisor {
     fn abort(&mut self, reasons: Vec<(Role, String)>, cause: Cause) {
         let Some(transaction) = self.transaction.take() else { return };
         let generation = transaction.generation;
-        for role in [Role::Checkers, Role::Vrrp] {
-            let new = transaction.new.contains(&role);
-            match role {
-                Role::Vrrp if new => self.vrrp.stop(),
-                Role::Vrrp => self.vrrp.say(&ToChild::Abort { generation }),
-                _ if new => self.checkers.stop(),
-                _ => self.checkers.say(&ToChild::Abort { generation }),
+        let (running, before, started) = (Arc::clone(&self.running), generation - 1, self.started);
+        for role in SEATED {
+            let Some(seat) = self.seat(role) else { continue };
+            if transaction.new.contains(&role) {
+                seat.stop();
+                continue;
             }
-        }
-        // A successor that was about to take up what runs has prepared this one instead.
-        let (running, before) = (Arc::clone(&self.running), generation - 1);
-        if self.started && !transaction.new.contains(&Role::Vrrp) && self.vrrp.is_unfinished() {
-            self.vrrp.prepare_alone(self.vrrp_part(&running).unwrap_or_default(), before);
-        }
-        if self.started && !transaction.new.contains(&Role::Checkers) && self.checkers.is_unfinished() {
-            self.checkers.prepare_alone(self.checkers_part(&running).unwrap_or_default(), before);
+            seat.abort(generation);
+            // A successor that was about to take up what runs has prepared this one instead.
+            if started && seat.is_unfinished() {
+                seat.take_up(&running, before);
+            }
         }
         self.happenings.push(Happening::Refused { reasons, cause });
     }
 
     fn ended(&mut self, role: Role, pid: u32, status: Option<i32>, signal: Option<i32>) {
-        let (asked, lived) = match role {
-            Role::Vrrp => self.vrrp.bury(),
-            _ => self.checkers.bury(),
-        };
+        let Some((asked, lived)) = self.seat(role).map(Seat::bury) else { return };
         if role == Role::Checkers {
             // The prober sees its channel close and ends; a new one comes with the next checkers process.
             self.prober.orphaned();
@@ -466,10 +497,7 @@ impl Supervisor {
             return;
         }
         tracing::error!("{} child process({pid}) died: Respawning", role.title());
-        let wait = match role {
-            Role::Vrrp => self.vrrp.schedule(lived),
-            _ => self.checkers.schedule(lived),
-        };
+        let wait = self.seat(role).map_or(Duration::ZERO, |seat| seat.schedule(lived));
         tracing::info!(
             "Restart of {} process delayed {} seconds to limit respawn rate",
             role.title(),
@@ -480,18 +508,13 @@ impl Supervisor {
     fn respawn(&mut self, role: Role) {
         let (generation, config) = (self.generation_of_running(), Arc::clone(&self.running));
         let assignment = self.assignment(role, &config);
-        match role {
-            Role::Vrrp => {
-                if let Some(part) = self.vrrp_part(&config) {
-                    self.vrrp.revive(part, generation, &assignment, &mut self.happenings);
-                }
-            }
-            _ => {
-                if let Some(part) = self.checkers_part(&config) {
-                    self.checkers.revive(part, generation, &assignment, &mut self.happenings);
-                    self.start_prober();
-                }
-            }
+        let birth = Birth { assignment: &assignment, always: self.options.all };
+        let mut happenings = std::mem::take(&mut self.happenings);
+        let revived =
+            self.seat(role).is_some_and(|seat| seat.revive(&config, generation, &mut happenings, &birth));
+        self.happenings = happenings;
+        if revived && role == Role::Checkers {
+            self.start_prober();
         }
     }
 
@@ -504,22 +527,17 @@ impl Supervisor {
     }
 
     fn kill(&mut self, role: Role) {
-        match role {
-            Role::Vrrp => self.vrrp.kill(),
-            Role::Checkers => self.checkers.kill(),
-            Role::Prober => self.prober.kill(),
+        match self.seat(role) {
+            Some(seat) => seat.kill(),
+            None => self.prober.kill(),
         }
     }
 
     /// Patience has ended, with the transaction or with the stop.
     fn overdue(&mut self) {
         if self.stopping.is_some() {
-            for (role, alive) in [
-                (Role::Vrrp, self.vrrp.alive.is_some()),
-                (Role::Checkers, self.checkers.alive.is_some()),
-                (Role::Prober, self.prober.process.is_some()),
-            ] {
-                if alive {
+            for role in SEATED.into_iter().chain([Role::Prober]) {
+                if self.is_alive(role) {
                     tracing::info!("{} process failed to die - forcing termination", role.title());
                     self.kill(role);
                 }
@@ -554,11 +572,7 @@ impl Supervisor {
             .iter()
             .flat_map(|vs| &vs.real_servers)
             .any(|rs| !rs.checkers.is_empty());
-        if !wanted
-            || self.prober.process.is_some()
-            || self.checkers.alive.is_none()
-            || self.stopping.is_some()
-        {
+        if !wanted || self.prober.process.is_some() || !self.checkers.is_alive() || self.stopping.is_some() {
             return;
         }
         self.prober.due = None;
@@ -582,7 +596,7 @@ impl Supervisor {
         match event {
             ProberEvent::Due => self.start_prober(),
             ProberEvent::Ended { pid, lived, orphan } => {
-                if self.stopping.is_some() || self.checkers.alive.is_none() {
+                if self.stopping.is_some() || !self.checkers.is_alive() {
                     return;
                 }
                 if *orphan {

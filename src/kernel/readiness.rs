@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::task::{Context, Poll};
 
 use nix::sys::timerfd::TimerFd;
 use tokio::io::Interest;
@@ -61,6 +62,20 @@ impl<T: Steady> Watched<T> {
     /// Waits until `read` gives something else than `WouldBlock`. Safe to cancel.
     pub async fn read<R>(&self, read: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.until(Interest::READABLE, read).await
+    }
+
+    /// As [`Self::read`], for who waits for several at once. Only one task may wait this way.
+    pub fn poll_read<R>(
+        &self,
+        context: &mut Context<'_>,
+        mut read: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let mut ready = std::task::ready!(self.0.poll_read_ready(context))?;
+            if let Ok(result) = ready.try_io(|held| read(&held.get_ref().0)) {
+                return Poll::Ready(result);
+            }
+        }
     }
 
     /// As [`Self::read`], for a descriptor that has no more to read after one success (a timer): it is not asked again

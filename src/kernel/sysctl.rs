@@ -18,6 +18,12 @@ pub fn read_v6(interface: &str, setting: &str) -> Result<String, Error> {
     read(Family::V6, interface, setting)
 }
 
+/// The host's range of local ports, as the kernel writes it: two numbers.
+pub fn local_port_range() -> Result<String, Error> {
+    let path = "/proc/sys/net/ipv4/ip_local_port_range";
+    fs::read_to_string(path).doing(|| format!("reading {path}"))
+}
+
 fn read(family: Family, interface: &str, setting: &str) -> Result<String, Error> {
     let path = path(family, interface, setting)?;
     fs::read_to_string(&path)

@@ -1,10 +1,10 @@
 //! `keepalived_bfd.data`: the sessions of the BFD process, as text. spec/dump-format.md §5.
 
 use std::fmt::{Arguments, Write as _};
-use std::time::Duration;
 
 use super::clock::{Clock, Moment};
 use super::global::{Writer, global};
+use crate::bfd::Snapshot;
 use crate::config::model::{BfdInstance, BfdSession, Global};
 use crate::time::Time;
 
@@ -13,126 +13,20 @@ pub struct BfdData<'a> {
     /// Global values.
     pub global: &'a Global,
     /// Instances in file order, each with the state of its session. Those that cannot run are left out.
-    pub instances: Vec<(&'a BfdInstance, Option<SessionState>)>,
+    pub instances: Vec<(&'a BfdInstance, Option<Live>)>,
     /// The listening sockets: whether it is that of multihop, and its descriptor.
     pub descriptors: &'a [(bool, i32)],
     /// This moment.
     pub clock: Clock,
 }
 
-/// The state of one session. The default is one that has not begun.
+/// A session at work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field is the line of its name")]
-pub struct SessionState {
-    pub fd_out: i32,
-    /// When the next packet is sent.
-    pub next_send: Option<Time>,
-    /// When the session expires.
-    pub expires: Option<Time>,
-    /// When what the other end said is forgotten.
-    pub resets: Option<Time>,
-    pub send_error: bool,
-    pub local: State,
-    pub remote: State,
-    pub local_discriminator: u32,
-    pub remote_discriminator: u32,
-    pub local_diagnostic: Diagnostic,
-    pub remote_diagnostic: Diagnostic,
-    pub remote_min_tx: Duration,
-    pub remote_min_rx: Duration,
-    pub local_demand: bool,
-    pub remote_demand: bool,
-    pub remote_multiplier: u8,
-    pub poll: bool,
-    pub is_final: bool,
-    pub local_tx: Duration,
-    pub remote_tx: Duration,
-    pub local_detection: Duration,
-    pub remote_detection: Duration,
-    pub last_seen: Option<Time>,
-}
-
-impl SessionState {
-    /// A session that has not begun.
-    pub fn idle(session: &BfdSession) -> Self {
-        Self {
-            fd_out: -1,
-            next_send: None,
-            expires: None,
-            resets: None,
-            send_error: false,
-            local: State::Down,
-            remote: State::Down,
-            local_discriminator: 0,
-            remote_discriminator: 0,
-            local_diagnostic: Diagnostic::None,
-            remote_diagnostic: Diagnostic::None,
-            remote_min_tx: Duration::ZERO,
-            remote_min_rx: Duration::ZERO,
-            local_demand: false,
-            remote_demand: false,
-            remote_multiplier: 0,
-            poll: false,
-            is_final: false,
-            local_tx: session.idle_tx,
-            remote_tx: Duration::ZERO,
-            local_detection: Duration::ZERO,
-            remote_detection: Duration::ZERO,
-            last_seen: None,
-        }
-    }
-}
-
-/// States of a session (RFC 5880 §4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is the state of its name")]
-pub enum State {
-    AdminDown,
-    Down,
-    Init,
-    Up,
-}
-
-impl State {
-    fn name(self) -> &'static str {
-        match self {
-            Self::AdminDown => "AdminDown",
-            Self::Down => "Down",
-            Self::Init => "Init",
-            Self::Up => "Up",
-        }
-    }
-}
-
-/// Why a session is down (RFC 5880 §4.1), in that order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is the diagnostic of its name")]
-pub enum Diagnostic {
-    None,
-    DetectionTimeExpired,
-    EchoFunctionFailed,
-    NeighborSignaledDown,
-    ForwardingPlaneReset,
-    PathDown,
-    ConcatenatedPathDown,
-    AdministrativelyDown,
-    ReverseConcatenatedPathDown,
-}
-
-impl Diagnostic {
-    fn text(self) -> &'static str {
-        match self {
-            Self::None => "No Diagnostic",
-            Self::DetectionTimeExpired => "Control Detection Time Expired",
-            Self::EchoFunctionFailed => "Echo Function Failed",
-            Self::NeighborSignaledDown => "Neighbor Signaled Session Down",
-            Self::ForwardingPlaneReset => "Forwarding Plane Reset",
-            Self::PathDown => "Path Down",
-            Self::ConcatenatedPathDown => "Concatenated Path Down",
-            Self::AdministrativelyDown => "Administratively Down",
-            Self::ReverseConcatenatedPathDown => "Reverse Concatenated Path Down",
-        }
-    }
+pub struct Live {
+    /// What the core says.
+    pub state: Snapshot,
+    /// Its sending socket; -1 for none.
+    pub descriptor: i32,
 }
 
 /// The whole file.
@@ -156,8 +50,8 @@ pub fn bfd_data(data: &BfdData<'_>) -> String {
         }
         line(1, format_args!("BFD Instance = {}", instance.name));
         write_session(&mut |text| line(3, text), instance, session);
-        let state = state.unwrap_or_else(|| SessionState::idle(session));
-        write_state(&mut |text| line(3, text), &state, data.clock);
+        let state = state.unwrap_or(Live { state: Snapshot::idle(session), descriptor: -1 });
+        write_state(&mut |text| line(3, text), state, data.clock);
     }
     out
 }
@@ -181,7 +75,7 @@ fn write_session(line: &mut dyn FnMut(Arguments<'_>), instance: &BfdInstance, se
 }
 
 /// Addresses of stock's timers mean nothing here: they are all null.
-fn write_state(line: &mut dyn FnMut(Arguments<'_>), state: &SessionState, clock: Clock) {
+fn write_state(line: &mut dyn FnMut(Arguments<'_>), Live { state, descriptor }: Live, clock: Clock) {
     let bit = |value: bool| if value { "" } else { "!" };
     let due = |time: Option<Time>| {
         time.map_or("[disabled]".to_owned(), |time| {
@@ -189,7 +83,7 @@ fn write_state(line: &mut dyn FnMut(Arguments<'_>), state: &SessionState, clock:
             format!("{moment} ({})", moment.short())
         })
     };
-    line(format_args!("fd_out {}", state.fd_out));
+    line(format_args!("fd_out {descriptor}"));
     line(format_args!("thread_open_fd_out 0x(nil)"));
     for (name, time) in [("out", state.next_send), ("exp", state.expires), ("rst", state.resets)] {
         line(format_args!("thread_{name} 0x(nil)"));
@@ -200,8 +94,8 @@ fn write_state(line: &mut dyn FnMut(Arguments<'_>), state: &SessionState, clock:
     line(format_args!("remote state = {}", state.remote.name()));
     line(format_args!("local discriminator = 0x{:x}", state.local_discriminator));
     line(format_args!("remote discriminator = 0x{:x}", state.remote_discriminator));
-    line(format_args!("local diag = {}", state.local_diagnostic.text()));
-    line(format_args!("remote diag = {}", state.remote_diagnostic.text()));
+    line(format_args!("local diag = {}", state.local_diagnostic.name()));
+    line(format_args!("remote diag = {}", state.remote_diagnostic.name()));
     line(format_args!("remote min tx intv = {} us", state.remote_min_tx.as_micros()));
     line(format_args!("remote min rx intv = {} us", state.remote_min_rx.as_micros()));
     line(format_args!("local demand = {}", u8::from(state.local_demand)));

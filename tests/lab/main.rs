@@ -17,6 +17,7 @@ mod runner;
 mod systemd;
 mod vrrp_addresses;
 mod vrrp_basic;
+mod vrrp_bfd;
 mod vrrp_daemon;
 mod vrrp_others;
 mod vrrp_stock;
@@ -37,6 +38,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_basic::CASES,
         vrrp_track::CASES,
         vrrp_watch::CASES,
+        vrrp_bfd::CASES,
         vrrp_addresses::CASES,
         vrrp_daemon::CASES,
         vrrp_stock::CASES,

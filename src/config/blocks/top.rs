@@ -64,8 +64,7 @@ const BLOCKS: &[Keyword] = &[
         .readers(VRRP),
     keyword("bfd_instance", Shape::Block(&bfd_instance::BLOCK), "A BFD session.")
         .missing(Missing::Stops)
-        .readers(VRRP.and(CHECKER).and(Readers::BFD))
-        .later(),
+        .readers(VRRP.and(CHECKER).and(Readers::BFD)),
     keyword("track_group", Shape::Block(&statics::TRACK_GROUP), "Instances that depend on static items.")
         .readers(VRRP)
         .later(),

@@ -475,8 +475,7 @@ const TRACKING: &[Keyword] = &[
         Shape::List(&tracking::INSTANCE_BFDS),
         "BFD sessions: NAME [weight N [reverse|noreverse]].",
     )
-    .since("≤2.0.8")
-    .later(),
+    .since("≤2.0.8"),
     keyword("linkbeat_use_polling", Shape::Flag, "Poll the own interface for its link state.")
         .mark(Mark::X)
         .since("≤1.1.18")

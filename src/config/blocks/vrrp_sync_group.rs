@@ -81,8 +81,7 @@ const KEYWORDS: &[Keyword] = &[
     keyword("track_process", Shape::List(&tracking::GROUP_PROCESSES), "Processes that all members track.")
         .since("≤2.0.11"),
     keyword("track_bfd", Shape::List(&tracking::GROUP_BFDS), "BFD sessions that all members track.")
-        .since("≤2.0.8")
-        .later(),
+        .since("≤2.0.8"),
     notify("notify_backup", "Run when the group becomes BACKUP.")
         .apply(|r, g| scripts::set_once(r, g, |r| &mut r.drafts.sync_group.notify.backup)),
     notify("notify_master", "Run when the group becomes MASTER.")

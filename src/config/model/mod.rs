@@ -98,7 +98,22 @@ pub struct CheckersPart {
     pub bfd_instances: Vec<String>,
 }
 
+/// What the bfd process is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BfdPart {
+    /// Global values.
+    pub global: Global,
+    /// `bfd_instance` blocks.
+    pub bfd_instances: Vec<BfdInstance>,
+}
+
 impl Config {
+    /// The bfd process' part, or `None` when there is no `bfd_instance`.
+    pub fn bfd_part(&self) -> Option<BfdPart> {
+        (!self.bfd_instances.is_empty())
+            .then(|| BfdPart { global: self.global.clone(), bfd_instances: self.bfd_instances.clone() })
+    }
+
     /// The vrrp process' part, or `None` when there is nothing for it to do.
     pub fn vrrp_part(&self) -> Option<VrrpPart> {
         (!self.instances.is_empty()).then(|| VrrpPart {
