@@ -175,6 +175,11 @@ fn part(priority: u8, vips: &[&str]) -> VrrpPart {
         notify: NotifyScripts { master: Some(script("/m")), ..NotifyScripts::default() },
         notify_deleted: false,
         smtp_alert: false,
+        notify_priority_changes: false,
+        unicast_without_peers: false,
+        unicast_fault_no_peer: false,
+        kernel_rx_buffer: None,
+        debug: 0,
         vip_repair: VipRepair::default(),
         config_fault: None,
     };

@@ -98,7 +98,7 @@ impl Page<'_> {
             self.line(format_args!("Smtp server port = {}", server.port()));
         }
         self.given("Smtp HELO name", global.smtp_helo_name.as_ref());
-        if global.smtp_server.is_some() {
+        if global.smtp_server.is_some() || global.smtp_connect_timeout_given {
             let timeout = global.smtp_connect_timeout.as_secs();
             self.line(format_args!("Smtp server connection timeout = {timeout}"));
         }

@@ -148,9 +148,12 @@ impl Page {
             other => self.line(format_args!("HW Type = UNKNOWN ({other})")),
         }
         self.line(format_args!("NIC netlink status update"));
-        let gap = part.global.garp_interval.as_millis();
-        if gap > 0 && part.instances.iter().any(|i| i.interface.as_ref() == Some(&link.name)) {
-            self.line(format_args!("Gratuitous ARP interval {gap}ms"));
+        if part.instances.iter().any(|instance| instance.interface.as_ref() == Some(&link.name)) {
+            for (kind, gap) in [("ARP", part.global.garp_interval), ("NA", part.global.gna_interval)] {
+                if !gap.is_zero() {
+                    self.line(format_args!("Gratuitous {kind} interval {}ms", gap.as_millis()));
+                }
+            }
         }
         let guarded = view.snapshot.guarded.iter().find(|(name, ..)| *name == link.name);
         let settings = &link.settings;

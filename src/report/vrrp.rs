@@ -165,15 +165,19 @@ impl Page {
 
     /// With a global interval, the interfaces it holds for make one group.
     fn pacing(&mut self, view: View<'_>) {
-        let gap = view.part.global.garp_interval;
-        if gap.is_zero() {
+        let (gap, gna) = (view.part.global.garp_interval, view.part.global.gna_interval);
+        if gap.is_zero() && gna.is_zero() {
             return;
         }
         self.header("Gratuitous ARP delays");
         self.header("GARP delay group");
-        self.put(format_args!(" GARP interval = {:.6}", gap.as_secs_f64()));
         let next = view.clock.epoch_of(view.snapshot.next_garp);
-        self.put(format_args!(" GARP next time {next} ({})", next.short()));
+        for (kind, interval) in [("GARP", gap), ("GNA", gna)] {
+            if !interval.is_zero() {
+                self.put(format_args!(" {kind} interval = {:.6}", interval.as_secs_f64()));
+                self.put(format_args!(" {kind} next time {next} ({})", next.short()));
+            }
+        }
         self.put(format_args!(" Interfaces"));
         let mut shown: Vec<&str> = Vec::new();
         for name in view.part.instances.iter().filter_map(|instance| instance.interface.as_deref()) {
@@ -253,7 +257,7 @@ impl Page {
         let deleted = if config.notify_deleted { "Deleted" } else { "Fault" };
         self.line(format_args!("Notify deleted = {deleted}"));
         self.notify(&config.notify);
-        self.line(format_args!("Notify priority changes = false"));
+        self.line(format_args!("Notify priority changes = {}", config.notify_priority_changes));
     }
 
     /// From `State` to `Master down timer`: what is true now.
@@ -279,6 +283,8 @@ impl Page {
         let is_unicast = matches!(config.transport, Transport::Unicast { .. });
         // Other flags count, too, but have no line of their own.
         if is_unicast
+            || config.unicast_without_peers
+            || config.unicast_fault_no_peer
             || config.promote_secondaries
             || !config.preempt
             || !config.accept
@@ -289,7 +295,14 @@ impl Page {
         {
             self.line(format_args!("Flags:"));
             if is_unicast {
-                self.entry(format_args!("Using unicast"));
+                let twin = if has_twin(view.part, config) { " with VRID duplication" } else { "" };
+                self.entry(format_args!("Using unicast{twin}"));
+            }
+            if config.unicast_without_peers {
+                self.entry(format_args!("Unicast config option specified but using multicast"));
+            }
+            if config.unicast_fault_no_peer {
+                self.entry(format_args!("If unicast go to fault state if no peers"));
             }
         } else {
             self.line(format_args!("Flags: none"));
@@ -393,6 +406,12 @@ impl Page {
         if config.version == VrrpVersion::V3 && config.family == Family::V4 {
             let as_v2 = enabled(config.v3_checksum_as_v2);
             self.line(format_args!("VRRPv3 uses VRRPv2 checksum = {as_v2}"));
+        }
+        if let Some(bytes) = config.kernel_rx_buffer {
+            self.line(format_args!("Kernel rx buffer size = {bytes}"));
+        }
+        if config.debug != 0 {
+            self.line(format_args!("Debug level = {}", config.debug));
         }
     }
 
@@ -564,6 +583,9 @@ impl Page {
             self.line(format_args!("sync group tracking weight set"));
         }
         self.line(format_args!("Using smtp notification = {}", yes(group.smtp_alert)));
+        if let Some(changes) = group.notify_priority_changes {
+            self.line(format_args!("Notify priority changes = {}", yes(changes)));
+        }
         self.trackers(&group.track_interfaces, &group.track_scripts);
         self.more_trackers(&group.into(), "Tracked process :");
         self.notify(&group.notify);
@@ -618,6 +640,17 @@ impl Page {
         }
         self.line(format_args!("State = {}", if now.running { "running" } else { "idle" }));
     }
+}
+
+/// Is there another unicast router with this number on its interface?
+fn has_twin(part: &VrrpPart, config: &Instance) -> bool {
+    part.instances.iter().any(|other| {
+        other.name != config.name
+            && other.vrid == config.vrid
+            && other.family == config.family
+            && other.interface == config.interface
+            && matches!(other.transport, Transport::Unicast { .. })
+    })
 }
 
 /// `weight -20 reverse`

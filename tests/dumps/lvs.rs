@@ -2,22 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keepalived_rs::config::files::MemoryFiles;
-use keepalived_rs::config::load;
-use keepalived_rs::config::model::{CheckersPart, Config, HostFacts, Identity, InterfaceFacts};
-use keepalived_rs::config::preprocess::{IncludeChecks, ReadOptions};
-use keepalived_rs::config::value::Mode;
+use keepalived_rs::config::model::CheckersPart;
 use keepalived_rs::lvs::virtual_server::VirtualServerHealth;
 use keepalived_rs::report::bfd::{BfdData, bfd_data};
 use keepalived_rs::report::check_data::{CheckData, CheckState, VirtualServerData, check_data};
 use keepalived_rs::report::clock::Clock;
 use keepalived_rs::time::Time;
 
-use super::{Root, agrees, interfaces};
+use super::{Sample, agrees, samples};
 
 /// Files that differ, and why.
 const EXPLAINED: &[(&str, &str)] = &[
@@ -73,59 +68,9 @@ fn checkers(part: &CheckersPart) -> String {
     })
 }
 
-/// The configuration that stock dumped, read by us on a host like the one it ran on.
-fn read(path: &Path, dump: &str) -> Option<Config> {
-    let bytes = std::fs::read(path).expect("a readable configuration");
-    let lines: Vec<&str> = dump.lines().collect();
-    let mut facts = HostFacts {
-        node_name: "director".to_owned(),
-        own_identity: Identity::default(),
-        cpus: Some(2),
-        ..HostFacts::default()
-    };
-    // The dump leaves out interfaces that nothing tracks; instances need theirs.
-    let found = interfaces(&[" Name = eth0", " Name = eth1"]).into_iter().chain(interfaces(&lines));
-    for interface in found {
-        let (name, loopback) = (interface.link.name.clone(), interface.link.name == "lo");
-        let facts_of = InterfaceFacts {
-            index: interface.link.index,
-            mtu: 1500,
-            multicast: true,
-            loopback,
-            addresses: interface.addresses,
-            ..InterfaceFacts::default()
-        };
-        facts.interfaces.insert(name, facts_of);
-    }
-    let mut files = MemoryFiles::new().file("k.conf", &bytes);
-    // Every script that the dump shows was there.
-    let scripts: BTreeSet<&str> = lines
-        .iter()
-        .filter_map(|line| line.split_once("= '")?.1.split_once('\''))
-        .map(|(script, _)| script)
-        .filter(|script| script.starts_with('/'))
-        .collect();
-    for script in scripts {
-        files = files.script(script);
-    }
-    let options = ReadOptions {
-        main: "k.conf".to_owned(),
-        config_id: "director".to_owned(),
-        include_checks: IncludeChecks::default(),
-        random_seed: 0,
-    };
-    load(&files, &options, Mode::Run, &facts, &Root).config
-}
-
 /// The lines of one process' part, from `first` on.
-fn part<'a>(dump: &'a str, process: &str, first: &[&str]) -> Vec<&'a str> {
-    let header = format!("##### {process}");
-    dump.lines()
-        .skip_while(|line| *line != header)
-        .skip(1)
-        .take_while(|line| !line.starts_with("##### "))
-        .skip_while(|line| !first.contains(line))
-        .collect()
+fn part<'a>(sample: &'a Sample, process: &str, first: &[&str]) -> Vec<&'a str> {
+    sample.part(process).into_iter().skip_while(|line| !first.contains(line)).collect()
 }
 
 const CHECKERS: [&str; 2] = ["------< SSL definitions >------", "------< LVS Topology >------"];
@@ -143,51 +88,36 @@ fn compare(stock: &[&str], ours: &[&str]) -> (usize, Option<String>) {
 
 #[test]
 fn the_checkers_and_bfd_dumps_are_stocks() {
-    let Ok(folders) = std::env::var("KEEPALIVED_CORPUS") else {
-        println!("skipped: KEEPALIVED_CORPUS is not set");
+    let samples = samples();
+    if samples.is_empty() {
         return;
-    };
+    }
     let (mut files, mut lines) = (0_usize, 0_usize);
     let mut different = BTreeMap::<String, Vec<String>>::new();
-    for folder in folders.split(':').map(Path::new) {
-        let entries = std::fs::read_dir(folder).expect("a folder").filter_map(Result::ok);
-        let mut configurations: Vec<_> = entries
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "conf"))
-            .collect();
-        configurations.sort();
-        for path in configurations {
-            let stem = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            let number = stem.split('-').next().unwrap_or(&stem).to_owned();
-            let dumps = folder.join("stock-2.4.3");
-            let dump = [&stem, &number]
-                .iter()
-                .find_map(|name| std::fs::read_to_string(dumps.join(format!("{name}.data"))).ok());
-            let Some(dump) = dump else { continue };
-            let (checks, bfd) = (part(&dump, "check", &CHECKERS), part(&dump, "bfd", &BFD));
-            if checks.is_empty() && bfd.is_empty() {
-                continue;
-            }
-            files += 1;
-            let Some(config) = read(&path, &dump) else {
-                different.entry("(not loaded)".to_owned()).or_default().push(stem);
-                continue;
-            };
-            let ours = config.checkers_part().map_or(String::new(), |part| checkers(&part));
-            let ours: Vec<&str> = ours.lines().skip_while(|line| !CHECKERS.contains(line)).collect();
-            let our_bfd = bfd_data(&BfdData {
-                global: &config.global,
-                instances: config.bfd_instances.iter().map(|bfd| (bfd, None)).collect(),
-                descriptors: &[],
-                clock: CLOCK,
-            });
-            let our_bfd: Vec<&str> = our_bfd.lines().skip_while(|line| !BFD.contains(line)).collect();
-            for (stock, ours) in [(checks, ours), (bfd, our_bfd)] {
-                let (same, first) = compare(&stock, &ours);
-                lines += same;
-                if let Some(difference) = first {
-                    different.entry(difference).or_default().push(stem.clone());
-                }
+    for sample in &samples {
+        let (checks, bfd) = (part(sample, "check", &CHECKERS), part(sample, "bfd", &BFD));
+        if checks.is_empty() && bfd.is_empty() {
+            continue;
+        }
+        files += 1;
+        let Some(config) = sample.config() else {
+            different.entry("(not loaded)".to_owned()).or_default().push(sample.name.clone());
+            continue;
+        };
+        let ours = config.checkers_part().map_or(String::new(), |part| checkers(&part));
+        let ours: Vec<&str> = ours.lines().skip_while(|line| !CHECKERS.contains(line)).collect();
+        let our_bfd = bfd_data(&BfdData {
+            global: &config.global,
+            instances: config.bfd_instances.iter().map(|bfd| (bfd, None)).collect(),
+            descriptors: &[],
+            clock: CLOCK,
+        });
+        let our_bfd: Vec<&str> = our_bfd.lines().skip_while(|line| !BFD.contains(line)).collect();
+        for (stock, ours) in [(checks, ours), (bfd, our_bfd)] {
+            let (same, first) = compare(&stock, &ours);
+            lines += same;
+            if let Some(difference) = first {
+                different.entry(difference).or_default().push(sample.name.clone());
             }
         }
     }

@@ -209,6 +209,7 @@ const MAIL: &[Keyword] = &[
     .apply(|r, g| {
         let seconds = at_least_one(r, g);
         r.drafts.global.values.smtp_connect_timeout = Duration::from_secs(seconds);
+        r.drafts.global.values.smtp_connect_timeout_given = true;
     }),
     keyword("smtp_alert", Shape::Bool, "Mail by default for every instance, group and checker.")
         .mark(Mark::B)

@@ -4,7 +4,7 @@ use super::global::Scripts as GlobalScripts;
 use super::global_values::{first, whole_seconds};
 use super::scripts::{self, DefaultUser, ScriptDraft};
 use crate::config::diagnostic::{Class, Severity};
-use crate::config::model::{Fifo, Fifos, Pipe};
+use crate::config::model::{Fifo, Fifos, Identity, Pipe};
 use crate::config::reader::Reader;
 use crate::config::schema::{Apply, Given, Keyword, Mark, Missing, Repeat, Shape, keyword, lenient};
 use crate::config::syntax::{ScriptWord, Word};
@@ -99,6 +99,8 @@ fn script_user<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
         }
         Err(mut report) => {
             report.severity = Severity::Error;
+            // Stock: it shows root then, and runs nothing as root.
+            reader.drafts.global.values.script_users.parent = Some(Identity::default());
             report.help = vec!["create the user, or name one that exists".to_owned()];
             reader.push(report.stock("drops every script that names no user of its own"));
             DefaultUser::Failed

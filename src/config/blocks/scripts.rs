@@ -170,6 +170,8 @@ pub fn default_identity(reader: &mut Reader<'_>, keyword: &Keyword, span: Span) 
         }
         DefaultUser::Failed => {}
     }
+    // Stock: such a process shows root as its default user, though it runs nothing as root.
+    needed(reader, Identity::default());
     let report = Diagnostic::error(
         "no-script-user",
         span,

@@ -92,10 +92,11 @@ pub struct Draft<'a> {
     pub notify: Notify,
     pub notify_deleted: bool,
     pub smtp_alert: Option<bool>,
-    /// `notify_priority_changes`.
     pub notify_priority_changes: Option<bool>,
     /// `lvs_sync_daemon_interface`.
     pub lvs_sync_interface: Option<&'a Word>,
+    pub kernel_rx_buf_size: Option<u32>,
+    pub debug: u8,
     /// `@keepalived-rs vip_repair`.
     pub vip_repair: Option<VipRepair>,
 }
@@ -211,7 +212,8 @@ const ROUTER: &[Keyword] = &[
     keyword("debug", lenient(0, 4), "Never had an effect in normal builds.")
         .mark(Mark::X)
         .since("≤0.4.9")
-        .nothing(),
+        .nothing()
+        .apply(|r, g| r.drafts.instance.debug = g.u8()),
     keyword("authentication", Shape::Block(&AUTHENTICATION), "Version 2 authentication.")
         .mark(Mark::A)
         .since("≤0.5.5"),
@@ -296,7 +298,8 @@ const TRANSPORT: &[Keyword] = &[
     keyword("kernel_rx_buf_size", strict(0, 4_294_967_295), "Receive buffer of the socket, bytes.")
         .missing(Missing::Warns)
         .one_word()
-        .later(),
+        .later()
+        .apply(|r, g| r.drafts.instance.kernel_rx_buf_size = Some(g.u32())),
 ];
 
 const ADDRESSES: &[Keyword] = &[

@@ -24,6 +24,8 @@ pub struct Draft<'a> {
     pub notify: Notify,
     /// `smtp_alert`.
     pub smtp_alert: Option<bool>,
+    /// `notify_priority_changes`.
+    pub notify_priority_changes: Option<bool>,
     /// `sync_group_tracking_weight`.
     pub tracking_weight: bool,
 }
@@ -106,7 +108,9 @@ const KEYWORDS: &[Keyword] = &[
         .default("off")
         .since("≤2.0.0")
         .apply(|r, _| r.drafts.sync_group.tracking_weight = true),
-    keyword("notify_priority_changes", Shape::Bool, "Priority changes of the members to the FIFOs.").later(),
+    keyword("notify_priority_changes", Shape::Bool, "Priority changes of the members to the FIFOs.")
+        .later()
+        .apply(|r, g| r.drafts.sync_group.notify_priority_changes = Some(g.bool())),
 ];
 
 /// A notify keyword: the first script stays.

@@ -40,6 +40,8 @@ pub struct Global {
     pub smtp_helo_name: Option<String>,
     /// `smtp_connect_timeout`, whole seconds, at least 1.
     pub smtp_connect_timeout: Duration,
+    /// Does `smtp_connect_timeout` stand in the file? Stock has a default only with a relay.
+    pub smtp_connect_timeout_given: bool,
     /// `smtp_alert`.
     pub smtp_alert: Option<bool>,
     /// `smtp_alert_vrrp`: wins over `smtp_alert` for instances and sync groups.
@@ -182,6 +184,7 @@ impl Default for Global {
             smtp_server: None,
             smtp_helo_name: None,
             smtp_connect_timeout: Duration::from_secs(30),
+            smtp_connect_timeout_given: false,
             smtp_alert: None,
             smtp_alert_vrrp: None,
             smtp_alert_checker: None,

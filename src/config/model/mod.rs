@@ -117,7 +117,7 @@ impl Config {
     /// The vrrp process' part, or `None` when there is nothing for it to do.
     pub fn vrrp_part(&self) -> Option<VrrpPart> {
         (!self.instances.is_empty()).then(|| VrrpPart {
-            global: Global { lvs_sync_daemon: self.vrrp_sync_daemon.clone(), ..self.global.clone() },
+            global: self.vrrp_global(),
             scripts: self.scripts.clone(),
             track_files: self.track_files.clone(),
             track_processes: self.track_processes.clone(),
@@ -125,6 +125,15 @@ impl Config {
             sync_groups: self.sync_groups.clone(),
             instances: self.instances.clone(),
         })
+    }
+
+    /// What the vrrp process knows better than the others: the sync daemon, and whether a filter is needed.
+    fn vrrp_global(&self) -> Global {
+        let mut global = Global { lvs_sync_daemon: self.vrrp_sync_daemon.clone(), ..self.global.clone() };
+        if self.instances.iter().any(|instance| !instance.accept) {
+            global.nftables.table.get_or_insert_with(|| "keepalived".to_owned());
+        }
+        global
     }
 
     /// The checkers process' part, or `None` when there is no virtual server.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// A command as configured and as resolved on this host. Run directly, never through a shell.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Command {
-    /// Words after quoting and escapes are resolved; never empty. `argv[0]` is what the user wrote.
+    /// Words after quoting and escapes are resolved; never empty. `argv[0]` is what the user wrote; of a bare
+    /// name, where `PATH` has it.
     pub argv: Vec<String>,
     /// The file to execute: absolute, symlinks resolved (unless `use_symlink_paths`).
     pub path: String,

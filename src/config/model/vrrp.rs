@@ -92,6 +92,16 @@ pub struct Instance {
     pub notify_deleted: bool,
     /// Mail on change.
     pub smtp_alert: bool,
+    /// Priority changes go to the FIFOs.
+    pub notify_priority_changes: bool,
+    /// A word asks for unicast, but there are no peers: adverts go to the group.
+    pub unicast_without_peers: bool,
+    /// `unicast_fault_no_peer`.
+    pub unicast_fault_no_peer: bool,
+    /// `kernel_rx_buf_size`: receive buffer of the sockets in bytes.
+    pub kernel_rx_buffer: Option<u32>,
+    /// `debug`, 0 to 4; only shown.
+    pub debug: u8,
     /// `@keepalived-rs vip_repair`.
     pub vip_repair: VipRepair,
     /// `unicast_fault_no_peer` without peers and the like: configured to stay in FAULT.
@@ -254,4 +264,6 @@ pub struct SyncGroup {
     pub notify: NotifyScripts,
     /// Mail on change.
     pub smtp_alert: bool,
+    /// `notify_priority_changes`: those of the members go to the FIFOs; `None` leaves it to each.
+    pub notify_priority_changes: Option<bool>,
 }

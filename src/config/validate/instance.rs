@@ -301,6 +301,8 @@ impl Builder<'_, '_> {
         let (track_interfaces, track_scripts) = self.weights(track_interfaces, owner);
         let others = self.other_weights(owner);
         let smtp_alert = draft.smtp_alert.or(global.smtp_alert_vrrp).or(global.smtp_alert).unwrap_or(false);
+        let unicast_without_peers =
+            draft.unicast.is_some() && matches!(transport, Transport::Multicast { .. });
         let instance = Instance {
             name: self.draft.name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
             family,
@@ -341,6 +343,11 @@ impl Builder<'_, '_> {
             notify: notify_scripts(&draft.notify, self.commands),
             notify_deleted: draft.notify_deleted,
             smtp_alert,
+            notify_priority_changes: draft.notify_priority_changes.unwrap_or(global.notify_priority_changes),
+            unicast_without_peers,
+            unicast_fault_no_peer: draft.unicast_fault_no_peer,
+            kernel_rx_buffer: draft.kernel_rx_buf_size,
+            debug: draft.debug,
             vip_repair: draft.vip_repair.or(self.reader.drafts.global.vip_repair).unwrap_or_default(),
             config_fault,
         };

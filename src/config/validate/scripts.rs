@@ -19,6 +19,8 @@ const MAX_LINKS: usize = 32;
 pub struct Inspection {
     /// The absolute file, symlinks resolved unless `use_symlink_paths`; `None` when there is none.
     pub path: Option<String>,
+    /// Where a bare name was found in `PATH`, symlinks not resolved.
+    pub located: Option<String>,
     /// Who else could change it, in words.
     pub insecure: Option<String>,
     /// A directory of the path as written is a symlink.
@@ -40,7 +42,8 @@ pub enum Purpose {
 
 /// Looks at a command's file, as `PATH` finds it when it has no slash.
 pub fn inspect(files: &dyn Files, command: &str, identity: crate::config::model::Identity) -> Inspection {
-    let nothing = Inspection { path: None, insecure: None, through_symlink: None, executable: false };
+    let nothing =
+        Inspection { path: None, located: None, insecure: None, through_symlink: None, executable: false };
     if command.starts_with('/') {
         return walk(files, command, identity);
     }
@@ -52,9 +55,11 @@ pub fn inspect(files: &dyn Files, command: &str, identity: crate::config::model:
         .unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
     for directory in path.split(':').filter(|directory| directory.starts_with('/')) {
         // The directory is the system's choice, not the file's: its symlinks do not count.
-        let mut found = walk(files, &format!("{directory}/{command}"), identity);
+        let place = format!("{directory}/{command}");
+        let mut found = walk(files, &place, identity);
         found.through_symlink = None;
         if found.path.is_some() {
+            found.located = Some(place);
             return found;
         }
     }
@@ -62,7 +67,8 @@ pub fn inspect(files: &dyn Files, command: &str, identity: crate::config::model:
 }
 
 fn walk(files: &dyn Files, path: &str, identity: crate::config::model::Identity) -> Inspection {
-    let mut result = Inspection { path: None, insecure: None, through_symlink: None, executable: false };
+    let mut result =
+        Inspection { path: None, located: None, insecure: None, through_symlink: None, executable: false };
     let mut links = 0;
     let mut resolved = String::new();
     let mut rest: Vec<String> = components(path);
@@ -231,7 +237,11 @@ impl Scripts {
         } else {
             path
         };
-        Some(Command { argv: script.argv.clone(), path, identity: script.identity })
+        let mut argv = script.argv.clone();
+        if let (Some(name), Some(place)) = (argv.first_mut(), found.located) {
+            *name = place;
+        }
+        Some(Command { argv, path, identity: script.identity })
     }
 
     /// `</dev/tcp/ADDR/PORT`: stock leaves it unexamined to the shell.

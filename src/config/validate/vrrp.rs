@@ -427,6 +427,7 @@ fn sync_group(
         track_bfds: others.bfds,
         tracking_weight: draft.tracking_weight,
         notify: notify_scripts(&draft.notify, commands),
+        notify_priority_changes: draft.notify_priority_changes,
         smtp_alert: draft
             .smtp_alert
             .or(global.values.smtp_alert_vrrp)

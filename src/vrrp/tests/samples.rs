@@ -87,6 +87,11 @@ pub(crate) fn instance(name: &str, vrid: u8, priority: u8) -> Instance {
         notify: NotifyScripts::default(),
         notify_deleted: false,
         smtp_alert: false,
+        notify_priority_changes: false,
+        unicast_without_peers: false,
+        unicast_fault_no_peer: false,
+        kernel_rx_buffer: None,
+        debug: 0,
         vip_repair: VipRepair::default(),
         config_fault: None,
     }
@@ -117,6 +122,7 @@ pub(crate) fn group(name: &str, members: &[&str]) -> SyncGroup {
         tracking_weight: false,
         notify: NotifyScripts { generic: Some(command("/g")), ..NotifyScripts::default() },
         smtp_alert: false,
+        notify_priority_changes: None,
     }
 }
 

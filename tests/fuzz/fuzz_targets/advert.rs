@@ -131,6 +131,11 @@ fn part() -> VrrpPart {
             notify: NotifyScripts::default(),
             notify_deleted: false,
             smtp_alert: false,
+            notify_priority_changes: false,
+            unicast_without_peers: false,
+            unicast_fault_no_peer: false,
+            kernel_rx_buffer: None,
+            debug: 0,
             config_fault: None,
         }
     };

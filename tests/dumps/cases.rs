@@ -1,0 +1,1 @@
+//! Our own configurations with the dumps that they must give.
