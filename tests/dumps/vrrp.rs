@@ -108,6 +108,7 @@ fn explanation(name: &str, line: &str) -> Option<&'static str> {
 fn the_vrrp_dump_and_the_global_sections_are_stocks() {
     let samples = samples();
     if samples.is_empty() {
+        println!("skipped: KEEPALIVED_CORPUS is not set");
         return;
     }
     let (mut parts, mut lines) = (0_usize, 0_usize);

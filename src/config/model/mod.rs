@@ -130,7 +130,9 @@ impl Config {
     /// What the vrrp process knows better than the others: the sync daemon, and whether a filter is needed.
     fn vrrp_global(&self) -> Global {
         let mut global = Global { lvs_sync_daemon: self.vrrp_sync_daemon.clone(), ..self.global.clone() };
-        if self.instances.iter().any(|instance| !instance.accept) {
+        let is_vmac = |link: &VirtualLink| matches!(link.kind, VirtualLinkKind::Vmac { .. });
+        let needs_filter = |instance: &Instance| instance.is_shielded() || instance.links.iter().any(is_vmac);
+        if self.instances.iter().any(needs_filter) {
             global.nftables.table.get_or_insert_with(|| "keepalived".to_owned());
         }
         global
