@@ -156,6 +156,7 @@ fn part(priority: u8, vips: &[&str]) -> VrrpPart {
         preempt: true,
         preempt_delay: Duration::ZERO,
         down_timer_adverts: 3,
+        timer_expired_backup: None,
         dont_track_primary: false,
         track_interfaces: Vec::new(),
         track_scripts: Vec::new(),

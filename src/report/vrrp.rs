@@ -13,6 +13,7 @@ use crate::config::model::{
     TrackedScript, Transport, UnicastChecksum, VirtualAddress, VirtualLinkKind, VrrpPart, VrrpScript,
     VrrpVersion,
 };
+use crate::vrrp::Lateness;
 use crate::vrrp::{
     Carrier, Faults, GroupSnapshot, InstanceSnapshot, Listener, ListenerKind, ScriptSnapshot, Snapshot,
     Verdict, VrrpState,
@@ -77,6 +78,7 @@ pub fn data(view: View<'_>) -> String {
     for interface in &view.snapshot.interfaces {
         page.interface(view, interface);
     }
+    page.lateness(view.snapshot.lateness);
     page.out
 }
 
@@ -185,6 +187,15 @@ impl Page {
                 shown.push(name);
                 self.put(format_args!("  {name}"));
             }
+        }
+    }
+
+    /// Stock has nothing of the kind, so there is nothing while all is well.
+    fn lateness(&mut self, lateness: Lateness) {
+        if lateness.adverts > 0 {
+            self.header("Lateness");
+            self.line(format_args!("Adverts sent late = {}", lateness.adverts));
+            self.line(format_args!("Latest = {} usecs", lateness.worst.as_micros()));
         }
     }
 

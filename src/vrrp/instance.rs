@@ -104,6 +104,20 @@ pub(super) struct Fixed {
     pub(super) old_group: Option<Ipv4Addr>,
 }
 
+/// What comes of a timer beyond the instance itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rang {
+    /// Nothing.
+    Nothing,
+    /// The master-down timer ended: the router decides what comes of it.
+    MasterSilent,
+    /// It left MASTER, which it had not been for others for some time: its sync group does the same.
+    Superseded {
+        /// Why.
+        cause: String,
+    },
+}
+
 /// An advert that passed all checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Accepted {
@@ -212,33 +226,51 @@ pub(super) struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Carries out what is due. True if the master-down timer ended: the router decides what comes of it.
-    pub(super) fn on_timer(&mut self) -> bool {
+    /// Carries out what is due.
+    pub(super) fn on_timer(&mut self) -> Rang {
         let copies = self.run.announce.due(&self.config.garp, self.now);
         if copies > 0 {
             self.announce(copies);
         }
-        let Some(due) = self.run.timer.filter(|due| *due <= self.now) else { return false };
+        let Some(due) = self.run.timer.filter(|due| *due <= self.now) else { return Rang::Nothing };
         match self.run.state {
             VrrpState::Master => {
+                if let Some(cause) = self.was_superseded() {
+                    self.enter_backup(Entry::Normal, Zero::Unsent, None, &cause);
+                    return Rang::Superseded { cause };
+                }
                 self.advertise();
                 self.watch_rival();
                 let interval = self.config.advert_int.duration();
                 // Keep the rhythm; after a long stall begin a new one instead of catching up.
                 let next = if due + interval > self.now { due + interval } else { self.now + interval };
                 self.run.timer = Some(next);
-                false
+                Rang::Nothing
             }
             VrrpState::Backup => {
                 self.log(Detail::Detail, format_args!("Receive advertisement timeout"));
                 self.rearm_master_down();
-                true
+                Rang::MasterSilent
             }
             VrrpState::Init | VrrpState::Fault => {
                 self.run.timer = None;
-                false
+                Rang::Nothing
             }
         }
+    }
+
+    /// `timer_expired_backup`: was this process held up for so long that another router has become MASTER?
+    fn was_superseded(&mut self) -> Option<String> {
+        let highest = self.config.timer_expired_backup?;
+        let silent = self.now.since(self.run.last_advert?);
+        let (version, interval) = (self.config.version, self.config.advert_int);
+        let patience = timers::master_down(version, highest.get(), interval, self.config.down_timer_adverts);
+        if silent < patience {
+            return None;
+        }
+        let cause = format!("no advert for {:.3} s, a backup must have taken over", silent.as_secs_f64());
+        self.log(Detail::Normal, format_args!("{cause}"));
+        Some(cause)
     }
 
     /// Takes an advert that passed the checks.

@@ -15,6 +15,7 @@
 //! deadline may change after every call.
 
 mod ah;
+mod alarms;
 mod announce;
 mod authentic;
 mod budget;
@@ -51,6 +52,7 @@ mod transition;
 #[cfg(test)]
 mod vectors;
 
+pub use alarms::Lateness;
 pub use event::*;
 pub use interface::*;
 pub use owned::{Owned, Owner, SeenRoute, SeenRule};

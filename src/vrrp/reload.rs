@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::alarms::Lateness;
 use super::announce::Pacer;
 use super::event::{Action, Actions, Detail, Listener, StateWord};
 use super::facts::Facts;
@@ -33,6 +34,7 @@ pub struct State {
     version: u16,
     phase: Phase,
     readings: Readings,
+    lateness: Lateness,
     facts: Facts,
     pacer: Pacer,
     next_script: u64,
@@ -92,6 +94,7 @@ impl Router {
             version: VERSION,
             phase: self.phase,
             readings: self.readings.clone(),
+            lateness: self.lateness,
             facts: self.facts.clone(),
             pacer: self.pacer.clone(),
             next_script: self.next_script,
@@ -133,6 +136,7 @@ impl Router {
         }
         router.phase = state.phase;
         router.readings = state.readings;
+        router.lateness = state.lateness;
         router.facts = state.facts;
         router.pacer = state.pacer;
         router.next_script = state.next_script;
@@ -176,6 +180,7 @@ impl Router {
                 router.reassess(i, now, "start", out);
             }
         }
+        router.alarms.rebuild(&router.runs);
         router
     }
 
@@ -188,6 +193,7 @@ impl Router {
         self.phase = old.phase;
         self.wall = old.wall;
         self.next_script = old.next_script;
+        self.lateness = old.lateness;
         std::mem::swap(&mut self.readings, &mut old.readings);
         self.readings.keep(part);
         self.adopt_processes(&old.part);
@@ -242,6 +248,7 @@ impl Router {
         for (s, script) in self.scripts.iter_mut().enumerate() {
             script.tick(&self.part.scripts[s], &mut self.next_script, now, out);
         }
+        self.alarms.rebuild(&self.runs);
     }
 
     fn adopt_scripts(&mut self, old: &Self, now: Time, out: &mut Actions) {

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
+use super::alarms::{Alarms, Lateness};
 use super::announce::Pacer;
 use super::budget::Budget;
 use super::event::{Action, Actions, Detail, Envelope, Event, Listener, StateWord};
 use super::facts::Facts;
 use super::group::GroupRun;
 use super::index::Index;
-use super::instance::{Follow, Machine, Run, is_owner_from_start};
+use super::instance::{Follow, Machine, Rang, Run, is_owner_from_start};
 use super::links::Links;
 use super::notify;
 use super::owned::{Object, Owner, in_removal_order, objects};
@@ -42,6 +43,8 @@ pub struct Router {
     pub(super) listeners: Vec<Listener>,
     pub(super) links: Links,
     pub(super) index: Index,
+    pub(super) alarms: Alarms,
+    pub(super) lateness: Lateness,
     /// What the wall clock would have shown at [`Time::ZERO`].
     pub(super) wall: Duration,
     strangers: Budget,
@@ -86,11 +89,14 @@ impl Router {
             listeners: Vec::new(),
             links: Links::default(),
             index: Index::default(),
+            alarms: Alarms::default(),
+            lateness: Lateness::default(),
             wall: Duration::ZERO,
             strangers: Budget::default(),
             part: part.clone(),
         };
         router.rebuild_index();
+        router.alarms.rebuild(&router.runs);
         router
     }
 
@@ -112,7 +118,7 @@ impl Router {
             Event::AddressDeleted { index, address, prefix, by } => {
                 self.address_deleted(now, (index, address, prefix), by, out);
             }
-            Event::Advert { index, envelope, packet } => self.advert(now, index, envelope, &packet, out),
+            Event::Advert { index, envelope, packet } => self.packet(now, index, envelope, &packet, out),
             Event::Conflict { index, address, mac } => self.conflict(now, (index, address), &mac, out),
             Event::WallClock { at_zero } => self.wall = at_zero,
             Event::ScriptEnded { id, end } => self.script_ended(now, id, end, out),
@@ -127,10 +133,16 @@ impl Router {
                 self.refused(owner, &object, change, errno, note.as_deref(), out);
             }
         }
+        self.alarms.settle(&self.runs);
     }
 
     /// Takes a received packet: the same as [`Event::Advert`], without owning the bytes.
     pub fn advert(&mut self, now: Time, index: u32, envelope: Envelope, packet: &[u8], out: &mut Actions) {
+        self.packet(now, index, envelope, packet, out);
+        self.alarms.settle(&self.runs);
+    }
+
+    fn packet(&mut self, now: Time, index: u32, envelope: Envelope, packet: &[u8], out: &mut Actions) {
         if self.phase != Phase::Running {
             return;
         }
@@ -177,12 +189,18 @@ impl Router {
             Phase::Delayed(until) => Some(until),
             Phase::Running => None,
         };
-        let runs = self.runs.iter().filter_map(Run::deadline).min();
         let scripts = self.scripts.iter().map(ScriptRun::deadline).min();
-        [start, runs, scripts, self.pacer.deadline(), self.readings.deadline(), self.links.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            start,
+            self.alarms.next(),
+            scripts,
+            self.pacer.deadline(),
+            self.readings.deadline(),
+            self.links.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Everything the reports show.
@@ -198,6 +216,7 @@ impl Router {
                 })
                 .collect(),
             scripts: self.scripts.iter().map(ScriptRun::snapshot).collect(),
+            lateness: self.lateness,
             files: self.part.track_files.iter().map(|f| self.readings.file(&f.name).unwrap_or(0)).collect(),
             processes: self.part.track_processes.iter().map(|p| self.readings.processes(p)).collect(),
             bfds: self
@@ -255,6 +274,7 @@ impl Router {
 
     /// One instance, ready to act.
     pub(super) fn machine<'a>(&'a mut self, i: usize, now: Time, out: &'a mut Actions) -> Machine<'a> {
+        self.alarms.touch(i);
         Machine {
             index: i,
             config: &self.part.instances[i],
@@ -294,15 +314,31 @@ impl Router {
         for s in 0..self.scripts.len() {
             self.scripts[s].tick(&self.part.scripts[s], &mut self.next_script, now, out);
         }
-        for i in 0..self.runs.len() {
-            if self.runs[i].deadline().is_some_and(|due| due <= now) && self.machine(i, now, out).on_timer() {
-                self.master_is_silent(i, now, out);
-            }
+        self.alarms.settle(&self.runs);
+        for i in self.alarms.due(now) {
+            self.instance_due(i, now, out);
         }
         if self.pacer.deadline().is_some_and(|due| due <= now) {
             self.pacer.send_due(now, out);
         }
         self.tend_links(now, out);
+    }
+
+    fn instance_due(&mut self, i: usize, now: Time, out: &mut Actions) {
+        let run = &self.runs[i];
+        // What came before it in this turn may have put it off.
+        if run.deadline().is_none_or(|due| due > now) {
+            return;
+        }
+        if let (VrrpState::Master, Some(due)) = (run.state, run.timer.filter(|due| *due <= now)) {
+            let config = &self.part.instances[i];
+            self.lateness.advert(&config.name, due, config.advert_int.duration(), now, out);
+        }
+        match self.machine(i, now, out).on_timer() {
+            Rang::Nothing => {}
+            Rang::MasterSilent => self.master_is_silent(i, now, out),
+            Rang::Superseded { cause } => self.group_to_backup(i, Zero::Unsent, now, &cause, out),
+        }
     }
 
     pub(super) fn is_present(&self, vip: &VirtualAddress) -> bool {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::alarms::Lateness;
 use super::interface::Interface;
 use crate::config::model::Centis;
 use crate::time::Time;
@@ -56,6 +57,8 @@ pub struct Snapshot {
     pub groups: Vec<GroupSnapshot>,
     /// One per script of the configuration, same order.
     pub scripts: Vec<ScriptSnapshot>,
+    /// How late adverts were sent.
+    pub lateness: Lateness,
     /// The numbers in the tracked files of the configuration, same order.
     pub files: Vec<i32>,
     /// One per `vrrp_track_process` of the configuration, same order.

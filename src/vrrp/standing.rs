@@ -47,6 +47,7 @@ impl Router {
         if effective == before {
             return;
         }
+        self.alarms.touch(i);
         let old_skew = run.skew(config);
         run.effective = effective;
         let new_skew = run.skew(config);

@@ -72,7 +72,7 @@ pub struct Draft<'a> {
     pub nopreempt: Option<Span>,
     pub preempt_delay: Placed<Duration>,
     pub down_timer_adverts: Placed<u8>,
-    pub timer_expired_backup: Option<Span>,
+    pub timer_expired_backup: Option<(Priority, Span)>,
     pub dont_track_primary: bool,
     pub trackers: Trackers<'a>,
     pub accept: Option<(bool, Span)>,
@@ -419,12 +419,10 @@ const TIMING: &[Keyword] = &[
         "With nopreempt: drop to BACKUP after being held up [1..254].",
     )
     .since(">2.2.7")
-    .later()
     .apply(timer_expired_backup),
     keyword("thread_timer_expired", Shape::Words, "Other name of timer_expired_backup.")
         .since(">2.2.7")
         .deprecated_for("timer_expired_backup")
-        .later()
         .apply(timer_expired_backup),
     keyword("lower_prio_no_advert", Shape::Bool, "Do not answer a lower-priority advert with one.")
         .default("vrrp_lower_prio_no_advert")

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::address::{self, AddressDraft, Place};
 use super::quoted;
 use crate::config::diagnostic::{Class, Diagnostic, Severity};
-use crate::config::model::{Family, InitialState, UnicastPeer, VrrpVersion};
+use crate::config::model::{Family, InitialState, Priority, UnicastPeer, VrrpVersion};
 use crate::config::reader::{Reader, bad_value};
 use crate::config::schema::{Given, Item, Value};
 use crate::config::source::Span;
@@ -268,10 +268,20 @@ pub(super) fn virtual_address<'a>(reader: &mut Reader<'a>, words: Item<'a>, adve
 }
 
 pub(super) fn timer_expired_backup<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
-    reader.drafts.instance.timer_expired_backup = Some(given.head());
-    if let Some(word) = given.argument(0)
-        && !matches!(value::integer(word, 1, 254, Strictness::Strict, reader.world.mode), Reading::Good(_))
-    {
-        reader.push(bad_value(given.keyword, word, "is no number from 1 to 254").stock("ignores the line"));
+    let highest = match given.argument(0) {
+        None => Some(254),
+        Some(word) => {
+            let read = value::integer(word, 1, 254, Strictness::Strict, reader.world.mode);
+            if let Reading::Good(number) = read {
+                u8::try_from(number).ok()
+            } else {
+                let report = bad_value(given.keyword, word, "is no number from 1 to 254");
+                reader.push(report.stock("ignores the line"));
+                None
+            }
+        }
+    };
+    if let Some(highest) = highest.and_then(Priority::new) {
+        reader.drafts.instance.timer_expired_backup = Some((highest, given.head()));
     }
 }

@@ -54,6 +54,8 @@ pub struct Instance {
     pub preempt_delay: Duration,
     /// Missed adverts until MASTER, 1..=100.
     pub down_timer_adverts: u8,
+    /// With `nopreempt`: after so long a silence of our own that a router of this priority has taken over, listen again.
+    pub timer_expired_backup: Option<Priority>,
     /// Ignore faults of the own interface.
     pub dont_track_primary: bool,
     /// Further interfaces.

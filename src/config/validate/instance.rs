@@ -258,7 +258,7 @@ impl Builder<'_, '_> {
             down_timer_adverts = 3;
         }
         // Row 24.
-        if preempt && let Some(span) = draft.timer_expired_backup {
+        if preempt && let Some((_, span)) = draft.timer_expired_backup {
             let help = "add `nopreempt`, or remove the line";
             self.warn(
                 "contradiction",
@@ -324,6 +324,7 @@ impl Builder<'_, '_> {
             preempt,
             preempt_delay,
             down_timer_adverts,
+            timer_expired_backup: draft.timer_expired_backup.map(|(highest, _)| highest).filter(|_| !preempt),
             dont_track_primary: draft.dont_track_primary,
             track_interfaces,
             track_scripts,

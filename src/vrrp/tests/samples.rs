@@ -68,6 +68,7 @@ pub(crate) fn instance(name: &str, vrid: u8, priority: u8) -> Instance {
         preempt: true,
         preempt_delay: Duration::ZERO,
         down_timer_adverts: 3,
+        timer_expired_backup: None,
         dont_track_primary: false,
         track_interfaces: Vec::new(),
         track_scripts: Vec::new(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::samples::*;
 use crate::config::model::{
-    Instance, ParametersMatch, ScriptEnd, TrackFile, TrackProcess, Tracked, VrrpPart,
+    Instance, ParametersMatch, Priority, ScriptEnd, TrackFile, TrackProcess, Tracked, VrrpPart,
 };
 use crate::vrrp::{Action, Event, Router, VrrpState};
 
@@ -155,4 +155,25 @@ fn a_successor_learns_the_end_of_its_predecessors_script_or_runs_it_again() {
     let mut bench = successor(Vec::new());
     let out = bench.wait(0.0);
     assert!(out.iter().any(|action| matches!(action, Action::RunScript { .. })), "{out:?}");
+}
+
+fn held_up(seconds: f64) -> (Bench, Vec<Action>) {
+    let a = Instance { preempt: false, timer_expired_backup: Priority::new(254), ..instance("A", 1, 100) };
+    let (mut bench, _) = Bench::start(&part(&[a]));
+    bench.wait(4.0);
+    assert_eq!(bench.state(0), VrrpState::Master);
+    bench.now = bench.now + secs(seconds);
+    let out = bench.event(Event::Timer);
+    (bench, out)
+}
+
+#[test]
+fn a_master_that_was_held_up_beyond_the_others_patience_listens_again_without_a_word() {
+    let (bench, out) = held_up(2.0);
+    assert_eq!((bench.state(0), adverts(&out)), (VrrpState::Master, vec![100]));
+    assert_eq!(bench.router.snapshot(bench.now).lateness.adverts, 1);
+    let (mut bench, out) = held_up(3.1);
+    assert_eq!((bench.state(0), adverts(&out)), (VrrpState::Backup, vec![]));
+    bench.wait(3.0 + 156.0 / 256.0);
+    assert_eq!(bench.state(0), VrrpState::Master);
 }
