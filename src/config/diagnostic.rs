@@ -4,7 +4,7 @@
 //! spec/config-language.md §10, spec/daemon-behaviour.md §4.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::source::Span;
 
@@ -164,6 +164,8 @@ pub struct Diagnostics {
     reports: Vec<Diagnostic>,
     seen: HashSet<(&'static str, Span)>,
     dropped: usize,
+    /// The highest class of each identifier.
+    classes: HashMap<&'static str, Class>,
     class: Class,
 }
 
@@ -176,6 +178,8 @@ impl Diagnostics {
     /// Adds a report.
     pub fn push(&mut self, report: Diagnostic) {
         self.class = self.class.max(report.class);
+        let class = self.classes.entry(report.id).or_default();
+        *class = (*class).max(report.class);
         if report.span.is_some_and(|span| self.seen.contains(&(report.id, span))) {
             return;
         }
@@ -192,8 +196,19 @@ impl Diagnostics {
         for report in &mut self.reports {
             if report.class == Class::None && report.severity > Severity::Note {
                 (report.severity, report.class) = (Severity::Error, Class::Other);
+                self.classes.insert(report.id, Class::Other);
                 self.class = self.class.max(report.class);
             }
+        }
+    }
+
+    /// Takes away the reports that are not wanted, and what they did to the exit code.
+    pub fn retain(&mut self, wanted: impl Fn(&Diagnostic) -> bool) {
+        let before = self.reports.len();
+        self.reports.retain(wanted);
+        if self.reports.len() < before && self.dropped == 0 {
+            let classes = self.reports.iter().filter_map(|report| self.classes.get(report.id));
+            self.class = classes.copied().max().unwrap_or_default();
         }
     }
 
@@ -262,6 +277,20 @@ mod tests {
         let messages: Vec<_> = diagnostics.iter().map(|report| report.message.as_str()).collect();
         assert_eq!(messages, ["first", "elsewhere"]);
         assert_eq!(diagnostics.exit_code(), 5);
+    }
+
+    #[test]
+    fn what_is_taken_away_counts_no_more() {
+        let span = SourceMap::default().add_file("f", "abc".to_owned(), None).span();
+        let mut diagnostics = Diagnostics::new();
+        diagnostics.push(Diagnostic::note("a", span, ""));
+        // The same cause, seen by another walk, counts.
+        diagnostics.push(Diagnostic::error("a", span, ""));
+        diagnostics.push(Diagnostic::error("b", span, "").class(Class::Security));
+        diagnostics.retain(|report| report.id != "b");
+        assert_eq!(diagnostics.exit_code(), 5);
+        diagnostics.retain(|report| report.id != "a");
+        assert_eq!(diagnostics.exit_code(), 0);
     }
 
     #[test]

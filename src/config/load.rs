@@ -27,6 +27,8 @@ pub struct Loaded {
     pub refusal: Option<u8>,
     /// The exit code of `-t`.
     pub test_exit: u8,
+    /// What the lints know of the file, when they were asked for.
+    pub linted: lint::Linted,
 }
 
 /// Reads, checks and resolves a configuration. Touches no file itself: `files`, `facts` and `users` know the host.
@@ -105,9 +107,12 @@ fn load_whole(
     // Stock enters the namespace before it reads on, and ends with 0 when it does not exist.
     let lost = namespace.is_some_and(|name| !namespace_exists(files, name));
     let test_exit = if lost && read.configured { 0 } else { diagnostics.exit_code() };
-    if let (Lints::Except(silenced), true, false) = (lints, read.configured, stopped) {
-        lint::lint(&read.lines, world, silenced, &mut diagnostics);
-    }
+    let linted = match lints {
+        Lints::Except(silenced) if read.configured && !stopped => {
+            lint::lint(&read.lines, &read.sources, &config, world, silenced, &mut diagnostics)
+        }
+        _ => lint::Linted::default(),
+    };
     if let Some(trace) = trace {
         trace.config.clone_from(&config);
     }
@@ -117,6 +122,7 @@ fn load_whole(
         sources: read.sources,
         refusal,
         test_exit,
+        linted,
     }
 }
 

@@ -14,7 +14,7 @@ use clap::{Arg, ArgAction, Command};
 use super::findings::{self, Finding};
 use super::{arguments, print, refuse};
 use crate::config::diagnostic::{Class, Severity};
-use crate::config::lint::{LINTS, Lints};
+use crate::config::lint::{LINTS, Lints, REPORTS, nodes};
 use crate::config::model::HostFacts;
 use crate::config::preprocess::{IncludeChecks, ReadOptions};
 use crate::config::render::{self, Style};
@@ -28,12 +28,17 @@ use crate::kernel::host::{self, HostUsers};
 
 /// The line in the help.
 pub const USAGE: &str =
-    "check [-f FILE...] [--strict] [--allow LINT] [--format text|json|sarif] [-i ID] [-e]";
+    "check [-f FILE...] [--each] [--strict] [--allow LINT] [--format text|json|sarif] [-i ID] [-e]";
 
 const CODES: &str = "\
 Ends with the code that keepalived-rs -t would end with, the gravest of all files: 0 when nothing is wrong or only
 warned of, 5 for errors in the configuration, 2 where reading stops, 4 for unreadable files and some interfaces, 6 for
-insecure scripts and failed include checks. Lints are warnings; `keepalived-rs explain --lints` lists them.";
+insecure scripts and failed include checks. What is silenced does not count. Lints are warnings;
+`keepalived-rs explain --lints` lists them.
+
+Several files are taken for the nodes of one cluster and held against each other, unless --each says otherwise.
+A lint is silenced with --allow, or in the file: `@keepalived-rs allow LINT` inside a block for this block, outside any
+block for the whole file. keepalived skips such lines.";
 
 fn command() -> Command {
     let value = |name: &'static str, id: &'static str| Arg::new(id).value_name(name);
@@ -48,15 +53,21 @@ fn command() -> Command {
                 .num_args(1..)
                 .action(ArgAction::Append)
                 .value_parser(path())
-                .help("A file to check, each for itself [default: /etc/keepalived/keepalived.conf]"),
+                .help("The file to check, or those of all nodes [default: /etc/keepalived/keepalived.conf]"),
         )
         .arg(value("FILE", "files").num_args(0..).value_parser(path()).help("The same"))
+        .arg(
+            Arg::new("each")
+                .long("each")
+                .action(ArgAction::SetTrue)
+                .help("Check each file for itself: they are no nodes of one cluster"),
+        )
         .arg(Arg::new("strict").long("strict").action(ArgAction::SetTrue).help("Warnings are errors"))
         .arg(
             value("LINT", "allow")
                 .long("allow")
                 .action(ArgAction::Append)
-                .value_parser(PossibleValuesParser::new(LINTS.iter().map(|lint| lint.id)))
+                .value_parser(PossibleValuesParser::new(LINTS.iter().chain(REPORTS).map(|lint| lint.id)))
                 .hide_possible_values(true)
                 .help("Say nothing about this"),
         )
@@ -107,6 +118,8 @@ struct Request {
     files: Vec<String>,
     format: Format,
     warnings: Warnings,
+    /// The files are no nodes of one cluster.
+    each: bool,
     config_id: Option<String>,
     all_config: bool,
     /// Lints that are not wanted.
@@ -128,8 +141,11 @@ pub fn run(words: &[OsString]) -> Exit {
     };
     let mut gravest = Class::None;
     let mut all: Vec<Finding> = Vec::new();
-    for file in &request.files {
-        let mut loaded = request.load(file, &facts);
+    let mut nodes: Vec<Loaded> = request.files.iter().map(|file| request.load(file, &facts)).collect();
+    if !request.each {
+        nodes::compare(&mut nodes);
+    }
+    for (file, mut loaded) in request.files.iter().zip(nodes) {
         // A lost namespace ends `-t` with 0, whatever else there is.
         let mut class = if loaded.test_exit == 0 { Class::None } else { loaded.diagnostics.class() };
         if request.warnings == Warnings::AreErrors {
@@ -171,6 +187,7 @@ impl Request {
                 _ => Format::Text,
             },
             warnings: if matches.get_flag("strict") { Warnings::AreErrors } else { Warnings::Warn },
+            each: matches.get_flag("each"),
             allowed: matches.get_many("allow").into_iter().flatten().cloned().collect(),
             config_id: matches.get_one("config-id").map(text),
             all_config: matches.get_flag("all-config"),

@@ -17,7 +17,7 @@ use crate::config;
 use crate::config::blocks;
 use crate::config::blocks::settings::{self, SETTINGS, Setting};
 use crate::config::catalogue::{Entry, entries, facts, setting_facts};
-use crate::config::lint::{LINTS, Lint, find};
+use crate::config::lint::{LINTS, Lint, REPORTS, find};
 use crate::config::preprocess::{IncludeChecks, OUR_ID, ReadOptions};
 use crate::config::render::{clean, log_lines};
 use crate::config::schema::{Effect, Shape};
@@ -173,8 +173,10 @@ fn show_effective(matches: &ArgMatches) -> Exit {
 fn lint_explained(lint: &Lint) -> String {
     let Lint { id, summary, why } = lint;
     let (summary, why) = (wrapped(summary, "  "), wrapped(why, "  "));
+    let what = if LINTS.iter().any(|lint| lint.id == *id) { "a lint of" } else { "a report of -t and of" };
     format!(
-        "{id}\n  a lint of `keepalived-rs check`\n\n{summary}\n{why}\n  Silenced by `check --allow {id}`.\n"
+        "{id}\n  {what} `keepalived-rs check`\n\n{summary}\n{why}\n  Silenced by `check --allow {id}`, and by \
+         `@{OUR_ID} allow {id}` in a file.\n"
     )
 }
 
@@ -182,6 +184,10 @@ fn lints() -> String {
     let mut text = String::from("Warnings of `keepalived-rs check`:\n\n");
     for lint in LINTS {
         // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {:<28} {}", lint.id, lint.summary);
+    }
+    text += "\nReports that stock makes, too, most of which count for -t:\n\n";
+    for lint in REPORTS {
         let _ = writeln!(text, "  {:<28} {}", lint.id, lint.summary);
     }
     text
@@ -286,7 +292,8 @@ fn not_known(word: &str) -> String {
         return format!("'{shown}' is a word of other releases or programs: {advice}");
     }
     let all = entries();
-    let names = all.iter().map(|entry| entry.keyword.name).chain(LINTS.iter().map(|lint| lint.id));
+    let names =
+        all.iter().map(|entry| entry.keyword.name).chain(LINTS.iter().chain(REPORTS).map(|lint| lint.id));
     let names = names.chain(SETTINGS.iter().map(|setting| setting.keyword.name));
     match did_you_mean(word, names) {
         Some(near) => format!("no block has a keyword '{shown}': did you mean '{near}'?"),

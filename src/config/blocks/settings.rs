@@ -5,6 +5,7 @@
 
 use super::quoted;
 use crate::config::diagnostic::{Class, Diagnostic, Severity};
+use crate::config::lint::{LINTS, REPORTS, find as find_lint};
 use crate::config::model::VipRepair;
 use crate::config::preprocess::OUR_ID;
 use crate::config::reader::{Reader, argument_hint, no_effect_yet};
@@ -159,11 +160,11 @@ fn unknown(table: &'static Table, head: &Word) -> Diagnostic {
 /// The lints look for the line themselves; here only its name is checked.
 fn known_lint<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
     let Value::Word(word) = given.value else { return };
-    if crate::config::lint::find(word).is_some() {
+    if find_lint(word).is_some() {
         return;
     }
     let report = ours("bad-own-setting", word, format!("there is no lint `{}`", quoted(word)));
-    let known = crate::config::lint::LINTS.iter().map(|lint| lint.id);
+    let known = LINTS.iter().chain(REPORTS).map(|lint| lint.id);
     reader.push(match did_you_mean(word, known) {
         Some(meant) => report.help(format!("did you mean `{meant}`?")),
         None => report.help("`keepalived-rs explain --lints` lists them"),
