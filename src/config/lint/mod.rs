@@ -73,7 +73,9 @@ pub fn lint(
     election::same_segment(&drafts, config, world.facts, &mut found);
     let routers = nodes::routers(&drafts, config);
     election::at_the_end_of_the_range(&routers, &mut found);
-    found.into_iter().for_each(|report| diagnostics.push(report));
+    for report in found {
+        diagnostics.push(report);
+    }
     let allowed = Allowed::gather(lines, sources, silenced);
     diagnostics.retain(|report| !allowed.covers(report, sources));
     Linted { routers, allowed }
