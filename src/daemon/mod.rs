@@ -31,6 +31,7 @@ pub mod systemd; // what the service manager is told
 /// The release of stock keepalived whose behaviour this is; version parsers read it from `-v`.
 pub const COMPATIBLE: &str = "v2.4.3 (08/13,2026)";
 pub mod vrrp; // the vrrp process
+mod vrrp_firewall; // its hold on nftables
 mod vrrp_guard; // others who announce what it holds
 mod vrrp_io; // its hold on the kernel
 mod vrrp_plan; // what a new configuration would change

@@ -361,6 +361,11 @@ fn unchangeable(running: &Config, wanted: &Config) -> Vec<String> {
         }
     };
     fixed("instance name", running.global.instance != wanted.global.instance);
+    fixed("network namespace", running.global.net_namespace != wanted.global.net_namespace);
+    fixed("IPVS network namespace", running.global.net_namespace_ipvs != wanted.global.net_namespace_ipvs);
+    let table = |config: &Config| config.global.nftables.table().to_owned();
+    fixed("nftables table name", table(running) != table(wanted));
+    fixed("disable_local_igmp", running.global.disable_local_igmp != wanted.global.disable_local_igmp);
     fixed("use_pid_dir", running.global.use_pid_dir != wanted.global.use_pid_dir);
     found
 }

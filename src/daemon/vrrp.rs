@@ -19,7 +19,7 @@ use crate::config::model::{Scheduling, VrrpPart};
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
 use crate::kernel::timer::{Timer, now, wall_clock_at_zero};
-use crate::kernel::{process, rights, schedule};
+use crate::kernel::{process, rights, schedule, sysctl};
 use crate::report::clock::Clock;
 use crate::report::json::json;
 use crate::report::vrrp::{self as report, View};
@@ -334,6 +334,11 @@ impl<'a> Vrrp<'a> {
             info!("{error}");
         }
         if self.running.is_none() {
+            if part.global.disable_local_igmp
+                && let Err(error) = sysctl::no_link_local_reports()
+            {
+                info!("kernel does not support disabling of IGMP reports for link-local groups: {error}");
+            }
             // Where it is refused (a container), a later change of scheduling says so itself.
             let _ = schedule::keep_open();
             if let Err(why) = rights::keep(&[Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW]) {

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use tracing::{debug, info};
 
 use super::ipc::FromChild;
+use super::vrrp_firewall::Firewall;
 use super::vrrp_guard::Guards;
 use super::vrrp_queue::{Queue, Work};
 use crate::config::model::{Family, VirtualLinkKind};
@@ -56,6 +57,8 @@ const NEWS: usize = 64;
 const MONITOR: u64 = u64::MAX;
 /// The guards' numbers begin here.
 const GUARDS: u64 = u64::MAX - 2;
+/// That of nftables' monitor.
+const NFTABLES_MONITOR: u64 = u64::MAX - 16;
 
 /// A receive socket and what it is for.
 struct Listening {
@@ -109,6 +112,7 @@ pub(super) struct Edge {
     removed: Vec<(u32, IpAddr)>,
     queue: Queue,
     guards: Guards,
+    firewall: Firewall,
     packet: Vec<u8>,
     datagram: Vec<u8>,
     /// `log_unknown_vrids`: the sockets let all VRIDs through.
@@ -137,6 +141,7 @@ impl Edge {
             removed: Vec::new(),
             queue: Queue::default(),
             guards: Guards::default(),
+            firewall: Firewall::default(),
             packet: vec![0; ADVERT],
             datagram: vec![0; Monitor::DATAGRAM],
             admit_all: false,
@@ -186,7 +191,20 @@ impl Edge {
                 Action::MakeLink { link, index, group, master } => {
                     self.queue.push(Work::MakeLink { link, below: Below { index, group, master } });
                 }
+                Action::RaiseLink { index } => {
+                    if let Err(error) = vmac::raise(&mut self.netlink, index) {
+                        info!("{error}");
+                    }
+                }
                 Action::RemoveLink { name } => self.queue.push(Work::RemoveLink { name }),
+                // It grows before the addresses that it shields come, and shrinks when they are gone.
+                Action::Firewall(wanted) => {
+                    if self.firewall.want(wanted) {
+                        self.queue.push(Work::Firewall);
+                    } else {
+                        self.firewall.apply(&self.sockets, NFTABLES_MONITOR);
+                    }
+                }
                 Action::GuardArp { interface, arp_ignore, arp_filter } => {
                     self.queue.push(Work::GuardArp { interface, arp_ignore, arp_filter });
                 }
@@ -235,6 +253,10 @@ impl Edge {
                         info!("{error}");
                     }
                     self.queue.pop();
+                }
+                Work::Firewall => {
+                    self.queue.pop();
+                    self.firewall.apply(&self.sockets, NFTABLES_MONITOR);
                 }
                 Work::MakeLink { .. } | Work::RemoveLink { .. } | Work::GuardArp { .. } => {
                     if let Some(work) = self.queue.pop() {
@@ -477,7 +499,11 @@ impl Edge {
                 }
             }
         }
-        told.into_iter().filter_map(|event| self.translate(event)).collect()
+        let mut news: Vec<Event> = told.into_iter().filter_map(|event| self.translate(event)).collect();
+        if numbers.contains(&NFTABLES_MONITOR) {
+            news.extend(self.firewall.news(&mut self.datagram));
+        }
+        news
     }
 
     fn translate(&mut self, event: monitor::Event) -> Option<Event> {

@@ -15,6 +15,7 @@ pub(super) enum Work {
     PromoteSecondaries { interface: String, on: bool },
     MakeLink { link: VirtualLink, below: Below },
     RemoveLink { name: String },
+    Firewall,
     GuardArp { interface: String, arp_ignore: u8, arp_filter: u8 },
     Tell(FromChild),
 }

@@ -21,6 +21,8 @@ pub mod memfd; // sealed memory files
 pub mod monitor; // changes of interfaces, addresses, routes and rules, told by the kernel
 pub mod neighbour; // unsolicited neighbour advertisements
 pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
+pub mod nftables; // our tables: written as a whole, changed by element
+mod nftables_rule; // their rules
 pub mod object; // what the vrrp process owns: addresses, routes, rules in one batch
 pub mod pidfile; // a number, locked for life
 pub mod process; // this process: name, signals at birth, umask, limits

@@ -30,6 +30,8 @@ const DUMP_ATTEMPTS: usize = 8;
 const HEADER: usize = 16;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
+const NFNL_MSG_BATCH_BEGIN: u16 = 16;
+const NFNL_MSG_BATCH_END: u16 = 17;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_DUMP: u16 = 0x300;
@@ -188,6 +190,41 @@ impl Connection {
             start = end;
         }
         Ok(answers)
+    }
+
+    /// Sends all requests as one transaction of an nfnetlink subsystem: the kernel carries out all of them or none. The
+    /// refusal is the first one.
+    pub fn transact(&mut self, subsystem: u8, requests: &[Request]) -> Result<(), Refusal> {
+        let mark = |kind| {
+            // `struct nfgenmsg`: family, version, and the subsystem in network order.
+            let mut mark = Request::new(kind, &[0, 0, 0, subsystem]);
+            mark.flags = NLM_F_REQUEST;
+            mark
+        };
+        let bare = |errno| Refusal { errno, note: None };
+        self.drain();
+        let mut bytes = Vec::new();
+        self.sequence = self.sequence.wrapping_add(1);
+        mark(NFNL_MSG_BATCH_BEGIN).write(self.sequence, 0, &mut bytes);
+        let first = self.sequence.wrapping_add(1);
+        for request in requests {
+            self.sequence = self.sequence.wrapping_add(1);
+            request.write(self.sequence, 0, &mut bytes);
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        mark(NFNL_MSG_BATCH_END).write(self.sequence, 0, &mut bytes);
+        let room = (bytes.len() * 2).max(1 << 18);
+        // A batch is one datagram; where the limit cannot be exceeded a large one is refused as such.
+        let _ = setsockopt(&descriptor(&self.socket), sockopt::SndBufForce, &room);
+        self.send(&bytes).map_err(|error| bare(error.errno))?;
+        // The first marks count, too: a refusal of the whole names them.
+        let mut answers = vec![Answer::Lost; requests.len() + 2];
+        self.collect(first.wrapping_sub(1), &mut answers).map_err(|error| bare(error.errno))?;
+        let refused = answers.into_iter().find_map(|answer| match answer {
+            Answer::Refused(refusal) => Some(refusal),
+            Answer::Done | Answer::Lost => None,
+        });
+        refused.map_or(Ok(()), Err)
     }
 
     /// Sends a dump request and decodes every message of the reply; `decode` passes over what it does not want. A

@@ -42,6 +42,12 @@ pub fn write(family: Family, interface: &str, setting: &str, value: &str) -> Res
     fs::write(&path, value).doing(|| format!("writing {value} to {}", path.display()))
 }
 
+/// No IGMP reports for groups of 224.0.0.0/24 (`igmp_link_local_mcast_reports`), in the whole namespace.
+pub fn no_link_local_reports() -> Result<(), Error> {
+    const PATH: &str = "/proc/sys/net/ipv4/igmp_link_local_mcast_reports";
+    fs::write(PATH, "0").doing(|| format!("writing 0 to {PATH}"))
+}
+
 fn path(family: Family, interface: &str, setting: &str) -> Result<PathBuf, Error> {
     // The kernel allows neither in an interface's name; a configuration might try.
     if interface.contains('/') || matches!(interface, "" | "." | "..") {

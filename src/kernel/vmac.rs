@@ -41,21 +41,37 @@ pub struct Below {
     pub master: u32,
 }
 
-/// Makes the link, or takes one that is there already, sets its settings and brings it up. Settings that the host does
-/// not know (no IPv6) are left out. Returns its index.
+/// Makes the link, or takes one that is there already, and sets its settings; a new one is down. Settings that the host
+/// does not know (no IPv6) are left out. Returns its index.
 pub fn create(connection: &mut Connection, link: &VirtualLink, below: Below) -> Result<u32, Error> {
     let doing = || format!("creating {} interface {} on {}", kind(link), link.name, link.base);
     match one(connection, &new_request(link, below))? {
         Some(refusal) if refusal.errno != Errno::EEXIST => return Err(refusal.doing(doing())),
-        _ => {}
+        Some(_) => {
+            let errors = settings(link);
+            let index = index_of(link)?;
+            // Nobody tells of it again.
+            raise(connection, index)?;
+            return errors.into_iter().next().map_or(Ok(index), Err);
+        }
+        None => {}
     }
     let mut errors = settings(link);
-    let index = nix::net::if_::if_nametoindex(link.name.as_str())
-        .map_err(|errno| Error::new(format!("looking for interface {}", link.name), errno))?;
-    if let Some(refusal) = one(connection, &up_request(index))? {
-        return Err(refusal.doing(format!("bringing up interface {}", link.name)));
-    }
+    let index = index_of(link)?;
     errors.pop().map_or(Ok(index), Err)
+}
+
+fn index_of(link: &VirtualLink) -> Result<u32, Error> {
+    nix::net::if_::if_nametoindex(link.name.as_str())
+        .map_err(|errno| Error::new(format!("looking for interface {}", link.name), errno))
+}
+
+/// Brings an interface up.
+pub fn raise(connection: &mut Connection, index: u32) -> Result<(), Error> {
+    match one(connection, &up_request(index))? {
+        Some(refusal) => Err(refusal.doing(format!("bringing up interface {index}"))),
+        None => Ok(()),
+    }
 }
 
 /// Removes the interface of this name; one that is not there is success.
@@ -192,8 +208,10 @@ mod tests {
             run("ip link set d0 up");
             let mut netlink = Connection::open(NlFamily::Route).unwrap();
             let below = Below { index: nix::net::if_::if_nametoindex("d0").unwrap(), group: 7, master: 0 };
-            create(&mut netlink, &vmac("vrrp.51", Family::V4), below).unwrap();
-            create(&mut netlink, &vmac("vrrp6.51", Family::V6), below).unwrap();
+            let index = create(&mut netlink, &vmac("vrrp.51", Family::V4), below).unwrap();
+            raise(&mut netlink, index).unwrap();
+            let index = create(&mut netlink, &vmac("vrrp6.51", Family::V6), below).unwrap();
+            raise(&mut netlink, index).unwrap();
             create(&mut netlink, &vmac("vrrp.51", Family::V4), below).expect("it is taken as it is");
             let seen = ip_json("ip -d -j link show dev vrrp.51");
             assert_eq!(seen[0]["address"], "00:00:5e:00:01:33");

@@ -19,6 +19,8 @@ pub(super) struct Announce {
     second: Option<Time>,
     second_lower_priority: Option<Time>,
     refresh: Option<Time>,
+    /// `garp_extra_if`.
+    extra: Option<Time>,
 }
 
 impl Announce {
@@ -27,6 +29,7 @@ impl Announce {
         self.second = (!garp.delay.is_zero()).then(|| now + garp.delay);
         self.second_lower_priority = None;
         self.refresh = (!garp.refresh.is_zero()).then(|| now + garp.delay + garp.refresh);
+        self.extra = (!garp.extra.interval.is_zero()).then(|| now + garp.extra.interval);
         garp.repeat
     }
 
@@ -44,7 +47,16 @@ impl Announce {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        [self.second, self.second_lower_priority, self.refresh].into_iter().flatten().min()
+        [self.second, self.second_lower_priority, self.refresh, self.extra].into_iter().flatten().min()
+    }
+
+    /// Is an announcement on the other interfaces due?
+    pub(super) fn is_extra_due(&mut self, garp: &GarpSettings, now: Time) -> bool {
+        let Some(at) = self.extra.filter(|at| *at <= now) else { return false };
+        let period = garp.extra.interval;
+        // A reload may have switched it off.
+        self.extra = (!period.is_zero()).then(|| if at + period > now { at + period } else { now + period });
+        self.extra.is_some()
     }
 
     /// How many copies are due now; 0 if none.

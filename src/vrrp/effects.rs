@@ -76,6 +76,26 @@ impl Machine<'_> {
         self.pacer.burst(self.index, &targets, copies, self.now, self.out);
     }
 
+    /// Announces one address on each interface of addresses that is not the instance's, so that switches do not forget
+    /// its hardware address: nothing else is sent there. Only on VMACs, unless `all` is configured.
+    pub(super) fn announce_extra(&mut self) {
+        let (config, facts) = (self.config, self.facts);
+        let mut seen: Vec<&str> = Vec::new();
+        let mut targets = Vec::new();
+        for address in addresses(config) {
+            let name = address.interface.as_str();
+            let is_own = Some(name) == config.shown_interface() || Some(name) == config.interface.as_deref();
+            let is_vmac = config.links.of_addresses.iter().any(|link| link.name == name);
+            if is_own || seen.contains(&name) || !(is_vmac || config.garp.extra.all) {
+                continue;
+            }
+            seen.push(name);
+            let interface = facts.by_name(name).filter(|interface| interface.link.has_arp());
+            targets.extend(interface.map(|interface| (interface.link.index, address.address)));
+        }
+        self.pacer.burst(self.index, &targets, 1, self.now, self.out);
+    }
+
     /// Unicast, after a fault: the master must learn again where we are.
     pub(super) fn announce_source(&mut self) {
         let (Transport::Unicast { .. }, Some(source), Some(name)) =

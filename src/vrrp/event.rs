@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::firewall::Ruleset;
 use super::interface::{Interface, Link};
 use super::owned::{Owned, Owner, SeenRoute, SeenRule};
 use crate::config::model::{Command, Family, ScriptEnd, VirtualLink};
@@ -129,6 +130,11 @@ pub enum Event {
         /// The kernel's own words, if it said any.
         note: Option<String>,
     },
+    /// Somebody else changed something in our nftables tables.
+    FirewallTouched {
+        /// Name of the process, if the kernel told it.
+        by: Option<String>,
+    },
     /// The kernel refused a link of [`Action::MakeLink`].
     LinkRefused {
         /// Its name.
@@ -230,8 +236,8 @@ pub enum Action {
         /// The value.
         on: bool,
     },
-    /// Make a link of our own, with its settings, and bring it up; one of that name which is there is taken. What came
-    /// of it is told by [`Event::Link`] or [`Event::LinkRefused`]. In order with additions and removals.
+    /// Make a link of our own, with its settings; one of that name which is there is taken. What came of it is told by
+    /// [`Event::Link`] or [`Event::LinkRefused`]. In order with additions and removals.
     MakeLink {
         /// What to make.
         link: VirtualLink,
@@ -242,11 +248,19 @@ pub enum Action {
         /// Kernel index of the VRF it shall belong to; 0 if none.
         master: u32,
     },
+    /// Bring a link up.
+    RaiseLink {
+        /// Its kernel index.
+        index: u32,
+    },
     /// Remove a link; one that is not there is success. In order with additions and removals.
     RemoveLink {
         /// Its name.
         name: String,
     },
+    /// Have exactly this in our nftables tables; `None` removes them. Additions at once, what is no more wanted in order
+    /// with additions and removals.
+    Firewall(Option<Box<Ruleset>>),
     /// Set these IPv4 settings of an interface below VMACs.
     GuardArp {
         /// Interface name.

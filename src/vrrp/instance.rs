@@ -47,8 +47,8 @@ pub(super) struct Run {
     pub(super) ids: IdCounter,
     /// Its own link is not there yet, but will be in a moment.
     pub(super) awaits_link: bool,
-    /// The address of its source that we have put on its own link.
-    pub(super) shared: Option<VirtualAddress>,
+    /// What we have put on its links beside its addresses: the link-local address of the interface below.
+    pub(super) shared: Vec<VirtualAddress>,
     /// What of its objects is in the kernel because of us.
     pub(super) held: Holdings,
     pub(super) announce: Announce,
@@ -160,7 +160,7 @@ impl Run {
             rogue: Rogue::None,
             ids: IdCounter::default(),
             awaits_link: false,
-            shared: None,
+            shared: Vec::new(),
             held: Holdings::none(objects(config).count()),
             announce: Announce::default(),
             logged: 0,
@@ -231,6 +231,9 @@ impl Machine<'_> {
         let copies = self.run.announce.due(&self.config.garp, self.now);
         if copies > 0 {
             self.announce(copies);
+        }
+        if self.run.announce.is_extra_due(&self.config.garp, self.now) {
+            self.announce_extra();
         }
         let Some(due) = self.run.timer.filter(|due| *due <= self.now) else { return Rang::Nothing };
         match self.run.state {

@@ -35,6 +35,9 @@ pub(super) struct Links {
     all: BTreeMap<String, LinkRun>,
     /// `arp_ignore` and `arp_filter` of interfaces below VMACs, as they were before.
     below: BTreeMap<String, (u8, u8)>,
+    /// A link came or went since the firewall was computed.
+    #[serde(skip)]
+    changed: bool,
 }
 
 /// What is known of one link of ours.
@@ -114,6 +117,11 @@ impl Links {
         self.all.values().filter_map(due).min()
     }
 
+    /// Has a link come or gone since this was asked last?
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
     /// Is this interface one of ours?
     pub(super) fn is_ours(&self, name: &str) -> bool {
         self.all.contains_key(name)
@@ -143,6 +151,7 @@ impl Router {
             .collect();
         let missing: Vec<(String, VirtualLink)> =
             wanted.into_iter().map(|(name, link)| (name.to_owned(), link.clone())).collect();
+        self.links.changed |= !gone.is_empty();
         for name in &gone {
             if let Some(run) = self.links.all.remove(name)
                 && !matches!(run.phase, LinkPhase::Absent)
@@ -184,6 +193,10 @@ impl Router {
                 }
                 out.push(Action::RemoveLink { name: name.clone() });
             }
+            // One that is there and up needs its settings at most, and nobody tells of it again.
+            let is_there =
+                existing.filter(|seen| is_same(seen, &link, below.index) && seen.flags & IFF_UP != 0);
+            let ready = is_there.map(|seen| seen.index);
             self.guard_below(&link, &below, out);
             let is_vrf = |master: &u32| {
                 self.facts
@@ -196,7 +209,13 @@ impl Router {
                 master: Some(below.master).filter(is_vrf).unwrap_or(0),
                 link,
             });
-            self.set_link_phase(&name, LinkPhase::Asked);
+            match ready {
+                Some(index) => {
+                    self.set_link_phase(&name, LinkPhase::Ready { index });
+                    self.share_source(i, out);
+                }
+                None => self.set_link_phase(&name, LinkPhase::Asked),
+            }
         }
     }
 
@@ -213,6 +232,12 @@ impl Router {
             }
             _ => {}
         }
+        if run.phase == LinkPhase::Asked && link.flags & IFF_UP == 0 {
+            self.update_firewall(out);
+            out.push(Action::RaiseLink { index: link.index });
+            return true;
+        }
+        let Some(run) = self.links.all.get(&link.name) else { return false };
         let has_come = run.phase == LinkPhase::Asked
             && link.flags & IFF_UP != 0
             && (link.is_up() || !self.facts.is_up(&base));
@@ -257,6 +282,7 @@ impl Router {
         let is_it = matches!(run.phase, LinkPhase::Ready { index: i } | LinkPhase::Falling { index: i, .. } if i == index);
         if is_it {
             run.phase = LinkPhase::Lost(now);
+            self.links.changed = true;
             self.lose_all_on(name);
         }
     }
@@ -377,46 +403,67 @@ impl Router {
         self.release_below(out);
     }
 
-    /// Puts the address that adverts are sent from on the link that they leave by: the link-local address of the
-    /// interface below for IPv6, an ipvlan's own address.
+    /// Puts on the links of an instance what they have in common with the interface below: its link-local address for
+    /// IPv6; and an ipvlan's own address.
     pub(super) fn share_source(&mut self, i: usize, out: &mut Actions) {
         let config = &self.part.instances[i];
-        let Some(own) = &config.links.own else { return };
-        let is_ready = self.links.standing(&own.name) == LinkStanding::Ready;
-        let is_multicast = matches!(config.transport, Transport::Multicast { .. });
-        let wanted = match own.kind {
-            VirtualLinkKind::Ipvlan { address: Some((address, prefix)), .. } => {
-                Some(address_on(&own.name, address, prefix))
+        if config.links.iter().next().is_none() {
+            return;
+        }
+        let mut wanted: Vec<VirtualAddress> = Vec::new();
+        for link in config.links.iter() {
+            if self.links.standing(&link.name) != LinkStanding::Ready {
+                continue;
             }
-            _ if own.family == Family::V6 && is_multicast && !config.links.xmit_base => {
-                self.runs[i].source.map(|source| VirtualAddress {
-                    flags: IFA_F_NODAD,
-                    preferred_lifetime: Some(0),
-                    ..address_on(&own.name, source, LINK_LOCAL_PREFIX)
-                })
+            let is_own = config.links.own.as_ref() == Some(link);
+            let is_unused = is_own
+                && (config.links.xmit_base || !matches!(config.transport, Transport::Multicast { .. }));
+            match link.kind {
+                VirtualLinkKind::Ipvlan { address: Some((address, prefix)), .. } => {
+                    wanted.push(address_on(&link.name, address, prefix));
+                }
+                _ if link.family == Family::V6 && !is_unused => {
+                    let below = self.facts.by_name(&link.base);
+                    let source = if is_own { self.runs[i].source } else { None };
+                    let is_vip = |address| self.index.addresses.contains_key(&address);
+                    let shared =
+                        source.or_else(|| below.and_then(|below| below.first_address(Family::V6, is_vip)));
+                    wanted.extend(shared.map(|shared| VirtualAddress {
+                        flags: IFA_F_NODAD,
+                        preferred_lifetime: Some(0),
+                        ..address_on(&link.name, shared, LINK_LOCAL_PREFIX)
+                    }));
+                }
+                _ => {}
             }
-            _ => None,
-        };
-        let wanted = wanted.filter(|_| is_ready);
+        }
         if wanted == self.runs[i].shared {
             return;
         }
         let owner = Owner::Instance(i);
         let before = std::mem::replace(&mut self.runs[i].shared, wanted.clone());
-        if let Some(before) = before.filter(|_| is_ready) {
-            out.push(Action::Remove { owner, objects: vec![Owned::Address(before)] });
+        let gone: Vec<Owned> = before
+            .iter()
+            .filter(|shared| !wanted.contains(shared) && self.facts.by_name(&shared.interface).is_some())
+            .map(|shared| Owned::Address(shared.clone()))
+            .collect();
+        if !gone.is_empty() {
+            out.push(Action::Remove { owner, objects: gone });
         }
-        if let Some(wanted) = wanted {
-            out.push(Action::Add { owner, objects: vec![Owned::Address(wanted)] });
+        let come: Vec<Owned> =
+            wanted.into_iter().filter(|shared| !before.contains(shared)).map(Owned::Address).collect();
+        if !come.is_empty() {
+            out.push(Action::Add { owner, objects: come });
         }
     }
 
     /// Somebody removed an address; if it was a shared one, it is put back.
     pub(super) fn unshare(&mut self, interface: &str, address: IpAddr, out: &mut Actions) {
         for i in 0..self.runs.len() {
-            let shared = self.runs[i].shared.as_ref();
-            if shared.is_some_and(|shared| shared.interface == interface && shared.address == address) {
-                self.runs[i].shared = None;
+            let shared = &mut self.runs[i].shared;
+            let before = shared.len();
+            shared.retain(|shared| shared.interface != interface || shared.address != address);
+            if shared.len() < before {
                 self.share_source(i, out);
             }
         }
@@ -441,13 +488,12 @@ impl Router {
                     run.held.lose(position);
                 }
             }
-            if run.shared.as_ref().is_some_and(|shared| shared.interface == name) {
-                run.shared = None;
-            }
+            run.shared.retain(|shared| shared.interface != name);
         }
     }
 
     fn set_link_phase(&mut self, name: &str, phase: LinkPhase) {
+        self.links.changed = true;
         if let Some(run) = self.links.all.get_mut(name) {
             run.phase = phase;
         }

@@ -23,6 +23,7 @@ mod checksum;
 mod effects;
 mod event;
 mod facts;
+mod firewall;
 mod group;
 mod host;
 mod index;
@@ -54,6 +55,7 @@ mod vectors;
 
 pub use alarms::Lateness;
 pub use event::*;
+pub use firewall::{Ruleset, TableV4, TableV6};
 pub use interface::*;
 pub use owned::{Owned, Owner, SeenRoute, SeenRule};
 pub use reload::State;

@@ -13,6 +13,7 @@ use super::alarms::Lateness;
 use super::announce::Pacer;
 use super::event::{Action, Actions, Detail, Listener, StateWord};
 use super::facts::Facts;
+use super::firewall::Firewall;
 use super::group::GroupRun;
 use super::instance::Run;
 use super::links::Links;
@@ -26,7 +27,7 @@ use crate::config::model::{Command, Family, Instance, Transport, VrrpPart, VrrpV
 use crate::time::Time;
 
 /// The format of [`State`]; a successor of another format starts afresh.
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 /// Everything a successor needs to go on where this core stopped; plain data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,7 @@ pub struct State {
     next_script: u64,
     listeners: Vec<Listener>,
     links: Links,
+    firewall: Firewall,
     /// Each with the objects it may hold, so that a changed configuration can release them.
     instances: Vec<(Identity, Vec<Owned>, Run)>,
     groups: Vec<(String, GroupRun)>,
@@ -100,6 +102,7 @@ impl Router {
             next_script: self.next_script,
             listeners: self.listeners.clone(),
             links: self.links.clone(),
+            firewall: self.firewall.clone(),
             instances: self
                 .part
                 .instances
@@ -142,6 +145,7 @@ impl Router {
         router.next_script = state.next_script;
         router.listeners = state.listeners;
         router.links = state.links;
+        router.firewall = state.firewall;
         router.rebuild_index();
         let mut map = HashMap::new();
         for (old, (identity, held, mut run)) in state.instances.into_iter().enumerate() {
@@ -200,6 +204,7 @@ impl Router {
         std::mem::swap(&mut self.facts, &mut old.facts);
         std::mem::swap(&mut self.listeners, &mut old.listeners);
         std::mem::swap(&mut self.links, &mut old.links);
+        std::mem::swap(&mut self.firewall, &mut old.firewall);
         std::mem::swap(&mut self.pacer, &mut old.pacer);
         self.adopt_scripts(&old, now, out);
         self.adopt_groups(&old);
@@ -245,6 +250,7 @@ impl Router {
             self.settle(i, now, "the configuration was reloaded", out);
         }
         self.unmix_groups(now, out);
+        self.update_firewall(out);
         for (s, script) in self.scripts.iter_mut().enumerate() {
             script.tick(&self.part.scripts[s], &mut self.next_script, now, out);
         }

@@ -10,6 +10,7 @@ use super::announce::Pacer;
 use super::budget::Budget;
 use super::event::{Action, Actions, Detail, Envelope, Event, Listener, StateWord};
 use super::facts::Facts;
+use super::firewall::Firewall;
 use super::group::GroupRun;
 use super::index::Index;
 use super::instance::{Follow, Machine, Rang, Run, is_owner_from_start};
@@ -42,6 +43,7 @@ pub struct Router {
     pub(super) next_script: u64,
     pub(super) listeners: Vec<Listener>,
     pub(super) links: Links,
+    pub(super) firewall: Firewall,
     pub(super) index: Index,
     pub(super) alarms: Alarms,
     pub(super) lateness: Lateness,
@@ -88,6 +90,7 @@ impl Router {
             next_script: 1,
             listeners: Vec::new(),
             links: Links::default(),
+            firewall: Firewall::default(),
             index: Index::default(),
             alarms: Alarms::default(),
             lateness: Lateness::default(),
@@ -107,6 +110,7 @@ impl Router {
 
     /// Takes one event.
     pub fn handle(&mut self, now: Time, event: Event, out: &mut Actions) {
+        let begin = out.len();
         match event {
             Event::Timer => self.timer(now, out),
             Event::Interfaces(interfaces) => self.interfaces(now, interfaces, out),
@@ -126,6 +130,7 @@ impl Router {
             Event::File { name, value } => self.file_changed(now, &name, value, out),
             Event::Processes { name, count } => self.processes_changed(now, name, count, out),
             Event::Bfd { name, up } => self.bfd_changed(now, &name, up, out),
+            Event::FirewallTouched { by } => self.firewall_touched(by.as_deref(), now, out),
             Event::LinkRefused { name, errno, note } => self.link_refused(&name, errno, &note, now, out),
             Event::RouteDeleted { route, by } => self.route_deleted(now, &route, by, out),
             Event::RuleDeleted { rule, by } => self.rule_deleted(now, &rule, by, out),
@@ -133,6 +138,7 @@ impl Router {
                 self.refused(owner, &object, change, errno, note.as_deref(), out);
             }
         }
+        self.follow_firewall(begin, out);
         self.alarms.settle(&self.runs);
     }
 
@@ -173,7 +179,10 @@ impl Router {
         match machine.on_advert(accepted) {
             Follow::Nothing => {}
             Follow::Announce => self.group_announces(i, now, out),
-            Follow::Backup { cause } => self.group_to_backup(i, Zero::Unsent, now, &cause, out),
+            Follow::Backup { cause } => {
+                self.group_to_backup(i, Zero::Unsent, now, &cause, out);
+                self.update_firewall(out);
+            }
         }
     }
 
@@ -197,6 +206,7 @@ impl Router {
             self.pacer.deadline(),
             self.readings.deadline(),
             self.links.deadline(),
+            self.firewall.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -269,6 +279,7 @@ impl Router {
             notify::group(group, StateWord::Stop, "the daemon stops", out);
         }
         self.remove_links(release, out);
+        self.remove_firewall(release, out);
         self.phase = Phase::Stopped;
     }
 
@@ -322,6 +333,7 @@ impl Router {
             self.pacer.send_due(now, out);
         }
         self.tend_links(now, out);
+        self.tend_firewall(now, out);
     }
 
     fn instance_due(&mut self, i: usize, now: Time, out: &mut Actions) {

@@ -161,7 +161,6 @@ const IDENTITY: &[Keyword] = &[
         .missing(Missing::Warns)
         .apply(|r, g| g.text().clone_into(&mut r.drafts.global.values.default_interface)),
     keyword("disable_local_igmp", Shape::Flag, "No IGMP reports for link-local groups.")
-        .later()
         .apply(|r, _| r.drafts.global.values.disable_local_igmp = true),
 ];
 

@@ -106,11 +106,9 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         }),
     keyword("vrrp_garp_extra_if", Shape::Words, "Gratuitous ARP on other interfaces of VIPs: [all] SECONDS.")
         .default("0 (off)")
-        .later()
         .apply(garp_extra_if),
     keyword("vrrp_vmac_garp_intvl", Shape::Words, "Old spelling of vrrp_garp_extra_if.")
         .deprecated_for("vrrp_garp_extra_if")
-        .later()
         .apply(garp_extra_if),
     keyword("vrrp_lower_prio_no_advert", Shape::Bool, "Do not answer a lower-priority advert with one.")
         .default("false (true in strict mode)")
@@ -147,7 +145,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         .default("none")
         .mark(Mark::B)
         .since("≤1.2.20")
-        .later()
         .apply(|r, g| {
             r.drafts.global.values.nftables.table.get_or_insert_with(|| "keepalived".to_owned());
             r.push(
@@ -161,17 +158,16 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         .mark(Mark::B)
         .since("≤2.0.11")
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(|r, g| {
             if let Some(name) = table_name(r, g, "keepalived") {
                 r.drafts.global.values.nftables.table = Some(name);
             }
         }),
-    keyword("nftables_priority", strict(i32::MIN as i64, i32::MAX as i64), "Priority of the chains.").default("-1").later()
+    keyword("nftables_priority", strict(i32::MIN as i64, i32::MAX as i64), "Priority of the chains.").default("-1")
         .apply(|r, g| r.drafts.global.values.nftables.priority = i32::try_from(g.int()).unwrap_or(-1)),
-    keyword("nftables_ifindex", Shape::Flag, "Interface indices instead of names in IPv6 link-local sets.").later()
+    keyword("nftables_ifindex", Shape::Flag, "Interface indices instead of names in IPv6 link-local sets.")
         .apply(|r, _| r.drafts.global.values.nftables.ifindex = true),
-    keyword("nftables_counters", Shape::Flag, "Counters in the rules.").later()
+    keyword("nftables_counters", Shape::Flag, "Counters in the rules.")
         .apply(|r, _| r.drafts.global.values.nftables.counters = true),
     keyword("vmac_prefix", Shape::Word, "Prefix of generated VMAC names.")
         .default("vrrp")

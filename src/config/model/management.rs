@@ -75,6 +75,13 @@ pub struct Nftables {
     pub counters: bool,
 }
 
+impl Nftables {
+    /// The name of the table, given or not.
+    pub fn table(&self) -> &str {
+        self.table.as_deref().unwrap_or("keepalived")
+    }
+}
+
 impl Default for Nftables {
     fn default() -> Self {
         Self { table: None, priority: -1, ifindex: false, counters: false }

@@ -30,6 +30,11 @@ fn made(index: u32) -> Link {
     Link { kind, base: 1, mac: MAC.to_vec(), ..link(index, "vrrp.1", true) }
 }
 
+/// The kernel made it; it is not up yet.
+fn born(index: u32) -> Link {
+    Link { flags: 0, ..made(index) }
+}
+
 fn asked(out: &[Action]) -> usize {
     out.iter().filter(|action| matches!(action, Action::MakeLink { .. })).count()
 }
@@ -64,6 +69,17 @@ fn an_instance_starts_when_its_vmac_is_there_and_sends_from_it_with_the_parents_
     let from =
         |action: &Action| matches!(action, Action::SendAdvert { source, .. } if *source == ip("10.0.0.1"));
     assert!(out.iter().any(from));
+}
+
+#[test]
+fn a_vmac_comes_up_when_the_firewall_knows_it() {
+    let (mut bench, _) = Bench::start(&part(&[on_vmac(255)]));
+    let out = bench.event(Event::Link(born(7)));
+    let place = |wanted: &dyn Fn(&Action) -> bool| out.iter().position(wanted).unwrap();
+    let firewall =
+        place(&|action| matches!(action, Action::Firewall(Some(set)) if set.v4.vmacs.contains(&(7, 1))));
+    assert!(firewall < place(&|action| *action == Action::RaiseLink { index: 7 }));
+    assert_eq!(bench.state(0), VrrpState::Init);
 }
 
 #[test]
