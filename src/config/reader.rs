@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::blocks::{Drafts, settings};
 use super::diagnostic::{Class, Diagnostic, Diagnostics, Severity};
+use super::intended::Intended;
 use super::model::{HostFacts, Users};
 use super::schema::{
     Block, Effect, Given, Hash, Invalid, Keyword, List, Missing, Opened, Readers, Shape, Successor, Surplus,
@@ -39,10 +40,8 @@ pub struct Reader<'a> {
     next: usize,
     process: Readers,
     open: Vec<(&'static Table, Span)>,
-    /// Blocks that were closed by the brace of an unknown block inside them.
-    closed_early: Vec<(&'static Table, &'a Word)>,
-    /// Unknown blocks at the top level whose `{` was skipped and whose `}` is still to come.
-    skipped_opens: Vec<&'a Word>,
+    /// What the braces say by themselves; known once an unknown block was met.
+    intended: Option<Intended>,
     /// The command that mends all wrong blanks was named.
     blanks_told: bool,
     /// Blocks that an earlier walk has skipped: the line behind the brace, and the line behind the block.
@@ -86,8 +85,7 @@ impl<'a> Reader<'a> {
             next: 0,
             process: Readers::PARENT,
             open: Vec::new(),
-            closed_early: Vec::new(),
-            skipped_opens: Vec::new(),
+            intended: None,
             blanks_told: false,
             skipped: HashMap::default(),
             unbalanced: None,
@@ -121,12 +119,13 @@ impl<'a> Reader<'a> {
         self.process = process;
         self.next = 0;
         self.open.clear();
-        self.closed_early.clear();
-        self.skipped_opens.clear();
         self.ended = false;
         self.muted = false;
         while matches!(self.block(table), End::Closed) {
-            if let Some(brace) = self.next.checked_sub(1).and_then(|at| self.lines.get(at)) {
+            let Some(at) = self.next.checked_sub(1) else { continue };
+            // Its partner's block was closed by an unknown one: told with that.
+            let is_consequence = self.intended.as_ref().is_some_and(|intended| intended.is_paired(at));
+            if let Some(brace) = self.lines.get(at).filter(|_| !is_consequence) {
                 self.surplus_brace(brace.span());
             }
         }
@@ -253,16 +252,10 @@ impl<'a> Reader<'a> {
     }
 
     fn block(&mut self, table: &'static Table) -> End {
-        let mut stray: Option<&'a Word> = None;
         while let Some(line) = self.line() {
             match line.kind {
                 LineKind::Open => self.unexpected_brace(line.span()),
-                LineKind::Close => {
-                    if let Some(cause) = stray {
-                        self.closed_early.push((table, cause));
-                    }
-                    return End::Closed;
-                }
+                LineKind::Close => return End::Closed,
                 LineKind::Words if line.ours => settings::read(self, table, line),
                 LineKind::Words => {
                     let Some(head) = line.words.first() else { continue };
@@ -273,13 +266,7 @@ impl<'a> Reader<'a> {
                             }
                         }
                         None => {
-                            if self.unknown(table, line, head) {
-                                if self.open.is_empty() {
-                                    self.skipped_opens.push(head);
-                                } else {
-                                    stray = Some(head);
-                                }
-                            }
+                            self.unknown(table, line, head);
                         }
                     }
                 }
@@ -649,16 +636,11 @@ impl<'a> Reader<'a> {
     }
 
     fn surplus_brace(&mut self, span: Span) {
-        let mut report = Diagnostic::error("surplus-brace", span, "`}` without a block that it could close")
-            .stock("the line is ignored");
-        let skipped = self.skipped_opens.pop();
-        report = match (skipped, self.closed_early.last()) {
-            (Some(cause), _) => report.related(cause.span(), "the `{` of this unknown block was skipped"),
-            (None, Some((table, cause))) => report
-                .related(cause.span(), format!("the `}}` of this unknown block has closed `{}`", table.name)),
-            (None, None) => report.help("remove it, or look for a `}` too many above"),
-        };
-        self.push(report);
+        self.push(
+            Diagnostic::error("surplus-brace", span, "`}` without a block that it could close")
+                .help("remove it, or look for a `}` too many above")
+                .stock("the line is ignored"),
+        );
     }
 
     fn old_spelling(&mut self, keyword: &Keyword, successor: Successor, head: &Word) {
@@ -675,25 +657,27 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// Reports an unknown keyword; did it open a block?
-    fn unknown(&mut self, table: &'static Table, line: Line<'a>, head: &'a Word) -> bool {
+    /// Reports an unknown keyword and what its block, if it opens one, leads to.
+    fn unknown(&mut self, table: &'static Table, line: Line<'a>, head: &'a Word) {
+        let at = self.next.saturating_sub(1);
         let opens = self.opens();
+        if self.intended.as_ref().is_some_and(|intended| intended.fits(at, head)) {
+            // An unknown block was read as lines of this one, or has closed the one that this line belongs to.
+            return;
+        }
+        if opens && self.intended.is_none() {
+            self.intended = Some(Intended::of(self.lines, &super::blocks::TOP));
+        }
         let outer = self.open.split_last().map_or(&[][..], |(_, outer)| outer);
         let top = &super::blocks::TOP;
         let belongs_outside = !self.open.is_empty()
             && (top.find(head).is_some() || outer.iter().any(|(table, _)| table.find(head).is_some()));
-        let early = self.closed_early.iter().rev().find(|(table, _)| table.find(head).is_some());
         let mut report = Diagnostic::error(
             "unknown-keyword",
             head.span(),
             format!("unknown keyword `{}` in {}", super::source::display(head), table.name),
         );
-        if let Some((closed, cause)) = early {
-            report.message = format!("`{}` stands outside `{}`", head.as_str(), closed.name);
-            report = report
-                .related(cause.span(), "the `}` of this unknown block has closed it")
-                .help(format!("remove the block `{}`, or mend its name", cause.as_str()));
-        } else if belongs_outside && let Some(&(inner, span)) = self.open.last() {
+        if belongs_outside && let Some(&(inner, span)) = self.open.last() {
             let tables = outer.iter().map(|(table, _)| *table).rev().chain([top]);
             let mut tables = tables;
             let home = tables.find_map(|table| Some((table, table.find(head)?)));
@@ -720,6 +704,10 @@ impl<'a> Reader<'a> {
             }
         }
         report = if opens && !self.open.is_empty() {
+            let end = self.intended.as_ref().and_then(|intended| self.lines.get(intended.end(at)?));
+            if let Some(end) = end {
+                report = report.related(end.span(), "up to here lines are misread");
+            }
             report.stock("skips the line, reads the lines of its block as lines of this one, and the block's `}` closes this one")
         } else if opens {
             report.stock("skips the line and its `{`, and reads the lines of the block as lines of their own")
@@ -727,7 +715,6 @@ impl<'a> Reader<'a> {
             report.stock("skips the line")
         };
         self.push(report);
-        opens
     }
 }
 
