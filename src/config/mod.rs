@@ -13,6 +13,7 @@ pub mod files; // what is read of the host: contents, globs, environment
 mod global_tests;
 mod include; // patterns, checks and failures of the include words
 mod intended; // what the braces say by themselves
+pub mod iproute; // iproute2's names of tables, protocols, scopes, realms
 pub mod lines; // the logical lines, stored flat
 pub mod lint; // what is allowed and hardly meant: warnings of `check` only
 mod load; // the whole way from files to model

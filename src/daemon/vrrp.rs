@@ -298,6 +298,9 @@ impl<'a> Vrrp<'a> {
     fn commit(&mut self, Prepared { part, state, .. }: Prepared) {
         self.edge.admit_all = part.global.log_unknown_vrids;
         self.adapt_process(&part);
+        if part.has_routing() {
+            self.edge.watch_routing();
+        }
         if let Some(router) = &mut self.running {
             tell_wall_clock(router, self.clock.0, &mut self.out);
             router.reconfigure(&part, self.clock.at(now()), &mut self.out);

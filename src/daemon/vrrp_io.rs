@@ -33,7 +33,7 @@ use crate::kernel::ready_set::ReadySet;
 use crate::kernel::vmac::{self, Below};
 use crate::kernel::vrrp_sender::{Route, Sender};
 use crate::kernel::vrrp_socket::{Admit, Local, Received, Receiver};
-use crate::kernel::{link, sysctl, timer};
+use crate::kernel::{link, process, sysctl, timer};
 use crate::report::vrrp as report;
 use crate::time::Time;
 use crate::vrrp::{Action, Change, Detail, Envelope, Event, Link, Listener, ListenerKind, Owned, Requester};
@@ -113,6 +113,8 @@ pub(super) struct Edge {
     queue: Queue,
     guards: Guards,
     firewall: Firewall,
+    /// The configuration has routes or rules.
+    watches_routing: bool,
     packet: Vec<u8>,
     datagram: Vec<u8>,
     /// `log_unknown_vrids`: the sockets let all VRIDs through.
@@ -142,10 +144,20 @@ impl Edge {
             queue: Queue::default(),
             guards: Guards::default(),
             firewall: Firewall::default(),
+            watches_routing: false,
             packet: vec![0; ADVERT],
             datagram: vec![0; Monitor::DATAGRAM],
             admit_all: false,
         })
+    }
+
+    /// Listens to changes of routes and rules from now on.
+    pub(super) fn watch_routing(&mut self) {
+        if !std::mem::replace(&mut self.watches_routing, true)
+            && let Err(error) = self.monitor.watch_routing()
+        {
+            info!("{error}");
+        }
     }
 
     /// Is there queued work?
@@ -545,8 +557,19 @@ impl Edge {
         }
     }
 
+    /// A program's first netlink socket has the program's number for its port; further ones have numbers that are
+    /// nobody's, and 0 is the kernel.
     fn requester(&self, port: u32) -> Requester {
-        if port == self.port { Requester::Us } else { Requester::Other }
+        if port == self.port {
+            return Requester::Us;
+        }
+        match i32::try_from(port) {
+            Ok(0) | Err(_) => Requester::Other,
+            Ok(id) => Requester::Program(match process::name(id) {
+                Some(name) => format!("{name} (process {id})"),
+                None => format!("process {id}, which has ended"),
+            }),
+        }
     }
 
     /// Everything the kernel knows now. `None` if it does not tell (which is logged).

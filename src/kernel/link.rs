@@ -82,7 +82,10 @@ pub fn facts(interfaces: Vec<Interface>) -> BTreeMap<String, InterfaceFacts> {
                 private_macvlan_on: (link.kind == LinkKind::Macvlan { mode: MACVLAN_PRIVATE })
                     .then_some(link.base),
                 stacked: matches!(link.kind, LinkKind::Macvlan { .. } | LinkKind::Ipvlan { .. }),
-                vrf: matches!(link.kind, LinkKind::Vrf { .. }),
+                vrf_table: match link.kind {
+                    LinkKind::Vrf { table } => Some(table),
+                    _ => None,
+                },
                 mac: link.mac,
             };
             (link.name, facts)

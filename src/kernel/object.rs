@@ -57,9 +57,11 @@ fn settled(change: Change, object: &Owned, answer: Answer) -> Answer {
         (Change::Add, _) => refusal.errno == Errno::EEXIST,
         // The interface went, and its addresses with it.
         (Change::Remove, Owned::Address(_)) => matches!(refusal.errno, Errno::EADDRNOTAVAIL | Errno::ENODEV),
-        (Change::Remove, Owned::Route(_) | Owned::Rule(_)) => {
-            matches!(refusal.errno, Errno::ESRCH | Errno::ENOENT | Errno::ENODEV)
-        }
+        // What the kernel does not know how to do it has not done either.
+        (Change::Remove, Owned::Route(_) | Owned::Rule(_)) => matches!(
+            refusal.errno,
+            Errno::ESRCH | Errno::ENOENT | Errno::ENODEV | Errno::EINVAL | Errno::EOPNOTSUPP
+        ),
     };
     if is_fine { Answer::Done } else { answer }
 }

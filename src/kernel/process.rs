@@ -30,6 +30,12 @@ pub fn set_name(name: &str) -> Result<(), Error> {
     prctl::set_name(&name).doing(|| "setting the name of the process")
 }
 
+/// The `comm` of a process; `None` if there is none of this number that we may see.
+pub fn name(id: i32) -> Option<String> {
+    let bytes = std::fs::read(format!("/proc/{id}/comm")).ok()?;
+    Some(String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned())
+}
+
 /// Ignores the signals that ask for a reload or a dump, until someone listens to them: they would kill.
 pub fn ignore_requests() {
     for number in [libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, json_signal(), stats_clear_signal()] {

@@ -175,7 +175,7 @@ fn hops<'a>(route: &'a Route, index: &dyn Fn(&str) -> Option<u32>) -> Result<Vec
         let length = u16::try_from(8 + inside.len()).unwrap_or(u16::MAX);
         bytes.extend_from_slice(&length.to_ne_bytes());
         bytes.push(if *onlink { RTNH_F_ONLINK } else { 0 });
-        bytes.push(u8::try_from(weight.saturating_sub(1)).unwrap_or(u8::MAX));
+        bytes.push(weight.map_or(0, |weight| u8::try_from(weight.saturating_sub(1)).unwrap_or(u8::MAX)));
         bytes.extend_from_slice(&out.to_ne_bytes());
         bytes.extend_from_slice(inside);
     }
@@ -320,4 +320,164 @@ fn ip(value: &[u8]) -> Option<IpAddr> {
         return Some(octets.into());
     }
     <[u8; 16]>::try_from(value).ok().map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use neli::consts::socket::NlFamily;
+
+    use super::*;
+    use crate::config::model::{Metric, MetricKind};
+    use crate::kernel::monitor::{self, Monitor};
+    use crate::kernel::netlink::{Answer, Connection, messages};
+    use crate::kernel::testing::{in_namespace, ip_json, run};
+
+    fn net(text: &str) -> Prefix {
+        let (address, length) = text.split_once('/').unwrap();
+        Prefix { address: address.parse().unwrap(), length: length.parse().unwrap() }
+    }
+
+    fn seven(name: &str) -> Option<u32> {
+        (name == "eth0").then_some(7)
+    }
+
+    #[test]
+    fn a_route_has_stocks_bytes() {
+        let route = Route {
+            source: Some([10, 0, 0, 100].into()),
+            via: Some([10, 0, 0, 254].into()),
+            interface: Some("eth0".into()),
+            metric: Some(5),
+            metrics: vec![Metric { kind: MetricKind::Mtu, value: 1400, locked: true }],
+            ..Route::to(net("192.0.2.0/24"))
+        };
+        let bytes = add(&route, &seven).unwrap().bytes(9);
+        let message = messages(&bytes).next().unwrap();
+        // NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE
+        assert_eq!((message.kind, message.flags), (24, 0x405));
+        assert_eq!(message.body[..12], [2, 24, 0, 0, 254, 18, 0, 1, 0, 0, 0, 0]);
+        let seen: Vec<_> = attributes(&message.body[12..]).collect();
+        let expected: [(u16, &[u8]); 6] = [
+            (RTA_DST, &[192, 0, 2, 0]),
+            (RTA_PREFSRC, &[10, 0, 0, 100]),
+            (RTA_GATEWAY, &[10, 0, 0, 254]),
+            (RTA_OIF, &7_u32.to_ne_bytes()),
+            (RTA_PRIORITY, &5_u32.to_ne_bytes()),
+            (RTA_METRICS, &[8, 0, 2, 0, 0x78, 5, 0, 0, 8, 0, 1, 0, 4, 0, 0, 0]),
+        ];
+        assert_eq!(seen, expected);
+        let bytes = remove(&route, &seven).unwrap().bytes(9);
+        let message = messages(&bytes).next().unwrap();
+        assert_eq!((message.kind, message.flags, message.body[6]), (25, 5, RT_SCOPE_NOWHERE));
+        assert_eq!(remove(&route, &|_| None), Err("eth0"));
+    }
+
+    #[test]
+    fn hops_and_tunnels_have_stocks_bytes() {
+        let hop = |last: u8, weight| NextHop {
+            via: Some([10, 0, 0, last].into()),
+            interface: Some("eth0".into()),
+            weight,
+            onlink: last == 253,
+            encap: None,
+            realms: (last == 253).then_some(0x2_0003),
+        };
+        let route =
+            Route { nexthops: vec![hop(254, Some(3)), hop(253, None)], ..Route::to(net("192.0.2.0/24")) };
+        let bytes = add(&route, &seven).unwrap().bytes(1);
+        let body = messages(&bytes).next().unwrap().body;
+        let (_, hops) = attributes(&body[12..]).find(|(kind, _)| *kind == RTA_MULTIPATH).unwrap();
+        let expected = [
+            [16, 0, 0, 2, 7, 0, 0, 0].as_slice(),
+            &[8, 0, 5, 0, 10, 0, 0, 254],
+            &[24, 0, 4, 0, 7, 0, 0, 0],
+            &[8, 0, 5, 0, 10, 0, 0, 253, 8, 0, 11, 0, 3, 0, 2, 0],
+        ]
+        .concat();
+        assert_eq!(hops, expected);
+        let tunnel = IpTunnel {
+            id: Some(5),
+            destination: Some([10, 0, 0, 9].into()),
+            ttl: Some(7),
+            ..IpTunnel::default()
+        };
+        for (encap, kind, inside) in [
+            (
+                Encap::Ip(tunnel),
+                2,
+                [12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 5, 8, 0, 2, 0, 10, 0, 0, 9, 5, 0, 4, 0, 7, 0, 0, 0]
+                    .as_slice(),
+            ),
+            (Encap::Mpls(vec![100, 200]), 1, &[12, 0, 1, 0, 0, 6, 0x40, 0, 0, 0x0c, 0x81, 0]),
+            (Encap::Ila(0x0001_0002_0003_0004), 3, &[12, 0, 1, 0, 0, 1, 0, 2, 0, 3, 0, 4]),
+        ] {
+            let route = Route { encap: Some(encap), ..Route::to(net("192.0.2.0/24")) };
+            let bytes = add(&route, &seven).unwrap().bytes(1);
+            let body = messages(&bytes).next().unwrap().body;
+            let of = |wanted| attributes(&body[12..]).find(|(kind, _)| *kind == wanted).unwrap().1;
+            assert_eq!((of(RTA_ENCAP), of(RTA_ENCAP_TYPE)), (inside, [kind, 0].as_slice()));
+        }
+    }
+
+    #[test]
+    fn what_is_added_is_seen_by_ip_and_what_goes_is_told_by_the_monitor() {
+        in_namespace(|| {
+            run("ip link add d0 type veth peer name d1");
+            run("ip link set d0 up");
+            run("ip link set d1 up");
+            run("ip addr add 10.0.0.1/24 dev d0");
+            run("ip addr add 2001:db8::1/64 dev d0 nodad");
+            let index = nix::net::if_::if_nametoindex("d0").unwrap();
+            let find = |_: &str| Some(index);
+            let four = Route {
+                via: Some([10, 0, 0, 254].into()),
+                table: 1000,
+                metric: Some(5),
+                ..Route::to(net("192.0.2.0/24"))
+            };
+            let six = Route {
+                via: Some("2001:db8::9".parse().unwrap()),
+                interface: Some("d0".into()),
+                ..Route::to(net("2001:db8:1::/48"))
+            };
+            let mut netlink = Connection::open(NlFamily::Route).unwrap();
+            let monitor = Monitor::open().unwrap();
+            monitor.watch_routing().unwrap();
+            let both = [add(&four, &find).unwrap(), add(&six, &find).unwrap()];
+            assert_eq!(netlink.execute(&both).unwrap(), [Answer::Done, Answer::Done]);
+            let again = netlink.execute(&both).unwrap();
+            let is_there = |answer: &Answer| matches!(answer, Answer::Refused(why) if why.errno == nix::errno::Errno::EEXIST);
+            assert!(again.iter().all(is_there), "{again:?}");
+            let seen = ip_json("ip -j route show table 1000");
+            assert_eq!(seen[0]["dst"], "192.0.2.0/24");
+            assert_eq!(seen[0]["protocol"], "keepalived");
+            run("ip route del 192.0.2.0/24 table 1000");
+            run("ip -6 route replace 2001:db8:1::/48 via 2001:db8::8 dev d0 metric 1024");
+            let (mut events, mut buffer) = (Vec::new(), vec![0; Monitor::DATAGRAM]);
+            while monitor.read(&mut buffer, &mut events).is_ok() {}
+            let gone: Vec<_> = events
+                .into_iter()
+                .filter_map(|event| match event {
+                    monitor::Event::RouteGone { route, port } => Some((route, port)),
+                    _ => None,
+                })
+                .collect();
+            let (lost, who) = &gone[0];
+            assert_eq!((lost.destination, lost.table, lost.metric), (four.destination, 1000, 5));
+            assert_eq!(lost.ways, [(four.via, index)]);
+            assert_ne!(*who, 0, "the kernel names the socket");
+            let (lost, _) = &gone[1];
+            assert_eq!((lost.destination, lost.metric), (six.destination, 1024));
+            assert_eq!(netlink.execute(&[remove(&six, &find).unwrap()]).unwrap().len(), 1);
+        });
+    }
+
+    #[test]
+    fn any_bytes_decode_without_panic() {
+        proptest::proptest!(|(bytes: Vec<u8>)| {
+            let _ = removed(RTM_DELROUTE, &bytes);
+            let _ = replaced(RTM_NEWROUTE, 0x100, &bytes);
+            let _ = ways(&bytes);
+        });
+    }
 }

@@ -181,3 +181,115 @@ fn ip(value: &[u8]) -> Option<IpAddr> {
     }
     <[u8; 16]>::try_from(value).ok().map(Into::into)
 }
+
+#[cfg(test)]
+mod tests {
+    use neli::consts::socket::NlFamily;
+
+    use super::*;
+    use crate::kernel::monitor::{self, Monitor};
+    use crate::kernel::netlink::{Answer, Connection, messages};
+    use crate::kernel::testing::{in_namespace, ip_json, run};
+
+    fn rule() -> Rule {
+        Rule {
+            family: Family::V4,
+            invert: true,
+            from: Some(Prefix { address: [10, 0, 0, 0].into(), length: 24 }),
+            to: None,
+            priority: 1001,
+            tos: 0x10,
+            fwmark: Some((0x10, Some(0xff))),
+            iif: Some("lo".into()),
+            oif: None,
+            suppress_prefixlength: Some(3),
+            suppress_ifgroup: None,
+            tunnel_id: None,
+            uid_range: Some((100, 200)),
+            ip_protocol: Some(6),
+            source_ports: Some((10, 20)),
+            destination_ports: None,
+            realms: None,
+            protocol: Some(18),
+            action: RuleAction::Lookup(1000),
+            no_track: false,
+            track_group: None,
+        }
+    }
+
+    #[test]
+    fn a_rule_has_stocks_bytes() {
+        let bytes = add(&rule()).bytes(1);
+        let message = messages(&bytes).next().unwrap();
+        // NLM_F_REQUEST | NLM_F_ACK | NLM_F_EXCL | NLM_F_CREATE
+        assert_eq!((message.kind, message.flags), (32, 0x605));
+        assert_eq!(message.body[..12], [2, 0, 24, 0x10, 0, 0, 0, TO_TABLE, 2, 0, 0, 0]);
+        let seen: Vec<_> = attributes(&message.body[12..]).collect();
+        let number = |value: u32| value.to_ne_bytes().to_vec();
+        let expected = [
+            (FRA_SRC, vec![10, 0, 0, 0]),
+            (FRA_PRIORITY, number(1001)),
+            (FRA_TABLE, number(1000)),
+            (FRA_FWMARK, number(0x10)),
+            (FRA_FWMASK, number(0xff)),
+            (FRA_SUPPRESS_PREFIXLEN, number(3)),
+            (FRA_IIFNAME, b"lo\0".to_vec()),
+            (FRA_UID_RANGE, [number(100), number(200)].concat()),
+            (FRA_PROTOCOL, vec![18]),
+            (FRA_IP_PROTO, vec![6]),
+            (FRA_SPORT_RANGE, vec![10, 0, 20, 0]),
+        ];
+        assert!(seen.into_iter().eq(expected.iter().map(|(kind, value)| (*kind, value.as_slice()))));
+        let other = Rule { action: RuleAction::Goto(2000), tunnel_id: Some(77), ..rule() };
+        let bytes = remove(&other).bytes(1);
+        let message = messages(&bytes).next().unwrap();
+        assert_eq!((message.kind, message.flags, message.body[7]), (33, 5, GOTO));
+        let of = |wanted| attributes(&message.body[12..]).find(|(kind, _)| *kind == wanted).unwrap().1;
+        assert_eq!(
+            (of(FRA_GOTO), of(FRA_TUN_ID)),
+            (number(2000).as_slice(), [0, 0, 0, 0, 0, 0, 0, 77].as_slice())
+        );
+    }
+
+    #[test]
+    fn a_rule_is_seen_by_ip_and_its_removal_told_by_the_monitor() {
+        in_namespace(|| {
+            let mut netlink = Connection::open(NlFamily::Route).unwrap();
+            let monitor = Monitor::open().unwrap();
+            monitor.watch_routing().unwrap();
+            assert_eq!(netlink.execute(&[add(&rule())]).unwrap(), [Answer::Done]);
+            let seen = ip_json("ip -j rule show pref 1001");
+            assert_eq!(seen[0]["src"], "10.0.0.0");
+            assert_eq!((&seen[0]["table"], &seen[0]["protocol"]), (&"1000".into(), &"keepalived".into()));
+            run("ip rule del pref 1001");
+            let (mut events, mut buffer) = (Vec::new(), vec![0; Monitor::DATAGRAM]);
+            while monitor.read(&mut buffer, &mut events).is_ok() {}
+            let gone = events.into_iter().find_map(|event| match event {
+                monitor::Event::RuleGone { rule, port } => Some((rule, port)),
+                _ => None,
+            });
+            let (gone, port) = gone.unwrap();
+            assert_ne!(port, 0, "the kernel names the socket");
+            let ours = rule();
+            let expected = SeenRule {
+                family: Family::V4,
+                priority: 1001,
+                from: ours.from,
+                to: None,
+                table: 1000,
+                iif: ours.iif,
+                oif: None,
+                fwmark: 0x10,
+                protocol: 18,
+            };
+            assert_eq!(gone, expected);
+            let again = netlink.execute(&[remove(&rule())]).unwrap();
+            assert!(matches!(&again[..], [Answer::Refused(why)] if why.errno == nix::errno::Errno::ENOENT));
+        });
+    }
+
+    #[test]
+    fn any_bytes_decode_without_panic() {
+        proptest::proptest!(|(bytes: Vec<u8>)| drop(removed(RTM_DELRULE, &bytes)));
+    }
+}

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::clock::Clock;
+use super::routing;
 use super::text::{self, Installed, shortest};
 use crate::config::model::{Auth, Command, Instance, VirtualAddress, VrrpPart, VrrpVersion};
 use crate::vrrp::{Counters, InstanceSnapshot, Snapshot, VrrpState};
@@ -84,6 +85,8 @@ fn data(part: &VrrpPart, config: &Instance, now: &InstanceSnapshot, clock: Clock
     }
     o.strings("vips", lines(config, &config.vips, &now.vips_set));
     o.strings("evips", lines(config, &config.excluded, &now.excluded_set));
+    o.strings("vroutes", config.routes.iter().map(routing::route));
+    o.strings("vrules", config.rules.iter().map(routing::rule));
     o.strings("track_ifp", config.track_interfaces.iter().map(|tracked| tracked.interface.clone()));
     let command = |name: &str| -> Option<&Command> {
         part.scripts.iter().find(|script| script.name == name).map(|script| &script.command)

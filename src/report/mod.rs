@@ -7,6 +7,9 @@ pub mod clock; // a moment of the cores as the dumps print it
 pub mod global;
 mod interfaces; // interfaces in the dump // the section that every data dump begins with
 pub mod json; // keepalived.json
+mod routing; // route and rule lines
+#[cfg(test)]
+mod routing_tests;
 #[cfg(test)]
 mod tests;
 mod text;

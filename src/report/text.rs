@@ -65,6 +65,9 @@ pub(super) fn address_on(vip: &VirtualAddress, base: Option<&str>, installed: In
             line.push_str(word);
         }
     }
+    if let Some(group) = &vip.track_group {
+        let _ = write!(line, " track_group {group}");
+    }
     if vip.address.is_ipv6() {
         match vip.preferred_lifetime {
             Some(0) => line.push_str(" deprecated"),

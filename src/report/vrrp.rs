@@ -7,6 +7,7 @@ use std::fmt::Arguments;
 
 use super::clock::Clock;
 use super::global::{Writer, global};
+use super::routing;
 use super::text::{self, Installed, enabled, shortest, yes};
 use crate::config::model::{
     AntiReplay, Auth, AuthHmac, Family, HmacMode, Instance, NotifyScripts, SyncGroup, TrackedInterface,
@@ -52,6 +53,7 @@ pub fn data(view: View<'_>) -> String {
     let mut page = Page { out };
     let part = view.part;
     page.pacing(view);
+    page.statics(view);
     if !part.instances.is_empty() {
         page.header("VRRP Topology");
     }
@@ -199,6 +201,41 @@ impl Page {
         }
     }
 
+    /// What holds without any instance.
+    fn statics(&mut self, view: View<'_>) {
+        let statics = &view.part.statics;
+        if !statics.addresses.is_empty() {
+            self.header("Static Addresses");
+        }
+        let set = view.snapshot.statics_set.iter().chain(std::iter::repeat(&false));
+        for (address, set) in statics.addresses.iter().zip(set) {
+            let installed = if *set { Installed::Yes } else { Installed::No };
+            self.entry(format_args!("{}", text::address_on(address, None, installed)));
+        }
+        if !statics.routes.is_empty() {
+            self.header("Static Routes");
+        }
+        for route in &statics.routes {
+            self.entry(format_args!("{}", routing::route(route)));
+        }
+        if !statics.rules.is_empty() {
+            self.header("Static Rules");
+        }
+        for rule in &statics.rules {
+            self.entry(format_args!("{}", routing::rule(rule)));
+        }
+        if !statics.groups.is_empty() {
+            self.header("Static Track groups");
+        }
+        for group in &statics.groups {
+            self.put(format_args!(" Static Track Group = {}", group.name));
+            self.line(format_args!("VRRP member instances :"));
+            for member in &group.members {
+                self.entry(format_args!("{member}"));
+            }
+        }
+    }
+
     fn instance(&mut self, view: View<'_>, config: &Instance, now: &InstanceSnapshot) {
         self.put(format_args!(" VRRP Instance = {}", config.name));
         let version = match config.version {
@@ -262,6 +299,18 @@ impl Page {
         self.settings(view, config, now);
         self.addresses(config, now);
         self.unicast(view, config, now);
+        if !config.routes.is_empty() {
+            self.line(format_args!("Virtual Routes :"));
+        }
+        for route in &config.routes {
+            self.entry(format_args!("{}", routing::route(route)));
+        }
+        if !config.rules.is_empty() {
+            self.line(format_args!("Virtual Rules :"));
+        }
+        for rule in &config.rules {
+            self.entry(format_args!("{}", routing::rule(rule)));
+        }
         self.trackers(&config.track_interfaces, &config.track_scripts);
         self.more_trackers(&config.into(), "Tracked processes :");
         self.line(format_args!("Using smtp notification = {}", yes(config.smtp_alert)));

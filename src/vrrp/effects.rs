@@ -3,41 +3,87 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::event::{Action, Detail};
+use super::event::{Action, Actions, Detail};
 use super::instance::{Machine, Rogue};
-use super::owned::{Owner, addresses, objects};
+use super::owned::{Owned, Owner, addresses, objects};
 use super::packet::{Advert, Checksum};
+use super::snapshot::VrrpState;
 use super::{ah, checksum, ip, trailer};
-use crate::config::model::{Auth, HmacMode, Transport, UnicastChecksum, VrrpVersion};
+use crate::config::model::{
+    Auth, HmacMode, Instance, Transport, UnicastChecksum, VirtualAddress, VrrpVersion,
+};
+
+/// The kinds of objects that an instance has, in the order in which they are added.
+fn kinds(config: &Instance) -> Vec<&'static str> {
+    let kinds = [
+        (true, "VIPs."),
+        (!config.excluded.is_empty(), "E-VIPs."),
+        (!config.routes.is_empty(), "Virtual Routes"),
+        (!config.rules.is_empty(), "Virtual Rules"),
+    ];
+    kinds.into_iter().filter(|(has_any, _)| *has_any).map(|(_, kind)| kind).collect()
+}
+
+/// In the order in which they are removed: rules, routes, addresses.
+pub(super) fn log_removing(config: &Instance, out: &mut Actions) {
+    let mut kinds = kinds(config);
+    let addresses = 1 + usize::from(!config.excluded.is_empty());
+    kinds[addresses..].reverse();
+    kinds.rotate_left(addresses);
+    for kind in kinds {
+        let text = format!("({}) removing {kind}", config.name);
+        out.push(Action::Log { detail: Detail::Detail, text });
+    }
+}
 
 impl Machine<'_> {
     /// Puts into the kernel what is not there yet: addresses, routes, rules.
     pub(super) fn add_objects(&mut self) {
+        self.log_setting();
+        self.add_missing();
+    }
+
+    /// The same without a word; says whether there was an address among it.
+    pub(super) fn add_missing(&mut self) -> bool {
         let missing = self.run.held.claim(objects(self.config));
-        self.log_kinds("setting");
+        let has_address = missing.iter().any(|object| matches!(object, Owned::Address(_)));
         if !missing.is_empty() {
             self.out.push(Action::Add { owner: Owner::Instance(self.index), objects: missing });
         }
+        has_address
+    }
+
+    /// Puts back what is missing of a MASTER's objects and announces what addresses there are among them.
+    pub(super) fn mend(&mut self) {
+        if self.run.state != VrrpState::Master {
+            return;
+        }
+        let missing = self.run.held.claim(objects(self.config));
+        let addresses: Vec<VirtualAddress> = missing
+            .iter()
+            .filter_map(|object| match object {
+                Owned::Address(address) => Some(address.clone()),
+                Owned::Route(_) | Owned::Rule(_) => None,
+            })
+            .collect();
+        if !missing.is_empty() {
+            self.out.push(Action::Add { owner: Owner::Instance(self.index), objects: missing });
+        }
+        self.announce_these(addresses.iter(), self.config.garp.repeat);
     }
 
     /// Takes out what we have put there: rules, routes, addresses.
     pub(super) fn remove_objects(&mut self) {
         let ours = self.run.held.release(objects(self.config));
-        self.log_kinds("removing");
+        log_removing(self.config, self.out);
         if !ours.is_empty() {
             self.out.push(Action::Remove { owner: Owner::Instance(self.index), objects: ours });
         }
     }
 
-    fn log_kinds(&mut self, verb: &str) {
-        let kinds = [
-            (true, "VIPs."),
-            (!self.config.excluded.is_empty(), "E-VIPs."),
-            (!self.config.routes.is_empty(), "Virtual Routes"),
-            (!self.config.rules.is_empty(), "Virtual Rules"),
-        ];
-        for (_, kind) in kinds.into_iter().filter(|(has_any, _)| *has_any) {
-            self.log(Detail::Detail, format_args!("{verb} {kind}"));
+    pub(super) fn log_setting(&mut self) {
+        for kind in kinds(self.config) {
+            self.log(Detail::Detail, format_args!("setting {kind}"));
         }
     }
 
@@ -49,6 +95,15 @@ impl Machine<'_> {
 
     /// Sends (or queues) `copies` rounds of all addresses.
     pub(super) fn announce(&mut self, copies: u32) {
+        self.announce_these(addresses(self.config), copies);
+    }
+
+    /// The same of some.
+    pub(super) fn announce_these<'b>(
+        &mut self,
+        addresses: impl Iterator<Item = &'b VirtualAddress>,
+        copies: u32,
+    ) {
         if copies == 0 {
             return;
         }
@@ -56,7 +111,7 @@ impl Machine<'_> {
         let mut targets = Vec::new();
         // One action for all lines: an advert waits in the same vector.
         let mut text = String::new();
-        for address in addresses(self.config) {
+        for address in addresses {
             let Some(interface) = facts.by_name(&address.interface).filter(|i| i.link.has_arp()) else {
                 continue;
             };
@@ -73,7 +128,9 @@ impl Machine<'_> {
         if !text.is_empty() {
             self.out.push(Action::Log { detail: Detail::Detail, text });
         }
-        self.pacer.burst(self.index, &targets, copies, self.now, self.out);
+        if !targets.is_empty() {
+            self.pacer.burst(self.index, &targets, copies, self.now, self.out);
+        }
     }
 
     /// Announces one address on each interface of addresses that is not the instance's, so that switches do not forget

@@ -163,12 +163,14 @@ pub enum Envelope {
 }
 
 /// On whose request the kernel deleted something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Requester {
     /// Ours: `nlmsg_pid` is the port of our request socket.
     Us,
-    /// Anybody else's, or the kernel's own.
+    /// Somebody's whom the kernel does not name, or the kernel's own.
     Other,
+    /// A program's, as far as its socket tells.
+    Program(String),
 }
 
 /// Which change was refused.

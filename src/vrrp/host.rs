@@ -4,13 +4,12 @@
 
 use std::net::IpAddr;
 
-use super::event::{Action, Actions, Change, Detail, Requester};
+use super::event::{Action, Actions, Detail, Requester};
 use super::facts::Facts;
 use super::interface::{Interface, Link};
-use super::owned::{Object, Owned, Owner, SeenRoute, SeenRule, addresses, objects};
+use super::owned::{addresses, objects};
 use super::router::{Phase, Router};
 use super::snapshot::VrrpState;
-use super::transition::{Entry, Zero};
 use crate::config::model::ScriptEnd;
 use crate::time::Time;
 
@@ -59,17 +58,20 @@ impl Router {
             }
             let repeat = self.part.instances[i].garp.repeat;
             let mut machine = self.machine(i, now, out);
-            machine.add_objects();
+            machine.add_missing();
             if is_missing {
                 machine.announce(repeat);
             }
         }
+        self.statics.forget();
+        self.add_statics(out);
     }
 
     pub(super) fn link(&mut self, now: Time, link: Link, out: &mut Actions) {
         let (index, name, is_up) = (link.index, link.name.clone(), link.is_up());
         let news = link.clone();
         let before = self.facts.link(link);
+        let before_is_up = before.as_ref().is_some_and(Link::is_up);
         let is_known = before.as_ref().is_some_and(|before| before.name == name);
         // For one of ours that is done when it is ready.
         if !is_known && !self.links.is_ours(&name) {
@@ -81,7 +83,7 @@ impl Router {
         if !self.is_started() {
             return;
         }
-        if before.as_ref().is_some_and(|before| before.is_up() != is_up) {
+        if before.is_some() && before_is_up != is_up {
             self.log_link(&name, out);
         }
         if !is_known {
@@ -98,6 +100,9 @@ impl Router {
         }
         let word = if is_up { "up" } else { "down" };
         self.reassess_watchers(&name, now, &format!("interface {name} (index {index}) is {word}"), out);
+        if is_up && !(is_known && before_is_up) {
+            self.came_up(&name, now, out);
+        }
     }
 
     pub(super) fn link_deleted(&mut self, now: Time, index: u32, out: &mut Actions) {
@@ -142,13 +147,19 @@ impl Router {
         &mut self,
         now: Time,
         (index, address, prefix): (u32, IpAddr, u8),
-        by: Requester,
+        by: &Requester,
         out: &mut Actions,
     ) {
         if !self.facts.delete_address(index, address, prefix) || !self.is_started() {
             return;
         }
         let name = self.interface_name(index);
+        for position in self.index.static_addresses.get(&address).cloned().unwrap_or_default() {
+            let ours = self.part.statics.addresses.get(position);
+            if ours.is_some_and(|ours| ours.interface == name && ours.prefix == prefix) {
+                self.static_lost(position, by, now, out);
+            }
+        }
         if let Some(holders) = self.index.addresses.get(&address).cloned() {
             for (i, position) in holders {
                 let vip = addresses(&self.part.instances[i]).nth(position);
@@ -158,91 +169,12 @@ impl Router {
             }
             return;
         }
-        if by == Requester::Other {
+        if *by != Requester::Us {
             self.unshare(&name, address, out);
         }
         let text = format!("Deassigned address {address} from interface {name}");
         out.push(Action::Log { detail: Detail::Detail, text });
         self.reassess_watchers(&name, now, &format!("address {address} was removed from {name}"), out);
-    }
-
-    pub(super) fn route_deleted(&mut self, now: Time, route: &SeenRoute, by: Requester, out: &mut Actions) {
-        let facts = &self.facts;
-        let index = |name: &str| facts.by_name(name).map(|interface| interface.link.index);
-        let lost = self.index.routes.iter().filter(|(i, position)| {
-            let mut all = objects(&self.part.instances[*i]).skip(*position);
-            matches!(all.next(), Some(Object::Route(ours)) if route.is(ours, index))
-        });
-        for (i, position) in lost.copied().collect::<Vec<_>>() {
-            self.object_lost(i, position, by, now, out);
-        }
-    }
-
-    pub(super) fn rule_deleted(&mut self, now: Time, rule: &SeenRule, by: Requester, out: &mut Actions) {
-        let lost = self.index.rules.iter().filter(|(i, position)| {
-            let mut all = objects(&self.part.instances[*i]).skip(*position);
-            matches!(all.next(), Some(Object::Rule(ours)) if rule.is(ours))
-        });
-        for (i, position) in lost.copied().collect::<Vec<_>>() {
-            self.object_lost(i, position, by, now, out);
-        }
-    }
-
-    fn object_lost(&mut self, i: usize, position: usize, by: Requester, now: Time, out: &mut Actions) {
-        if self.runs[i].state != VrrpState::Master || !self.runs[i].held.lose(position) {
-            return;
-        }
-        let Some(object) = objects(&self.part.instances[i]).nth(position) else { return };
-        if by == Requester::Us {
-            // The echo of an earlier removal, or a secondary that went with its primary: we want it.
-            self.machine(i, now, out).add_objects();
-            return;
-        }
-        if object.no_track() {
-            return;
-        }
-        let what = match object {
-            Object::Address(vip) => {
-                let what = format!("IP {} removed from {}", vip.address, vip.interface);
-                let text = format!("Netlink reflector reports {what}");
-                out.push(Action::Log { detail: Detail::Normal, text });
-                what
-            }
-            other => format!("{} removed", other.to_owned()),
-        };
-        let skew = self.runs[i].skew(&self.part.instances[i]);
-        self.machine(i, now, out).enter_backup(Entry::Normal, Zero::Sent, Some(skew), &what);
-        self.group_to_backup(i, Zero::Sent, now, &what, out);
-    }
-
-    pub(super) fn refused(
-        &mut self,
-        owner: Owner,
-        object: &Owned,
-        change: Change,
-        errno: i32,
-        note: Option<&str>,
-        out: &mut Actions,
-    ) {
-        let Owner::Instance(instance) = owner else { return };
-        let Some(config) = self.part.instances.get(instance) else { return };
-        let what = match (change, object) {
-            (Change::Add, Owned::Address(vip)) => format!("adding {} to {}", vip.address, vip.interface),
-            (Change::Remove, Owned::Address(vip)) => {
-                format!("removing {} from {}", vip.address, vip.interface)
-            }
-            (Change::Add, other) => format!("adding {other}"),
-            (Change::Remove, other) => format!("removing {other}"),
-        };
-        let reason = std::io::Error::from_raw_os_error(errno);
-        let note = note.map_or_else(String::new, |note| format!(": {note}"));
-        let text = format!("({}) {what}: {reason}{note}", config.name);
-        out.push(Action::Log { detail: Detail::Normal, text });
-        if change == Change::Add
-            && let Some(position) = objects(config).position(|ours| ours == object.as_object())
-        {
-            self.runs[instance].held.lose(position);
-        }
     }
 
     pub(super) fn script_ended(&mut self, now: Time, id: u64, end: ScriptEnd, out: &mut Actions) {

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use super::event::{Action, Actions, Carrier, Listener, ListenerKind};
 use super::instance::Fixed;
-use super::owned::{Object, objects};
+use super::owned::{Object, Owner, objects, static_objects};
 use super::router::Router;
-use crate::config::model::{Auth, Family, Instance, Transport};
+use crate::config::model::{Auth, Family, Instance, Statics, TrackGroup, Transport};
 
 /// Tables derived from the configuration, so that no event needs a search.
 #[derive(Debug, Clone, Default)]
@@ -27,14 +27,31 @@ pub(super) struct Index {
     pub(super) bfds: HashMap<String, Vec<usize>>,
     /// (instance, position in its addresses) by address.
     pub(super) addresses: HashMap<IpAddr, Vec<(usize, usize)>>,
-    /// (instance, position in its objects) of every route.
-    pub(super) routes: Vec<(usize, usize)>,
+    /// Positions of static addresses by address.
+    pub(super) static_addresses: HashMap<IpAddr, Vec<usize>>,
+    /// Owner of every route and position in its objects.
+    pub(super) routes: Vec<(Owner, usize)>,
     /// The same of every rule.
-    pub(super) rules: Vec<(usize, usize)>,
+    pub(super) rules: Vec<(Owner, usize)>,
     /// Scripts by name.
     pub(super) scripts: HashMap<String, usize>,
     /// Some instance has `auth_hmac`.
     pub(super) needs_wall_clock: bool,
+}
+
+/// Interfaces of static objects whose `track_group` names this instance.
+fn static_interfaces(statics: &Statics, instance: &str) -> Vec<String> {
+    let names_it = |group: &&TrackGroup| group.members.iter().any(|member| member == instance);
+    let groups: Vec<&str> = statics.groups.iter().filter(names_it).map(|group| group.name.as_str()).collect();
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let tracked = static_objects(statics)
+        .filter(|object| object.track_group().is_some_and(|group| groups.contains(&group)));
+    let mut names: Vec<String> = tracked.flat_map(Object::interfaces).map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 impl Router {
@@ -60,6 +77,7 @@ impl Router {
             index.fixed.push(Fixed {
                 addresses: instance.vips.iter().map(|vip| vip.address).collect(),
                 group,
+                static_interfaces: static_interfaces(&part.statics, &instance.name),
                 old_group: matches!(instance.transport, Transport::Unicast { .. })
                     .then_some(part.global.vrrp_mcast_group4),
             });
@@ -72,6 +90,7 @@ impl Router {
                 .chain(instance.links.vrf.as_deref())
                 .chain(instance.links.iter().flat_map(|link| [link.name.as_str(), link.base.as_str()]))
                 .chain(objects(instance).flat_map(Object::interfaces))
+                .chain(index.fixed[i].static_interfaces.iter().map(String::as_str))
                 .collect();
             watched.sort_unstable();
             watched.dedup();
@@ -103,9 +122,18 @@ impl Router {
                     Object::Address(vip) => {
                         index.addresses.entry(vip.address).or_default().push((i, position));
                     }
-                    Object::Route(_) => index.routes.push((i, position)),
-                    Object::Rule(_) => index.rules.push((i, position)),
+                    Object::Route(_) => index.routes.push((Owner::Instance(i), position)),
+                    Object::Rule(_) => index.rules.push((Owner::Instance(i), position)),
                 }
+            }
+        }
+        for (position, object) in static_objects(&part.statics).enumerate() {
+            match object {
+                Object::Address(address) => {
+                    index.static_addresses.entry(address.address).or_default().push(position);
+                }
+                Object::Route(_) => index.routes.push((Owner::Static, position)),
+                Object::Rule(_) => index.rules.push((Owner::Static, position)),
             }
         }
         self.index = index;

@@ -14,9 +14,10 @@ use super::ah;
 use super::announce::{Announce, Pacer};
 use super::event::{Action, Actions, Detail, StateWord, Subject, Transition};
 use super::facts::Facts;
+use super::holdings::Holdings;
 use super::ip::IdCounter;
 use super::notify;
-use super::owned::{Holdings, objects};
+use super::owned::objects;
 use super::peers::Peers;
 use super::rival::Rival;
 use super::snapshot::{Counters, Faults, VrrpState};
@@ -100,6 +101,8 @@ pub(super) struct Fixed {
     pub(super) addresses: Vec<IpAddr>,
     /// Index of the sync group.
     pub(super) group: Option<usize>,
+    /// Interfaces it depends on for the sake of static objects.
+    pub(super) static_interfaces: Vec<String>,
     /// The group that the old form of the unicast checksum is made with.
     pub(super) old_group: Option<Ipv4Addr>,
 }
@@ -179,10 +182,7 @@ impl Run {
 
     /// The earliest moment at which something is due.
     pub(super) fn deadline(&self) -> Option<Time> {
-        match (self.timer, self.announce.deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [self.timer, self.announce.deadline(), self.held.deadline()].into_iter().flatten().min()
     }
 
     /// Is something missing that will be there in a moment?
@@ -234,6 +234,9 @@ impl Machine<'_> {
         }
         if self.run.announce.is_extra_due(&self.config.garp, self.now) {
             self.announce_extra();
+        }
+        if self.run.held.resume(self.now) {
+            self.mend();
         }
         let Some(due) = self.run.timer.filter(|due| *due <= self.now) else { return Rang::Nothing };
         match self.run.state {

@@ -483,8 +483,7 @@ impl Router {
     pub(super) fn lose_all_on(&mut self, name: &str) {
         for (instance, run) in self.part.instances.iter().zip(&mut self.runs) {
             for (position, object) in objects(instance).enumerate() {
-                let is_there = object.interfaces().any(|interface| interface == name);
-                if is_there && !matches!(object, Object::Rule(_)) {
+                if object.depends_on(name) {
                     run.held.lose(position);
                 }
             }

@@ -1,15 +1,16 @@
 //! What a MASTER owns in the kernel: addresses, routes, rules, as one kind of thing.
 //!
 //! One list in one order for each owner: advertised addresses, excluded addresses, routes, rules (spec/vrrp-behaviour.md
-//! §4.2). [`Holdings`] says which of them are in the kernel because of us; what is wanted and not there is added, what is
-//! there and not wanted is removed, and nothing else is touched.
+//! §4.2). `Holdings` says which of them are in the kernel because of us.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::model::{Family, Instance, Prefix, Route, RouteKind, Rule, VirtualAddress};
+use crate::config::model::{
+    Family, Instance, Prefix, Route, RouteKind, Rule, RuleAction, Statics, VirtualAddress,
+};
 
 /// An object in the kernel that is there for an [`Owner`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -131,7 +132,6 @@ pub struct SeenRule {
 impl SeenRule {
     /// Is it this rule?
     pub(super) fn is(&self, rule: &Rule) -> bool {
-        use crate::config::model::RuleAction;
         let table = match rule.action {
             RuleAction::Lookup(table) => table,
             _ => 0,
@@ -181,6 +181,27 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The `track_group` of a static one.
+    pub(super) fn track_group(self) -> Option<&'a str> {
+        match self {
+            Self::Address(address) => address.track_group.as_deref(),
+            Self::Route(route) => route.track_group.as_deref(),
+            Self::Rule(rule) => rule.track_group.as_deref(),
+        }
+    }
+
+    /// May the kernel have dropped it, or refused it, while this interface was down?
+    pub(super) fn depends_on(self, interface: &str) -> bool {
+        match self {
+            Self::Address(address) => address.interface == interface,
+            // A route that names none goes out on one that only the kernel knows.
+            Self::Route(route) => {
+                route.interfaces().next().is_none() || route.interfaces().any(|name| name == interface)
+            }
+            Self::Rule(_) => false,
+        }
+    }
+
     pub(super) fn no_track(self) -> bool {
         match self {
             Self::Address(address) => address.no_track,
@@ -212,91 +233,8 @@ pub(super) fn objects(config: &Instance) -> impl Iterator<Item = Object<'_>> {
     addresses(config).map(Object::Address).chain(routes).chain(config.rules.iter().map(Object::Rule))
 }
 
-/// Whether one object is in the kernel because of us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
-pub(super) enum Mark {
-    /// No: not asked for, refused, or gone with its interface.
-    #[default]
-    Absent,
-    /// Yes.
-    Set,
-}
-
-/// The marks of an owner's list, in its order.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Holdings {
-    marks: Vec<Mark>,
-}
-
-impl Holdings {
-    /// Nothing of `count` objects is there.
-    pub(super) fn none(count: usize) -> Self {
-        Self { marks: vec![Mark::Absent; count] }
-    }
-
-    /// Everything is, or may be.
-    pub(super) fn assume_all(&mut self) {
-        self.marks.fill(Mark::Set);
-    }
-
-    /// Is there anything to add?
-    pub(super) fn is_incomplete(&self) -> bool {
-        self.marks.contains(&Mark::Absent)
-    }
-
-    /// One mark for each object.
-    pub(super) fn marks(&self) -> impl Iterator<Item = bool> + '_ {
-        self.marks.iter().map(|mark| *mark == Mark::Set)
-    }
-
-    /// It is gone. Says whether it was there.
-    pub(super) fn lose(&mut self, position: usize) -> bool {
-        self.marks.get_mut(position).is_some_and(|mark| std::mem::replace(mark, Mark::Absent) == Mark::Set)
-    }
-
-    /// What is not there, to be added; it counts as there from now on.
-    pub(super) fn claim<'a>(&mut self, objects: impl Iterator<Item = Object<'a>>) -> Vec<Owned> {
-        let absent = |mark: &mut Mark| std::mem::replace(mark, Mark::Set) == Mark::Absent;
-        objects
-            .zip(&mut self.marks)
-            .filter_map(|(object, mark)| absent(mark).then(|| object.to_owned()))
-            .collect()
-    }
-
-    /// What is there, to be removed: rules, routes, addresses. It counts as gone from now on.
-    pub(super) fn release<'a>(&mut self, objects: impl Iterator<Item = Object<'a>>) -> Vec<Owned> {
-        let set = |mark: &mut Mark| std::mem::replace(mark, Mark::Absent) == Mark::Set;
-        let held =
-            objects.zip(&mut self.marks).filter_map(|(object, mark)| set(mark).then(|| object.to_owned()));
-        in_removal_order(held.collect())
-    }
-
-    /// The marks of objects that are wanted further; returns what is there and is not wanted any more.
-    pub(super) fn carry_over<'a>(
-        &mut self,
-        before: impl Iterator<Item = Object<'a>>,
-        after: impl Iterator<Item = Object<'a>>,
-    ) -> Vec<Owned> {
-        let mut held: std::collections::HashMap<Object<'_>, usize> = before
-            .zip(&self.marks)
-            .zip(0..)
-            .filter_map(|((object, mark), place)| (*mark == Mark::Set).then_some((object, place)))
-            .collect();
-        self.marks = after
-            .map(|object| if held.remove(&object).is_some() { Mark::Set } else { Mark::Absent })
-            .collect();
-        let mut gone: Vec<_> = held.into_iter().collect();
-        gone.sort_unstable_by_key(|(_, place)| *place);
-        in_removal_order(gone.into_iter().map(|(object, _)| object.to_owned()).collect())
-    }
-}
-
-/// Rules, routes, addresses; each kind in the order of the list (spec/vrrp-behaviour.md §4.2).
-pub(super) fn in_removal_order(mut objects: Vec<Owned>) -> Vec<Owned> {
-    objects.sort_by_key(|object| match object {
-        Owned::Rule(_) => 0,
-        Owned::Route(_) => 1,
-        Owned::Address(_) => 2,
-    });
-    objects
+/// Everything that the daemon owns as long as it lives, in the order in which it is added.
+pub(super) fn static_objects(statics: &Statics) -> impl Iterator<Item = Object<'_>> {
+    let routes = statics.routes.iter().map(Object::Route);
+    statics.addresses.iter().map(Object::Address).chain(routes).chain(statics.rules.iter().map(Object::Rule))
 }

@@ -15,9 +15,10 @@ use super::event::{Action, Actions, Detail, Listener, StateWord};
 use super::facts::Facts;
 use super::firewall::Firewall;
 use super::group::GroupRun;
+use super::holdings::Holdings;
 use super::instance::Run;
 use super::links::Links;
-use super::owned::{Object, Owned, Owner, objects};
+use super::owned::{Object, Owned, Owner, objects, static_objects};
 use super::router::{Phase, Router};
 use super::script::ScriptRun;
 use super::snapshot::VrrpState;
@@ -45,6 +46,8 @@ pub struct State {
     /// Each with the objects it may hold, so that a changed configuration can release them.
     instances: Vec<(Identity, Vec<Owned>, Run)>,
     groups: Vec<(String, GroupRun)>,
+    /// Static objects that may be in the kernel, and what of them is.
+    statics: (Vec<Owned>, Holdings),
     scripts: Vec<(String, Command, ScriptRun)>,
 }
 
@@ -119,6 +122,10 @@ impl Router {
                 .zip(&self.groups)
                 .map(|(group, run)| (group.name.clone(), run.clone()))
                 .collect(),
+            statics: (
+                static_objects(&self.part.statics).map(Object::to_owned).collect(),
+                self.statics.clone(),
+            ),
             scripts: self
                 .part
                 .scripts
@@ -151,15 +158,19 @@ impl Router {
         for (old, (identity, held, mut run)) in state.instances.into_iter().enumerate() {
             let found = router.part.instances.iter().position(|instance| Identity::of(instance) == identity);
             let Some(i) = found else {
-                remove(old, run.held.release(held.iter().map(Owned::as_object)), out);
+                remove(Owner::Instance(old), run.held.release(held.iter().map(Owned::as_object)), out);
                 continue;
             };
             let wanted = objects(&router.part.instances[i]);
-            remove(i, run.held.carry_over(held.iter().map(Owned::as_object), wanted), out);
+            remove(Owner::Instance(i), run.held.carry_over(held.iter().map(Owned::as_object), wanted), out);
             router.runs[i] = run;
             map.insert(old, i);
         }
         router.pacer.renumber(router.part.global.garp_interval, &map);
+        let (held, mut statics) = state.statics;
+        let wanted = static_objects(&router.part.statics);
+        remove(Owner::Static, statics.carry_over(held.iter().map(Owned::as_object), wanted), out);
+        router.statics = statics;
         for (name, run) in state.groups {
             if let Some(g) = router.part.sync_groups.iter().position(|group| group.name == name) {
                 let members = std::mem::take(&mut router.groups[g].members);
@@ -228,11 +239,14 @@ impl Router {
                 let text = format!("({}) {what}, no longer exist", after.name);
                 out.push(Action::Log { detail: Detail::Normal, text });
             }
-            remove(to, gone, out);
+            remove(Owner::Instance(to), gone, out);
             self.runs[to] = run;
         }
         self.adopt_links(out);
         self.make_links(now, out);
+        self.statics = std::mem::take(&mut old.statics);
+        let (before, after) = (static_objects(&old.part.statics), static_objects(&self.part.statics));
+        remove(Owner::Static, self.statics.carry_over(before, after), out);
         for i in 0..self.runs.len() {
             self.assess(i, now, out);
             self.share_source(i, out);
@@ -251,6 +265,7 @@ impl Router {
         }
         self.unmix_groups(now, out);
         self.update_firewall(out);
+        self.add_statics(out);
         for (s, script) in self.scripts.iter_mut().enumerate() {
             script.tick(&self.part.scripts[s], &mut self.next_script, now, out);
         }
@@ -321,9 +336,11 @@ impl Router {
                     machine.advertise_now();
                 }
                 if is_new {
-                    machine.add_objects();
-                    let copies = machine.run.announce.begin(&machine.config.garp, now);
-                    machine.announce(copies);
+                    machine.log_setting();
+                    if machine.add_missing() {
+                        let copies = machine.run.announce.begin(&machine.config.garp, now);
+                        machine.announce(copies);
+                    }
                 }
             }
             VrrpState::Backup => {
@@ -367,9 +384,9 @@ impl Router {
     }
 }
 
-fn remove(instance: usize, objects: Vec<Owned>, out: &mut Actions) {
+fn remove(owner: Owner, objects: Vec<Owned>, out: &mut Actions) {
     if !objects.is_empty() {
-        out.push(Action::Remove { owner: Owner::Instance(instance), objects });
+        out.push(Action::Remove { owner, objects });
     }
 }
 

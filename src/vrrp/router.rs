@@ -8,15 +8,17 @@ use std::time::Duration;
 use super::alarms::{Alarms, Lateness};
 use super::announce::Pacer;
 use super::budget::Budget;
+use super::effects::log_removing;
 use super::event::{Action, Actions, Detail, Envelope, Event, Listener, StateWord};
 use super::facts::Facts;
 use super::firewall::Firewall;
 use super::group::GroupRun;
+use super::holdings::{Holdings, in_removal_order};
 use super::index::Index;
 use super::instance::{Follow, Machine, Rang, Run, is_owner_from_start};
 use super::links::Links;
 use super::notify;
-use super::owned::{Object, Owner, in_removal_order, objects};
+use super::owned::{Object, Owner, objects, static_objects};
 use super::receive::Received;
 use super::script::ScriptRun;
 use super::snapshot::{Counters, GroupSnapshot, InstanceSnapshot, Snapshot, VrrpState};
@@ -36,6 +38,8 @@ pub struct Router {
     pub(super) groups: Vec<GroupRun>,
     pub(super) scripts: Vec<ScriptRun>,
     pub(super) readings: Readings,
+    /// What of the static objects is in the kernel because of us.
+    pub(super) statics: Holdings,
     pub(super) facts: Facts,
     pub(super) pacer: Pacer,
     pub(super) phase: Phase,
@@ -84,6 +88,7 @@ impl Router {
             groups: part.sync_groups.iter().map(|_| GroupRun::default()).collect(),
             scripts: part.scripts.iter().map(|script| ScriptRun::new(script, Time::ZERO)).collect(),
             readings: Readings::default(),
+            statics: Holdings::none(static_objects(&part.statics).count()),
             facts: Facts::default(),
             pacer: Pacer::new(part.global.garp_interval),
             phase: Phase::Waiting,
@@ -120,7 +125,7 @@ impl Router {
                 self.address_added(now, index, address, prefix, out);
             }
             Event::AddressDeleted { index, address, prefix, by } => {
-                self.address_deleted(now, (index, address, prefix), by, out);
+                self.address_deleted(now, (index, address, prefix), &by, out);
             }
             Event::Advert { index, envelope, packet } => self.packet(now, index, envelope, &packet, out),
             Event::Conflict { index, address, mac } => self.conflict(now, (index, address), &mac, out),
@@ -132,8 +137,8 @@ impl Router {
             Event::Bfd { name, up } => self.bfd_changed(now, &name, up, out),
             Event::FirewallTouched { by } => self.firewall_touched(by.as_deref(), now, out),
             Event::LinkRefused { name, errno, note } => self.link_refused(&name, errno, &note, now, out),
-            Event::RouteDeleted { route, by } => self.route_deleted(now, &route, by, out),
-            Event::RuleDeleted { rule, by } => self.rule_deleted(now, &rule, by, out),
+            Event::RouteDeleted { route, by } => self.route_deleted(now, &route, &by, out),
+            Event::RuleDeleted { rule, by } => self.rule_deleted(now, &rule, &by, out),
             Event::Refused { owner, object, change, errno, note } => {
                 self.refused(owner, &object, change, errno, note.as_deref(), out);
             }
@@ -207,6 +212,7 @@ impl Router {
             self.readings.deadline(),
             self.links.deadline(),
             self.firewall.deadline(),
+            self.statics.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -235,6 +241,7 @@ impl Router {
                 .iter()
                 .map(|b| self.readings.is_bfd_up(&b.name) == Some(true))
                 .collect(),
+            statics_set: self.statics.marks().take(self.part.statics.addresses.len()).collect(),
             interfaces: self.facts.iter().cloned().collect(),
             guarded: self.links.guarded(),
             next_garp: self.pacer.deadline(),
@@ -270,6 +277,9 @@ impl Router {
             if let Some(interface) = promote {
                 out.push(Action::PromoteSecondaries { interface, on: false });
             }
+        }
+        if release != Release::Nothing {
+            self.remove_statics(out);
         }
         out.push(Action::Listen(Vec::new()));
         for i in 0..self.runs.len() {
@@ -334,6 +344,9 @@ impl Router {
         }
         self.tend_links(now, out);
         self.tend_firewall(now, out);
+        if self.statics.resume(now) {
+            self.add_statics(out);
+        }
     }
 
     fn instance_due(&mut self, i: usize, now: Time, out: &mut Actions) {
@@ -389,6 +402,7 @@ impl Router {
         for i in 0..self.runs.len() {
             self.settle(i, now, "start", out);
         }
+        self.add_statics(out);
         self.timer(now, out);
     }
 
@@ -400,8 +414,7 @@ impl Router {
             // No list of these is kept; one that is not there is no error.
             Object::Route(_) | Object::Rule(_) => true,
         };
-        let text = format!("({}) removing VIPs.", config.name);
-        out.push(Action::Log { detail: Detail::Detail, text });
+        log_removing(config, out);
         let leftovers: Vec<_> = objects(config).filter(may_be_left).map(Object::to_owned).collect();
         if !leftovers.is_empty() {
             let objects = in_removal_order(leftovers);

@@ -65,6 +65,8 @@ pub struct Snapshot {
     pub processes: Vec<ProcessSnapshot>,
     /// Whether the tracked BFD sessions of the configuration are up, same order.
     pub bfds: Vec<bool>,
+    /// Which static addresses are on their interfaces because of us.
+    pub statics_set: Vec<bool>,
     /// All interfaces of the namespace, by kernel index.
     pub interfaces: Vec<Interface>,
     /// `arp_ignore` and `arp_filter` of interfaces below VMACs, as they were before.

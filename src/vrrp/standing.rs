@@ -108,7 +108,9 @@ impl Router {
             }
         }
         let mut seen: Vec<&str> = Vec::new();
-        for name in objects(config).filter(|object| !object.no_track()).flat_map(Object::interfaces) {
+        let own = objects(config).filter(|object| !object.no_track()).flat_map(Object::interfaces);
+        let of_statics = self.index.fixed[i].static_interfaces.iter().map(String::as_str);
+        for name in own.chain(of_statics) {
             let is_own = config.interface.as_deref() == Some(name)
                 || config.links.own.as_ref().is_some_and(|own| own.name == name);
             if is_own || seen.contains(&name) || interfaces().any(|tracked| tracked.interface == name) {

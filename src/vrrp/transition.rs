@@ -45,6 +45,7 @@ impl Machine<'_> {
         self.advertise_now();
         self.log(Detail::Normal, format_args!("Entering MASTER STATE"));
         self.own_interval_again();
+        self.run.held.forget();
         self.add_objects();
         let copies = self.run.announce.begin(&self.config.garp, self.now);
         self.announce(copies);

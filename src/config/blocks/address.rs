@@ -53,6 +53,8 @@ pub struct AddressDraft<'a> {
     pub no_track: bool,
     /// `use_vmac`.
     pub use_vmac: bool,
+    /// `track_group` of a static one; it exists.
+    pub track_group: Option<String>,
 }
 
 /// Where an address line stands: some options exist in one place only.
@@ -149,7 +151,7 @@ pub fn read<'a>(reader: &mut Reader<'a>, words: Item<'a>, place: Place) -> Optio
                 Some(seconds) => draft.preferred_lifetime = Some(seconds),
                 None => reader.push(ignored(word.span(), format!("`{}` is no lifetime", quoted(word)))),
             },
-            _ => reader.push(later(option)),
+            _ => draft.track_group = super::statics::known_group(reader, word),
         }
     }
     if let Some(prefix) = peer_prefix {
@@ -213,6 +215,7 @@ fn read_address<'a>(reader: &mut Reader<'a>, first: &'a Word) -> Option<AddressD
         preferred_lifetime: None,
         no_track: false,
         use_vmac: false,
+        track_group: None,
     })
 }
 

@@ -18,6 +18,7 @@ pub mod http; // HTTP_GET and SSL_GET
 pub mod misc_check;
 pub mod real_server;
 pub mod route; // lines of virtual_routes and static_routes
+mod route_values; // their times, realms and tunnels
 pub mod rule; // lines of virtual_rules and static_rules
 pub mod scripts; // script strings and the users they run as
 pub mod settings; // lines behind @keepalived-rs
@@ -37,7 +38,8 @@ pub mod watch_checks; // FILE_CHECK and BFD_CHECK
 pub mod watched; // track_file, vrrp_track_process
 
 use super::diagnostic::Diagnostic;
-use super::model::{TrackFile, TrackProcess};
+use super::iproute::Names;
+use super::model::{Route, Rule, TrackFile, TrackProcess};
 use super::schema::{Given, Item, List, Opened, Table};
 use super::source::Span;
 use super::suggest::{LookAlike, did_you_mean, look_alikes, plain};
@@ -92,10 +94,18 @@ pub struct Drafts<'a> {
     pub watched: watched::Draft<'a>,
     /// `track_group` or `garp_group` being read.
     pub statics: statics::Draft<'a>,
-    /// Addresses of `static_ipaddress`.
-    pub static_addresses: Vec<std::net::IpAddr>,
-    /// Names of `track_group` blocks.
-    pub track_groups: Vec<&'a Word>,
+    /// `static_ipaddress`.
+    pub static_addresses: Vec<address::AddressDraft<'a>>,
+    /// `static_routes`.
+    pub static_routes: Vec<Route>,
+    /// `static_rules`.
+    pub static_rules: Vec<Rule>,
+    /// `track_group` blocks.
+    pub track_groups: Vec<statics::Group<'a>>,
+    /// iproute2's names, as far as they were asked for.
+    pub names: Names,
+    /// What rules without preference get next.
+    pub preferences: rule::Preferences,
     /// The last `SSL` block, and where it stands.
     pub ssl: Option<(Span, super::model::Ssl)>,
     /// `track_file` blocks, with their names.
@@ -116,6 +126,18 @@ impl Drafts<'_> {
         let mut all = self.track_files.iter();
         all.find(|(known, _)| known.as_str() == name).map_or(1, |(_, file)| file.weight)
     }
+}
+
+/// The number of one of iproute2's names, or of a number in C notation up to `max`.
+fn iproute_number(
+    reader: &mut super::reader::Reader<'_>,
+    kind: super::iproute::Kind,
+    word: &str,
+    max: u32,
+) -> Option<u32> {
+    let files = &reader.drafts.global.values.files;
+    let directories = [files.iproute_usr_dir.as_str(), files.iproute_etc_dir.as_str()];
+    reader.drafts.names.number((reader.world.files, directories), kind, word, max)
 }
 
 /// An interface that the file names.

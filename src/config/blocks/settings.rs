@@ -63,7 +63,6 @@ pub const SETTINGS: &[Setting] = &[
              stays master; `stock` goes through BACKUP and sets up everything anew, as keepalived does.",
         )
         .default("repair; in vrrp_instance: what holds globally")
-        .later()
         .apply(|r, g| {
             let repair = if g.text() == "stock" { VipRepair::Stock } else { VipRepair::Repair };
             let here = if r.block_name() == Some("vrrp_instance") {

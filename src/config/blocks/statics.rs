@@ -1,5 +1,5 @@
 //! `static_ipaddress`, `static_routes`, `static_rules`, `track_group`, `garp_group`, `linkbeat_interfaces`,
-//! `interface_up_down_delays` (spec/vrrp-config.md §1, §2.5, §2.6): parsed as stock does, without effect yet.
+//! `interface_up_down_delays` (spec/vrrp-config.md §1, §2.5, §2.6).
 
 use super::address::{self, Place};
 use super::{list, quoted, tracking};
@@ -10,6 +10,7 @@ use crate::config::schema::{
     Block, Given, Item, Keyword, List, Mark, Opened, Repeat, Shape, Table, keyword, micros,
 };
 use crate::config::source::Span;
+use crate::config::suggest::did_you_mean;
 use crate::config::syntax::Word;
 use crate::config::value::{self, Reading};
 
@@ -19,24 +20,53 @@ pub struct Draft<'a> {
     name: Option<&'a Word>,
     head: Option<Span>,
     group: Option<Span>,
-    members: usize,
+    members: Vec<&'a Word>,
     interval: bool,
+}
+
+/// A `track_group` with members.
+#[derive(Debug, Clone)]
+pub struct Group<'a> {
+    /// Its name.
+    pub name: &'a Word,
+    /// The instances it names.
+    pub members: Vec<&'a Word>,
+}
+
+/// The group that a static object names; an unknown one is reported.
+pub(super) fn known_group(reader: &mut Reader<'_>, word: &Word) -> Option<String> {
+    let groups = &reader.drafts.track_groups;
+    if groups.iter().any(|group| group.name.as_str() == word.as_str()) {
+        return Some(word.as_str().to_owned());
+    }
+    let mut report = Diagnostic::error(
+        "unknown-name",
+        word.span(),
+        format!("there is no track_group `{}` above this line", quoted(word)),
+    )
+    .stock("ignores the group");
+    if let Some(meant) = did_you_mean(word, groups.iter().map(|group| group.name.as_str())) {
+        report = report.help(format!("did you mean `{meant}`?"));
+    }
+    reader.push(report);
+    None
 }
 
 /// `static_ipaddress`.
 pub static ADDRESSES: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
     let Some(draft) = address::read(reader, words, Place::Static) else { return };
-    reader.drafts.static_addresses.push(draft.address);
-    if draft.dev.is_some() {
+    let (address, span, has_dev) = (draft.address, draft.span, draft.dev.is_some());
+    reader.drafts.static_addresses.push(draft);
+    if has_dev {
         return;
     }
     let default = reader.drafts.global.values.default_interface.clone();
     if !reader.world.facts.interfaces.contains_key(&default)
         && !reader.drafts.global.values.dynamic_interfaces
     {
-        let message = format!("the address {} has no `dev`, and there is no {default}", draft.address);
+        let message = format!("the address {address} has no `dev`, and there is no {default}");
         reader.push(
-            Diagnostic::error("no-such-interface", draft.span, message)
+            Diagnostic::error("no-such-interface", span, message)
                 .class(Class::Interface)
                 .help("add `dev INTERFACE`, or `default_interface` to global_defs")
                 .stock("refuses to start (exit 2)"),
@@ -69,7 +99,7 @@ static TRACK_GROUP_MEMBERS: List = List {
         reader.drafts.statics.group = Some(given.head());
         super::open_list(reader, given)
     },
-    ..list(|reader: &mut Reader<'_>, words: Item<'_>| reader.drafts.statics.members += words.len())
+    ..list(|reader: &mut Reader<'_>, words: Item<'_>| reader.drafts.statics.members.extend(words))
 };
 
 /// `garp_group`.
@@ -139,8 +169,9 @@ fn open_track_group<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
         reader.one_name(given);
         return Opened::Skip;
     };
-    if let Some(first) = reader.drafts.track_groups.iter().find(|known| known.as_str() == name.as_str()) {
-        let first = first.span();
+    if let Some(first) = reader.drafts.track_groups.iter().find(|known| known.name.as_str() == name.as_str())
+    {
+        let first = first.name.span();
         reader.repeated_block(given, name, first);
         return Opened::Skip;
     }
@@ -151,7 +182,7 @@ fn open_track_group<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
 fn close_track_group(reader: &mut Reader<'_>) {
     let draft = std::mem::take(&mut reader.drafts.statics);
     let Some(name) = draft.name else { return };
-    if draft.members == 0 {
+    if draft.members.is_empty() {
         reader.push(
             Diagnostic::error(
                 "empty-group",
@@ -163,7 +194,7 @@ fn close_track_group(reader: &mut Reader<'_>) {
         );
         return;
     }
-    reader.drafts.track_groups.push(name);
+    reader.drafts.track_groups.push(Group { name, members: draft.members });
 }
 
 fn open_garp_group<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {

@@ -66,8 +66,7 @@ const BLOCKS: &[Keyword] = &[
         .missing(Missing::Stops)
         .readers(VRRP.and(CHECKER).and(Readers::BFD)),
     keyword("track_group", Shape::Block(&statics::TRACK_GROUP), "Instances that depend on static items.")
-        .readers(VRRP)
-        .later(),
+        .readers(VRRP),
     keyword("garp_group", Shape::Block(&statics::GARP_GROUP), "Interfaces that share a gratuitous ARP pace.")
         .readers(VRRP)
         .later(),
@@ -78,17 +77,14 @@ const BLOCKS: &[Keyword] = &[
     )
     .mark(Mark::B)
     .since("≤1.1.0")
-    .readers(VRRP)
-    .later(),
+    .readers(VRRP),
     keyword("static_routes", Shape::List(&route::STATIC), "Routes that are set at start and kept.")
         .mark(Mark::B)
         .since("≤1.0.2")
-        .readers(VRRP)
-        .later(),
+        .readers(VRRP),
     keyword("static_rules", Shape::List(&rule::STATIC), "Rules that are set at start and kept.")
         .since("≤1.2.20")
-        .readers(VRRP)
-        .later(),
+        .readers(VRRP),
     keyword(
         "linkbeat_interfaces",
         Shape::List(&statics::LINKBEAT),

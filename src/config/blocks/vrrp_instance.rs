@@ -16,7 +16,8 @@ use super::vrrp_sync_group::{Notify, notify};
 use super::{global_values, list};
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::{
-    Family, GarpExtra, InitialState, Priority, UnicastChecksum, UnicastPeer, VipRepair, Vrid, VrrpVersion,
+    Family, GarpExtra, InitialState, Priority, Route, Rule, UnicastChecksum, UnicastPeer, VipRepair, Vrid,
+    VrrpVersion,
 };
 use crate::config::reader::{Reader, bad_value};
 use crate::config::schema::{
@@ -65,6 +66,10 @@ pub struct Draft<'a> {
     pub garp_extra: Option<GarpExtra>,
     pub vips: Vec<AddressDraft<'a>>,
     pub excluded: Vec<AddressDraft<'a>>,
+    /// `virtual_routes`.
+    pub routes: Vec<Route>,
+    /// `virtual_rules`.
+    pub rules: Vec<Rule>,
     pub no_virtual_ipaddress: Option<Span>,
     pub auth_type: Placed<AuthType>,
     pub auth_pass: Placed<String>,
@@ -325,11 +330,9 @@ const ADDRESSES: &[Keyword] = &[
         .apply(|r, g| r.drafts.instance.promote_secondaries = Some(g.head())),
     keyword("virtual_routes", Shape::List(&super::route::VIRTUAL), "Routes that follow the MASTER.")
         .mark(Mark::B)
-        .since("≤1.0.2")
-        .later(),
+        .since("≤1.0.2"),
     keyword("virtual_rules", Shape::List(&super::rule::VIRTUAL), "Rules that follow the MASTER.")
-        .since("≤1.2.20")
-        .later(),
+        .since("≤1.2.20"),
 ];
 
 const TIMING: &[Keyword] = &[

@@ -69,8 +69,10 @@ fn home(facts: &HostFacts, address: IpAddr) -> Option<&str> {
 
 pub(super) fn virtual_servers_elsewhere(drafts: &Drafts<'_>, facts: &HostFacts, found: &mut Vec<Diagnostic>) {
     let vips = drafts.instances.iter().flat_map(|draft| draft.vips.iter().chain(&draft.excluded));
-    let ours: Vec<IpAddr> =
-        vips.map(|vip| vip.address).chain(drafts.static_addresses.iter().copied()).collect();
+    let ours: Vec<IpAddr> = vips
+        .map(|vip| vip.address)
+        .chain(drafts.static_addresses.iter().map(|draft| draft.address))
+        .collect();
     let elsewhere = |address: IpAddr| {
         !address.is_loopback() && !ours.contains(&address) && home(facts, address).is_none()
     };

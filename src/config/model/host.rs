@@ -41,8 +41,8 @@ pub struct InterfaceFacts {
     pub private_macvlan_on: Option<u32>,
     /// Any macvlan or ipvlan.
     pub stacked: bool,
-    /// A VRF device.
-    pub vrf: bool,
+    /// The routing table of a VRF.
+    pub vrf_table: Option<u32>,
 }
 
 /// Questions about names, asked while the configuration is read.

@@ -54,6 +54,8 @@ pub struct Config {
     pub sync_groups: Vec<SyncGroup>,
     /// `vrrp_instance` blocks, in file order.
     pub instances: Vec<Instance>,
+    /// Static addresses, routes and rules.
+    pub statics: Statics,
     /// `virtual_server_group` blocks, in file order.
     pub groups: Vec<VirtualServerGroup>,
     /// `virtual_server` blocks with at least one real server, in file order.
@@ -81,6 +83,8 @@ pub struct VrrpPart {
     pub sync_groups: Vec<SyncGroup>,
     /// Instances.
     pub instances: Vec<Instance>,
+    /// Static addresses, routes and rules.
+    pub statics: Statics,
 }
 
 /// What the checkers process is given.
@@ -107,6 +111,15 @@ pub struct BfdPart {
     pub bfd_instances: Vec<BfdInstance>,
 }
 
+impl VrrpPart {
+    /// Are there any routes or rules?
+    pub fn has_routing(&self) -> bool {
+        let is_any = |routes: &[Route], rules: &[Rule]| !routes.is_empty() || !rules.is_empty();
+        is_any(&self.statics.routes, &self.statics.rules)
+            || self.instances.iter().any(|instance| is_any(&instance.routes, &instance.rules))
+    }
+}
+
 impl Config {
     /// The bfd process' part, or `None` when there is no `bfd_instance`.
     pub fn bfd_part(&self) -> Option<BfdPart> {
@@ -116,7 +129,7 @@ impl Config {
 
     /// The vrrp process' part, or `None` when there is nothing for it to do.
     pub fn vrrp_part(&self) -> Option<VrrpPart> {
-        (!self.instances.is_empty()).then(|| VrrpPart {
+        (!self.instances.is_empty() || !self.statics.is_empty()).then(|| VrrpPart {
             global: self.vrrp_global(),
             scripts: self.scripts.clone(),
             track_files: self.track_files.clone(),
@@ -124,6 +137,7 @@ impl Config {
             track_bfds: self.track_bfds.clone(),
             sync_groups: self.sync_groups.clone(),
             instances: self.instances.clone(),
+            statics: self.statics.clone(),
         })
     }
 

@@ -238,8 +238,8 @@ pub struct NextHop {
     pub via: Option<IpAddr>,
     /// Output interface.
     pub interface: Option<String>,
-    /// Share of the packets, 1..=256.
-    pub weight: u16,
+    /// Share of the packets, 1..=256; `None` is 1.
+    pub weight: Option<u16>,
     /// Take the gateway for reachable on the interface.
     pub onlink: bool,
     /// Lightweight tunnel.

@@ -269,3 +269,32 @@ pub struct SyncGroup {
     /// `notify_priority_changes`: those of the members go to the FIFOs; `None` leaves it to each.
     pub notify_priority_changes: Option<bool>,
 }
+
+/// What holds without any instance (spec/vrrp-config.md §1): set at start, kept, removed at stop.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Statics {
+    /// `static_ipaddress` in file order.
+    pub addresses: Vec<VirtualAddress>,
+    /// `static_routes` in file order.
+    pub routes: Vec<Route>,
+    /// `static_rules` in file order.
+    pub rules: Vec<Rule>,
+    /// `track_group` blocks with members.
+    pub groups: Vec<TrackGroup>,
+}
+
+impl Statics {
+    /// Is there nothing to set?
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
+    }
+}
+
+/// Instances that depend on the interfaces of static objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackGroup {
+    /// Block name.
+    pub name: String,
+    /// Names of instances; each exists.
+    pub members: Vec<String>,
+}

@@ -26,6 +26,31 @@ pub(super) struct Sockets {
     pub(super) vrid: Span,
 }
 
+/// An address line on its interface, with stock's defaults.
+pub(super) fn configured(draft: &AddressDraft<'_>, interface: String) -> VirtualAddress {
+    let v6_default = if draft.prefix == 128 { 0 } else { u32::MAX };
+    VirtualAddress {
+        address: draft.address,
+        prefix: draft.prefix,
+        interface,
+        scope: draft.scope.unwrap_or(0),
+        broadcast: draft.broadcast,
+        label: draft.label.clone(),
+        peer: draft.peer,
+        // Stock: no duplicate address detection unless `-nodad` asks for it.
+        flags: if draft.address.is_ipv6() { draft.flags ^ IFA_F_NODAD } else { draft.flags & !IFA_F_NODAD },
+        preferred_lifetime: match draft.address {
+            IpAddr::V4(_) => draft.preferred_lifetime,
+            IpAddr::V6(_) => {
+                draft.preferred_lifetime.or(Some(v6_default)).filter(|&seconds| seconds != u32::MAX)
+            }
+        },
+        no_track: draft.no_track,
+        track_group: draft.track_group.clone(),
+        use_vmac: draft.use_vmac,
+    }
+}
+
 /// Builds one instance.
 pub(super) struct Builder<'b, 'a> {
     pub(super) reader: &'b mut Reader<'a>,
@@ -319,8 +344,8 @@ impl Builder<'_, '_> {
             auth,
             vips,
             excluded,
-            routes: Vec::new(),
-            rules: Vec::new(),
+            routes: draft.routes.clone(),
+            rules: draft.rules.clone(),
             preempt,
             preempt_delay,
             down_timer_adverts,
@@ -467,31 +492,7 @@ impl Builder<'_, '_> {
             );
             return None;
         };
-        let v6_default = if draft.prefix == 128 { 0 } else { u32::MAX };
-        Some(VirtualAddress {
-            address: draft.address,
-            prefix: draft.prefix,
-            interface,
-            scope: draft.scope.unwrap_or(0),
-            broadcast: draft.broadcast,
-            label: draft.label.clone(),
-            peer: draft.peer,
-            // Stock: no duplicate address detection unless `-nodad` asks for it.
-            flags: if draft.address.is_ipv6() {
-                draft.flags ^ IFA_F_NODAD
-            } else {
-                draft.flags & !IFA_F_NODAD
-            },
-            preferred_lifetime: match draft.address {
-                IpAddr::V4(_) => draft.preferred_lifetime,
-                IpAddr::V6(_) => {
-                    draft.preferred_lifetime.or(Some(v6_default)).filter(|&seconds| seconds != u32::MAX)
-                }
-            },
-            no_track: draft.no_track,
-            track_group: None,
-            use_vmac: draft.use_vmac,
-        })
+        Some(configured(draft, interface))
     }
 
     /// Row 27, first half.

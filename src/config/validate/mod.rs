@@ -8,5 +8,6 @@ mod instance; // one instance
 mod links; // its VMACs and ipvlans
 pub mod lvs; // virtual servers
 pub mod scripts; // may this script be run?
+mod statics; // static addresses, routes, rules
 mod tracked; // files, processes, BFD sessions
 pub mod vrrp; // instances and sync groups

@@ -7,7 +7,7 @@ use super::global::{fifo_scripts, sync_daemon};
 use super::instance::{Builder, Sockets};
 use super::links::Names;
 use super::scripts::{Purpose, Scripts};
-use super::tracked;
+use super::{statics, tracked};
 use crate::config::blocks::scripts::ScriptDraft;
 use crate::config::blocks::tracking::Tracked;
 use crate::config::blocks::vrrp_instance::Draft;
@@ -88,6 +88,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
     config.track_bfds = tracked::bfds(&reader.drafts);
     config.track_processes =
         reader.drafts.track_processes.iter().map(|(_, process)| process.clone()).collect();
+    config.statics = statics::build(reader, &config.instances);
     if refused { Err(Refused) } else { Ok(()) }
 }
 

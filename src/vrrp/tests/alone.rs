@@ -7,7 +7,7 @@ use crate::config::model::{
     Centis, GarpSettings, Instance, NotifyScripts, ScriptEnd, Transport, UnicastChecksum, UnicastPeer,
     VrrpPart, VrrpVersion,
 };
-use crate::vrrp::{Action, Envelope, Event, Release, Requester, VrrpState};
+use crate::vrrp::{Action, Envelope, Event, Release, VrrpState};
 
 const GOOD: ScriptEnd = ScriptEnd::Exited { status: 0 };
 
@@ -241,36 +241,6 @@ fn the_source_follows_the_interface_and_without_one_there_is_a_fault() {
     router.handle(at(2.0), added, &mut out);
     assert_eq!(logs(&out), ["(V) Entering BACKUP STATE"]);
     assert_eq!(router.snapshot(at(2.0)).instances[0].source, Some(ip("10.0.0.7")));
-}
-
-#[test]
-fn a_vip_that_somebody_deletes_is_back_after_the_skew() {
-    let (mut bench, _) = Bench::start(&part(&[notifying("V", 1, 150)]));
-    bench.wait(4.0);
-    let gone =
-        Event::AddressDeleted { index: 1, address: ip("10.0.0.101"), prefix: 32, by: Requester::Other };
-    let out = bench.event(gone);
-    assert_eq!(
-        logs(&out),
-        ["Netlink reflector reports IP 10.0.0.101 removed from eth0", "(V) Entering BACKUP STATE"]
-    );
-    assert_eq!(adverts(&out), [0]);
-    assert_eq!(bench.router.deadline(), Some(bench.now + Duration::from_nanos(414_062_500)));
-    let out = bench.wait(0.5);
-    assert!(out.iter().any(|action| matches!(action, Action::Add { .. })));
-    assert_eq!(bench.state(0), VrrpState::Master);
-}
-
-#[test]
-fn an_untracked_vip_may_vanish() {
-    let mut config = instance("V", 1, 150);
-    config.vips[0].no_track = true;
-    let (mut bench, _) = Bench::start(&part(&[config]));
-    bench.wait(4.0);
-    let gone =
-        Event::AddressDeleted { index: 1, address: ip("10.0.0.101"), prefix: 32, by: Requester::Other };
-    assert_eq!(bench.event(gone), []);
-    assert_eq!(bench.state(0), VrrpState::Master);
 }
 
 fn script_part(weight: i32) -> VrrpPart {

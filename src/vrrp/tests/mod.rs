@@ -6,6 +6,7 @@ mod contract;
 mod hostile;
 mod links;
 mod others;
+mod owning;
 mod pairs;
 mod reloads;
 pub(crate) mod samples;
