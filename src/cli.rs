@@ -6,6 +6,8 @@
 //! options behind other words, the last of a repeated option. Our subcommands are known by the first word alone: stock
 //! has none, and its options begin with a dash.
 
+mod completions; // for shells
+
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -26,8 +28,15 @@ pub fn main() -> ExitCode {
     process::ignore_requests();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let assignment = Assignment::of_this_process();
-    if let (None, Some(exit)) = (&assignment, tools::run(&arguments)) {
-        return exit.into();
+    if assignment.is_none() {
+        if let Some(exit) = tools::run(&arguments) {
+            return exit.into();
+        }
+        if let Some((first, rest)) = arguments.split_first()
+            && first == completions::NAME
+        {
+            return completions::run(rest).into();
+        }
     }
     let exit = match (assignment, read(arguments)) {
         (None, Ok(Asked::Daemon(command))) => {
@@ -395,6 +404,7 @@ fn help() -> String {
     for tool in tools::TOOLS {
         let _ = writeln!(text, "       keepalived-rs {}", tool.usage);
     }
+    let _ = writeln!(text, "       keepalived-rs {}", completions::USAGE);
     text.push('\n');
     for Switch { short, long, value, name, help } in SWITCHES {
         let short = short.map_or_else(|| "    ".to_owned(), |letter| format!("-{}, ", char::from(letter)));

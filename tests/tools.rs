@@ -232,3 +232,39 @@ fn the_committed_manual_page_is_the_one_of_the_tables() {
     let same = std::fs::read_to_string(committed).unwrap() == out(&output);
     assert!(same, "the tables have changed: keepalived-rs explain --man > docs/keepalived-rs.conf.5");
 }
+
+#[test]
+fn words_inside_lines_are_explained_in_every_line_that_has_them() {
+    let output = run(&[], &["explain", "via"]);
+    let text = out(&output);
+    assert_eq!(code(&output), Some(0));
+    assert!(text.contains("a line of virtual_routes") && text.contains("The gateway"), "{text}");
+    // A word of lines and a keyword: both.
+    let text = out(&run(&[], &["explain", "weight"]));
+    for place in ["a line of track_script", "a line of track_interface", "real_server", "vrrp_script"] {
+        assert!(text.contains(place), "{place}: {text}");
+    }
+    // The list names its words.
+    let text = out(&run(&[], &["explain", "virtual_ipaddress"]));
+    assert!(text.contains("preferred_lft SECONDS|forever IPv6 preferred lifetime."), "{text}");
+    let output = run(&[], &["explain", "prefered_lft"]);
+    assert!(err(&output).contains("did you mean 'preferred_lft'?"), "{}", err(&output));
+    assert_eq!(code(&output), Some(1));
+}
+
+#[test]
+fn completions_come_for_three_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&[], &["completions", shell]);
+        assert_eq!(code(&output), Some(0));
+        assert!(out(&output).contains("use-file"), "{shell}");
+    }
+    let output = run(&[], &["completions", "tcsh"]);
+    assert_eq!(code(&output), Some(1));
+    // What bash is given, bash can read.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let script = folder.path().join("keepalived-rs");
+    std::fs::write(&script, out(&run(&[], &["completions", "bash"]))).unwrap();
+    let read = Command::new("bash").arg("-n").arg(&script).status().unwrap();
+    assert!(read.success());
+}

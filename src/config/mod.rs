@@ -41,5 +41,6 @@ pub mod trace; // what the walks met, for those who ask where a value comes from
 pub mod validate; // what only the whole file, or the host, can tell
 pub mod value; // timers, ranges, addresses, booleans: parsed once, used by every keyword
 mod variables; // $NAME=VALUE and its uses
+pub mod words; // the words inside lines, for explain
 
 pub use load::{Loaded, load, load_linted, load_traced};

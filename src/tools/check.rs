@@ -40,7 +40,7 @@ Several files are taken for the nodes of one cluster and held against each other
 A lint is silenced with --allow, or in the file: `@keepalived-rs allow LINT` inside a block for this block, outside any
 block for the whole file. keepalived skips such lines.";
 
-fn command() -> Command {
+pub(super) fn command() -> Command {
     let value = |name: &'static str, id: &'static str| Arg::new(id).value_name(name);
     let path = || clap::value_parser!(OsString);
     Command::new("keepalived-rs check")

@@ -23,6 +23,7 @@ use crate::config::render::{clean, log_lines};
 use crate::config::schema::{Effect, Shape};
 use crate::config::source::decode;
 use crate::config::suggest::did_you_mean;
+use crate::config::words::{self, FORMS, Form, LineWord};
 use crate::daemon::configuration::DEFAULT;
 use crate::daemon::exit::Exit;
 use crate::kernel::files::HostFiles;
@@ -32,7 +33,7 @@ use crate::kernel::host::{self, HostUsers};
 pub const USAGE: &str = "explain WORD... | --effective [-f FILE] [PATH...] | --schema | --unsupported | --lints | \
                          --settings | --man";
 
-fn command() -> Command {
+pub(super) fn command() -> Command {
     let flag = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
     Command::new("keepalived-rs explain")
         .about(
@@ -227,6 +228,10 @@ fn explanation(word: &str) -> Option<String> {
             None => meanings.push((vec![entry.place()], meaning)),
         }
     }
+    for (form, line_word) in words::find(word) {
+        let places = form.keywords.iter().map(|keyword| format!("a line of {keyword}")).collect();
+        meanings.push((places, line_word_explained(form, line_word)));
+    }
     if meanings.is_empty() {
         return None;
     }
@@ -249,6 +254,12 @@ fn meaning(entry: &Entry, all: &[Entry]) -> String {
     for (name, fact) in facts(keyword) {
         text += &labelled(name, &fact);
     }
+    for form in words::of_keyword(keyword.name) {
+        text += &labelled("line", form.line);
+        for word in form.words {
+            text += &labelled(word.name, &format!("{} {}", word.takes, word.help));
+        }
+    }
     if matches!(keyword.shape, Shape::Block(_)) {
         let inside: Vec<&str> = all
             .iter()
@@ -262,10 +273,21 @@ fn meaning(entry: &Entry, all: &[Entry]) -> String {
     text
 }
 
+fn line_word_explained(form: &Form, word: &LineWord) -> String {
+    let mut text = wrapped(word.help, "  ");
+    text.push('\n');
+    text += &labelled("argument", if word.takes.is_empty() { "none" } else { word.takes });
+    if !word.remark.is_empty() {
+        text += &labelled("note", word.remark);
+    }
+    text += &labelled("line", form.line);
+    text
+}
+
 /// `    default    100`, the text broken and aligned.
 fn labelled(name: &str, text: &str) -> String {
     let block = wrapped(text, "               ");
-    format!("    {name:<11}{}", block.trim_start())
+    format!("    {name:<10} {}", block.trim_start())
 }
 
 /// The text in lines of at most [`WIDTH`], each behind `indent`.
@@ -294,6 +316,7 @@ fn not_known(word: &str) -> String {
     let all = entries();
     let names =
         all.iter().map(|entry| entry.keyword.name).chain(LINTS.iter().chain(REPORTS).map(|lint| lint.id));
+    let names = names.chain(FORMS.iter().flat_map(|form| form.words).map(|word| word.name));
     let names = names.chain(SETTINGS.iter().map(|setting| setting.keyword.name));
     match did_you_mean(word, names) {
         Some(near) => format!("no block has a keyword '{shown}': did you mean '{near}'?"),

@@ -22,13 +22,15 @@ pub struct Tool {
     pub name: &'static str,
     /// The whole line, for the help.
     pub usage: &'static str,
+    /// Its arguments.
+    pub command: fn() -> Command,
     run: fn(&[OsString]) -> Exit,
 }
 
 /// Every subcommand.
 pub const TOOLS: &[Tool] = &[
-    Tool { name: "check", usage: check::USAGE, run: check::run },
-    Tool { name: "explain", usage: explain::USAGE, run: explain::run },
+    Tool { name: "check", usage: check::USAGE, command: check::command, run: check::run },
+    Tool { name: "explain", usage: explain::USAGE, command: explain::command, run: explain::run },
 ];
 
 /// Runs the subcommand that the arguments begin with, if they do.
@@ -39,14 +41,14 @@ pub fn run(arguments: &[OsString]) -> Option<Exit> {
 }
 
 /// Writes the outcome of a tool.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     // Who closes the pipe (`| head`) has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Reads the words of a tool as its clap command says. The error is how the tool ends: help was asked for and given, or
 /// the words cannot be understood.
-fn arguments(command: Command, words: &[OsString]) -> Result<ArgMatches, Exit> {
+pub(crate) fn arguments(command: Command, words: &[OsString]) -> Result<ArgMatches, Exit> {
     command.no_binary_name(true).try_get_matches_from(words).map_err(|error| {
         if error.kind() == ErrorKind::DisplayHelp {
             print(&error.to_string());
