@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::daemon::COMPATIBLE;
@@ -29,6 +29,9 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let assignment = Assignment::of_this_process();
     if assignment.is_none() {
+        if let Some(words) = genhash_words(&arguments) {
+            return tools::genhash::run(words).into();
+        }
         if let Some(exit) = tools::run(&arguments) {
             return exit.into();
         }
@@ -65,6 +68,16 @@ pub fn main() -> ExitCode {
         }
     };
     exit.into()
+}
+
+/// The words for genhash, where stock is genhash: under that name, or with the option before all others.
+fn genhash_words(arguments: &[OsString]) -> Option<&[OsString]> {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if Path::new(&name).file_name().is_some_and(|name| name == "genhash") {
+        return Some(arguments);
+    }
+    let (first, rest) = arguments.split_first()?;
+    (first == "-T" || first == "--genhash").then_some(rest)
 }
 
 fn say(text: &str) {
@@ -194,7 +207,7 @@ const SWITCHES: &[Switch] = &[
     switch(None, "debug", Value::Optional, "WHAT", "Not built yet: see -D"),
     switch(None, "no-mem-check", Value::No, "", "Accepted; there is no memory check to switch off"),
     switch(None, "config-fd", Value::Required, "N", "Not available: stock's own, between its processes"),
-    switch(Some(b'T'), "genhash", Value::No, "", "Not built yet: genhash"),
+    switch(Some(b'T'), "genhash", Value::No, "", "Be genhash; before all other options"),
     switch(Some(b'v'), "version", Value::No, "", "Print the version"),
     switch(Some(b'h'), "help", Value::No, "", "Print this"),
 ];
@@ -357,7 +370,7 @@ fn apply(found: &Switch, value: Option<&OsStr>, command: &mut CommandLine) -> Re
         "config-fd" => {
             return Err("--config-fd is what stock's processes say to each other: not available".into());
         }
-        "genhash" => return Err("-T: genhash is not built yet".into()),
+        "genhash" => return Err("-T: to be genhash, put it before all other options".into()),
         "version" => return Ok(Some(Asked::Text(version()))),
         "help" => return Ok(Some(Asked::Text(help()))),
         other => return Err(format!("a bug: option '--{other}' is listed and does nothing")),

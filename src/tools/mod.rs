@@ -4,6 +4,7 @@ pub mod check; // reads configurations and says everything there is to say about
 mod effective; // a configuration as it holds, as text and JSON
 pub mod explain; // what a keyword means, and what holds
 pub mod findings; // diagnostics as JSON and SARIF, for programs
+pub mod genhash; // the MD5 of a page
 mod json_schema; // of a configuration as it holds
 pub mod man; // the manual page of the configuration
 
@@ -31,6 +32,7 @@ pub struct Tool {
 pub const TOOLS: &[Tool] = &[
     Tool { name: "check", usage: check::USAGE, command: check::command, run: check::run },
     Tool { name: "explain", usage: explain::USAGE, command: explain::command, run: explain::run },
+    Tool { name: "genhash", usage: genhash::USAGE, command: genhash::command, run: genhash::run },
 ];
 
 /// Runs the subcommand that the arguments begin with, if they do.

@@ -20,7 +20,12 @@ pub enum Digesting {
     Yes,
     /// The body is only counted.
     No,
+    /// Compute it, and keep a copy of what arrives, of at most [`COPY_LIMIT`] bytes: for people who look at it.
+    AndCopying,
 }
+
+/// What [`Digesting::AndCopying`] keeps at most: 16 MiB.
+pub const COPY_LIMIT: usize = 16 << 20;
 
 /// What the bytes fed so far amount to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +52,8 @@ pub struct Response {
     pub received: u64,
     /// MD5 of the body, limited to `announced` bytes; `None` when it was not wanted.
     pub digest: Option<[u8; 16]>,
+    /// Header and body as they came; only with [`Digesting::AndCopying`].
+    pub copy: Option<Vec<u8>>,
 }
 
 /// An answer being received.
@@ -59,6 +66,7 @@ pub struct HttpResponse {
     announced: Option<u64>,
     received: u64,
     digest: Option<Md5>,
+    copy: Option<Vec<u8>>,
 }
 
 impl HttpResponse {
@@ -70,7 +78,8 @@ impl HttpResponse {
             status: None,
             announced: None,
             received: 0,
-            digest: (digesting == Digesting::Yes).then(Md5::new),
+            digest: (digesting != Digesting::No).then(Md5::new),
+            copy: (digesting == Digesting::AndCopying).then(Vec::new),
         }
     }
 
@@ -84,6 +93,10 @@ impl HttpResponse {
     /// While the header lasts, what comes in one call belongs together: a `Content-Length:` in the body counts when it
     /// came with the end of the header, and only then. More than [`Self::room`] bytes are taken as several reads.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Progress, HeaderTooLong> {
+        if let Some(copy) = &mut self.copy {
+            let room = COPY_LIMIT - copy.len().min(COPY_LIMIT);
+            copy.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
         let Some(room) = self.room() else {
             self.body(bytes);
             return Ok(Progress::Body);
@@ -126,6 +139,7 @@ impl HttpResponse {
             announced: self.announced,
             received: self.received,
             digest: self.digest.map(|digest| digest.finalize().into()),
+            copy: self.copy,
         })
     }
 
