@@ -278,10 +278,14 @@ fn every_line_of_a_file_is_accounted_for() {
             let mut found = BTreeSet::new();
             schema::lines(&json, &mut found);
             skipped(&json, &text, &mut found);
-            found.extend(loaded.diagnostics.iter().filter_map(|report| {
-                let place = loaded.sources.location(report.span?)?;
-                (report.id == "unknown-keyword").then_some(place.line as u64)
-            }));
+            let line = |span| loaded.sources.location(span).map(|place| place.line as u64);
+            for report in loaded.diagnostics.iter().filter(|report| report.id == "unknown-keyword") {
+                let Some(first) = report.span.and_then(line) else { continue };
+                // Behind an unknown block lines are misread: the report says up to where.
+                let ends = report.related.iter().filter(|(_, label)| label.contains("misread"));
+                let last = ends.filter_map(|(span, _)| line(*span)).max().unwrap_or(first);
+                found.extend(first..=last);
+            }
             for (at, line) in text.lines().enumerate().filter(|(_, line)| is_setting(line)) {
                 lines += 1;
                 if !found.contains(&(at as u64 + 1)) {

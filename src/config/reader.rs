@@ -703,11 +703,11 @@ impl<'a> Reader<'a> {
                 report = report.help(format!("for all of them: {}", blank.mend_all()));
             }
         }
+        let end = self.intended.as_ref().filter(|_| opens).and_then(|it| self.lines.get(it.end(at)?));
+        if let Some(end) = end {
+            report = report.related(end.span(), "up to here lines are misread");
+        }
         report = if opens && !self.open.is_empty() {
-            let end = self.intended.as_ref().and_then(|intended| self.lines.get(intended.end(at)?));
-            if let Some(end) = end {
-                report = report.related(end.span(), "up to here lines are misread");
-            }
             report.stock("skips the line, reads the lines of its block as lines of this one, and the block's `}` closes this one")
         } else if opens {
             report.stock("skips the line and its `{`, and reads the lines of the block as lines of their own")
