@@ -1,15 +1,236 @@
 //! What stands in the packets: authentication header and trailer, versions and families, each beside stock where it has them.
 
+use std::net::IpAddr;
+
 use crate::case::{Case, Lab};
+use crate::kit::place::tool;
 use crate::kit::wait::{Outcome, Stamp, ensure, near, secs, throughout, until};
-use crate::pair::{A, B, Pair, config, skew};
+use crate::pair::{A, B, Pair, config, instance, skew};
 
 pub(crate) const CASES: &[Case] = &[
     Case::pair("wire_ah_is_sealed_numbered_and_handed_over", ah),
     Case::pair("wire_ah_with_other_passwords_makes_two_masters", ah_mismatch),
+    Case::pair("wire_every_form_is_understood_by_the_other_and_by_tshark", forms),
     // New in 2.4: the peer is ours, too.
     Case::single("wire_hmac_trailers_are_demanded_checked_and_rotated", hmac).ours_only(),
 ];
+
+/// What every form of advert needs: VRID, lines of a, lines of b, and what the IP header of a's adverts must say.
+struct Form {
+    vrid: u8,
+    lines: &'static str,
+    /// Instead of `@` in the lines.
+    hosts: [&'static str; 2],
+    destination: &'static str,
+    hops: u8,
+    /// The first byte of the advert and the length of what is authenticated and not.
+    first: u8,
+    length: usize,
+}
+
+const FORMS: &[Form] = &[
+    Form {
+        vrid: 61,
+        lines: "authentication {\nauth_type PASS\nauth_pass lab\n}\nvirtual_ipaddress {\n10.0.0.161\n10.0.0.171\n}",
+        hosts: ["", ""],
+        destination: "224.0.0.18",
+        hops: 255,
+        first: 0x21,
+        length: 24,
+    },
+    Form {
+        vrid: 62,
+        lines: "version 3\nmcast_dst_ip 224.0.0.77\nmcast_src_ip 10.0.0.@\nvirtual_ipaddress {\n10.0.0.162\n}",
+        hosts: ["1", "2"],
+        destination: "224.0.0.77",
+        hops: 255,
+        first: 0x31,
+        length: 12,
+    },
+    Form {
+        vrid: 63,
+        lines: "version 3\nunicast_ttl 77\nunicast_src_ip 10.0.0.@\nvirtual_ipaddress {\n10.0.0.163\n}",
+        hosts: [
+            "1\nunicast_peer {\n10.0.0.2 min_ttl 70 max_ttl 80\n}",
+            "2\nunicast_peer {\n10.0.0.1 min_ttl 70 max_ttl 80\n}",
+        ],
+        destination: "10.0.0.2",
+        hops: 77,
+        first: 0x31,
+        length: 12,
+    },
+    Form {
+        vrid: 64,
+        lines: "version 3\nvirtual_ipaddress {\nfe80::64\n2001:db8::64\n}",
+        hosts: ["", ""],
+        destination: "ff02::12",
+        hops: 255,
+        first: 0x31,
+        length: 40,
+    },
+    Form {
+        vrid: 65,
+        lines: "version 2\nvirtual_ipaddress {\nfe80::65\n}",
+        hosts: ["", ""],
+        destination: "ff02::12",
+        hops: 255,
+        first: 0x21,
+        length: 24,
+    },
+    Form {
+        vrid: 66,
+        lines: "unicast_src_ip fd00::@\nvirtual_ipaddress {\n2001:db8::66\n}",
+        hosts: ["1\nunicast_peer {\nfd00::2\n}", "2\nunicast_peer {\nfd00::1\n}"],
+        destination: "fd00::2",
+        hops: 64,
+        first: 0x31,
+        length: 24,
+    },
+    Form {
+        vrid: 67,
+        lines: "unicast_ttl 90\nunicast_src_ip fd00::@\nvirtual_ipaddress {\n2001:db8::67\n}",
+        hosts: ["1\nunicast_peer {\nfd00::2 min_ttl 90\n}", "2\nunicast_peer {\nfd00::1 min_ttl 90\n}"],
+        destination: "fd00::2",
+        hops: 90,
+        first: 0x31,
+        length: 24,
+    },
+    Form {
+        vrid: 68,
+        lines: "authentication {\nauth_type AH\nauth_pass lab\n}\nunicast_src_ip 10.0.0.@\nvirtual_ipaddress {\n10.0.0.168\n}",
+        hosts: ["1\nunicast_peer {\n10.0.0.2\n}", "2\nunicast_peer {\n10.0.0.1\n}"],
+        destination: "10.0.0.2",
+        hops: 255,
+        first: 0x21,
+        length: 24 + 20,
+    },
+];
+
+/// What a's TTL is too small for: b does not believe it.
+const TOO_FAR: u8 = 69;
+
+/// Destination, hop limit and payload of an advert of either family.
+fn either(frame: &[u8]) -> Option<(IpAddr, u8, &[u8])> {
+    match (frame.get(12..14)?, frame.get(14..)?) {
+        ([8, 0], ip) if matches!(ip.get(9)?, 112 | 51) => {
+            let length = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
+            let to: [u8; 4] = ip.get(16..20)?.try_into().ok()?;
+            Some((to.into(), ip[8], ip.get(20..length)?))
+        }
+        ([0x86, 0xdd], ip) if *ip.get(6)? == 112 => {
+            let length = usize::from(u16::from_be_bytes([ip[4], ip[5]]));
+            let to: [u8; 16] = ip.get(24..40)?.try_into().ok()?;
+            Some((to.into(), ip[7], ip.get(40..40 + length)?))
+        }
+        _ => None,
+    }
+}
+
+/// Adverts of a host for a VRID since then.
+fn adverts_of(pair: &Pair, host: &str, vrid: u8, since: Stamp) -> Vec<(IpAddr, u8, Vec<u8>)> {
+    let frames = pair.wire.frames().into_iter().filter(|frame| frame.from == host && frame.at >= since);
+    let adverts = frames.filter_map(|frame| {
+        let (to, hops, payload) = either(&frame.bytes)?;
+        let pdu = if payload.first() == Some(&112) { payload.get(24..)? } else { payload };
+        (pdu.get(1) == Some(&vrid)).then(|| (to, hops, payload.to_vec()))
+    });
+    adverts.collect()
+}
+
+fn forms(lab: &Lab) -> Outcome {
+    let text = |priority: u8, who: usize| {
+        let mut text = "global_defs {\n router_id lab\n}\n".to_owned();
+        for form in FORMS {
+            let name = format!("VI_{}", form.vrid);
+            let lines = match form.hosts[who] {
+                "" => form.lines.to_owned(),
+                host => form.lines.replacen('@', host, 1),
+            };
+            text += &instance(&name, form.vrid, "eth0", priority, &lines);
+        }
+        let (me, peer) = if who == A { ("1", "2") } else { ("2", "1 min_ttl 70") };
+        let lines = format!(
+            "unicast_ttl 60\nunicast_src_ip 10.0.0.{me}\nunicast_peer {{\n10.0.0.{peer}\n}}\nvirtual_ipaddress {{\n10.0.0.169\n}}"
+        );
+        text + &instance("VI_69", TOO_FAR, "eth0", priority, &lines)
+    };
+    let mut pair = Pair::new(lab, &text(150, A), &text(100, B))?;
+    for (host, address) in pair.hosts.iter().zip(["fd00::1/64", "fd00::2/64"]) {
+        for name in ["eth0.accept_dad", "all.disable_ipv6", "eth0.disable_ipv6"] {
+            host.space.sysctl(&format!("net.ipv6.conf.{name}"), "0")?;
+        }
+        host.space.run("ip", &["address", "add", address, "dev", "eth0", "nodad"])?;
+        until(secs(5.0), "a link-local address", || {
+            let shown = host.space.run("ip", &["-o", "-6", "address", "show", "dev", "eth0"]).ok()?;
+            shown.contains("fe80::").then_some(())
+        })?;
+    }
+    pair.start_a(&[])?;
+    pair.a.wait_log("Entering BACKUP STATE", secs(5.0))?;
+    pair.start_b(&[])?;
+    for form in FORMS {
+        let what = format!("two adverts of VRID {}", form.vrid);
+        let adverts = until(secs(8.0), what, || {
+            Some(adverts_of(&pair, "a", form.vrid, pair.born)).filter(|adverts| adverts.len() >= 2)
+        })
+        .map_err(|e| pair.a.explain(e))?;
+        let (to, hops, payload) = &adverts[0];
+        ensure!(to.to_string() == form.destination, "VRID {} goes to {to}", form.vrid);
+        ensure!(*hops == form.hops, "VRID {} has a hop limit of {hops}", form.vrid);
+        let pdu = if payload[0] == 112 { &payload[24..] } else { payload };
+        ensure!(pdu[0] == form.first, "VRID {} begins {:#x}", form.vrid, pdu[0]);
+        ensure!(
+            payload.len() == form.length,
+            "VRID {} has {} bytes: {payload:02x?}",
+            form.vrid,
+            payload.len()
+        );
+    }
+    // By now b has had its time, and speaks where it does not believe a.
+    until(secs(6.0), "b to be master of VRID 69", || {
+        (adverts_of(&pair, "b", TOO_FAR, pair.born).len() >= 2).then_some(())
+    })
+    .map_err(|e| pair.b.explain(e))?;
+    for form in FORMS {
+        let spoke = adverts_of(&pair, "b", form.vrid, pair.born);
+        ensure!(spoke.is_empty(), "b speaks for VRID {}: {}", form.vrid, pair.b.explain(String::new()));
+    }
+    let (at, _) = pair.a.stop()?;
+    for form in FORMS {
+        until(secs(3.0), format!("b to be master of VRID {}", form.vrid), || {
+            (!adverts_of(&pair, "b", form.vrid, at).is_empty()).then_some(())
+        })
+        .map_err(|e| pair.b.explain(e))?;
+    }
+    decoded(lab, &pair)
+}
+
+/// What a third decoder says of everything that passed.
+fn decoded(lab: &Lab, pair: &Pair) -> Outcome {
+    let capture = lab.directory.join("forms.pcap");
+    pair.wire.save(&capture)?;
+    let tshark = |arguments: &[&str]| -> Outcome<String> {
+        let mut command = tool("tshark");
+        command.arg("-r").arg(&capture).args(["-o", "ip.check_checksum:TRUE"]).args(arguments);
+        let output = command.output().map_err(|e| format!("tshark: {e}"))?;
+        ensure!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    // It knows no version 2 over IPv6, whose checksum the kernel makes with a pseudo header.
+    let wrong = "(vrrp.checksum.status == 0 && !(ipv6 && vrrp.version == 2)) || ip.checksum.status == 0";
+    let bad = tshark(&["-Y", &format!("_ws.malformed || {wrong}")])?;
+    ensure!(bad.is_empty(), "tshark objects to:\n{bad}");
+    let fields =
+        ["-Y", "vrrp", "-T", "fields", "-e", "vrrp.virt_rtr_id", "-e", "vrrp.version", "-e", "vrrp.prio"];
+    let seen = tshark(&fields)?;
+    for form in FORMS {
+        for priority in [150, 0, 100] {
+            let wanted = format!("{}\t{}\t{priority}", form.vrid, form.first >> 4);
+            ensure!(seen.lines().any(|line| line == wanted), "tshark reads no '{wanted}' in\n{seen}");
+        }
+    }
+    Ok(())
+}
 
 fn with_ah(priority: u8, password: &str) -> String {
     config(priority, &format!("authentication {{\n auth_type AH\n auth_pass {password}\n}}"))
