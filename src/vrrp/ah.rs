@@ -21,9 +21,9 @@ use super::checksum::PROTOCOL as VRRP;
 use super::ip;
 
 /// IP protocol number of AH.
-pub(super) const PROTOCOL: u8 = 51;
+pub const PROTOCOL: u8 = 51;
 /// Bytes of the header with a 96-bit check value.
-pub(super) const HEADER: usize = 24;
+pub const HEADER: usize = 24;
 /// Bytes of the header before the check value.
 const FIXED: usize = 12;
 /// The length field: 32-bit words of the header, minus two.
@@ -96,7 +96,7 @@ impl<'a> Header<'a> {
 }
 
 /// Fills in the header of a packet that is otherwise complete: IPv4 header, room for this one, PDU.
-pub(super) fn seal(packet: &mut [u8], sequence: u32, key: [u8; 8]) {
+pub fn seal(packet: &mut [u8], sequence: u32, key: [u8; 8]) {
     let Some((header, rest)) = packet.split_first_chunk_mut::<{ ip::HEADER }>() else { return };
     let Some((ah, pdu)) = rest.split_first_chunk_mut::<HEADER>() else { return };
     *ah = [0; HEADER];

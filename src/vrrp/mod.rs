@@ -14,7 +14,7 @@
 //! Contract: time never goes back; actions are carried out in order; a spurious [`Event::Timer`] is harmless; the
 //! deadline may change after every call.
 
-mod ah;
+pub mod ah;
 mod alarms;
 mod announce;
 mod authentic;
@@ -50,7 +50,7 @@ mod standing;
 pub(crate) mod tests;
 mod timers;
 mod tracker;
-mod trailer;
+pub mod trailer;
 mod transition;
 #[cfg(test)]
 mod vectors;

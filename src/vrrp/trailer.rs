@@ -12,7 +12,7 @@
 //! | HMAC-SHA256, its first 16 bytes                               |
 //! +---------------------------------------------------------------+
 //! ```
-//! spec/vrrp-behaviour.md §1.4. Whether a right one is fresh is decided by [`Marks`].
+//! spec/vrrp-behaviour.md §1.4. Whether a right one is fresh is decided by `Marks`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use super::packet::Pdu;
 use crate::config::model::{AntiReplay, HmacKey};
 
 /// Bytes of a trailer.
-pub(super) const LENGTH: usize = 28;
+pub const LENGTH: usize = 28;
 /// Bytes before the HMAC.
 const FIXED: usize = 12;
 /// HMAC-SHA256 truncated to 128 bits.
@@ -63,7 +63,7 @@ impl<'a> Trailer<'a> {
 }
 
 /// The trailer of a PDU, whose checksum does not matter.
-pub(super) fn sign(key: &HmacKey, source: IpAddr, pdu: &[u8], sequence: u64) -> [u8; LENGTH] {
+pub fn sign(key: &HmacKey, source: IpAddr, pdu: &[u8], sequence: u64) -> [u8; LENGTH] {
     let mut trailer = [0; LENGTH];
     (trailer[0], trailer[1]) = (SCHEME, key.id);
     trailer[4..FIXED].copy_from_slice(&sequence.to_be_bytes());

@@ -1,19 +1,24 @@
 //! Any bytes as received adverts, to a BACKUP and a MASTER of each version: no panic, and what holds in every state.
 //!
-//! The first byte says how the bytes travelled; the rest is the packet. A second look repairs the checksum, so
-//! that the checks behind it are reached, too.
+//! The first byte says how the bytes travelled; the rest is the packet. A second look repairs checksum, authentication
+//! header and trailer, so that the checks behind them are reached, too.
 #![cfg_attr(fuzzing, no_main)]
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use keepalived_rs::config::model::{
-    Auth, Centis, Family, GarpSettings, InitialState, Instance, InstanceLinks, NotifyScripts, Priority, Transport,
-    VirtualAddress, Vrid, VrrpPart, VrrpVersion,
+    AntiReplay, Auth, AuthHmac, Centis, Family, GarpSettings, HmacKey, HmacMode, InitialState, Instance,
+    InstanceLinks, NotifyScripts, Priority, Transport, VipRepair, VirtualAddress, Vrid, VrrpPart, VrrpVersion,
 };
 use keepalived_rs::time::Time;
 use keepalived_rs::vrrp::packet::{Checksum, Pdu};
 use keepalived_rs::vrrp::{Envelope, Event, IFF_RUNNING, IFF_UP, Interface, Link, Router, VrrpState, ip};
+use keepalived_rs::vrrp::{ah, trailer};
+
+/// When the trailers of the corpus were made.
+const TODAY: Duration = Duration::from_secs(0x6b01_49c9);
+const AH_KEY: [u8; 8] = *b"ahsecret";
 
 #[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
@@ -41,11 +46,12 @@ fn run(bytes: &[u8]) {
         Envelope::V6 { source: address("fe80::2"), destination: address("ff02::12"), hop_limit: *way }
     };
     let mut repaired = packet.to_vec();
-    repair(&mut repaired);
+    repair(envelope, &mut repaired);
     for wait in [1, 20] {
         let mut router = Router::new(&part());
         let mut out = Vec::new();
         let start = Time::ZERO + Duration::from_secs(1);
+        router.handle(start, Event::WallClock { at_zero: TODAY }, &mut out);
         router.handle(start, Event::Interfaces(interfaces()), &mut out);
         let now = start + Duration::from_secs(wait);
         while let Some(due) = router.deadline().filter(|due| *due <= now) {
@@ -62,17 +68,40 @@ fn run(bytes: &[u8]) {
     }
 }
 
-/// Puts the right checksum of version 2 or 3 into an IPv4 packet.
-fn repair(packet: &mut [u8]) {
-    let Some(header) = ip::Header::decode(packet) else { return };
-    let Some(pdu) = packet.get_mut(header.length..).filter(|pdu| pdu.len() >= 8) else { return };
-    let checksum = match pdu[0] >> 4 {
-        2 => Checksum::Plain,
-        _ => Checksum::Pseudo { source: header.source, destination: header.destination },
+/// Puts the right checksum of version 2 or 3 into an IPv4 packet, and the right seals into every packet.
+fn repair(envelope: Envelope, packet: &mut [u8]) {
+    let (source, at, header) = match envelope {
+        Envelope::V6 { source, .. } => (source, 0, None),
+        Envelope::V4 => {
+            let Some(header) = ip::Header::decode(packet) else { return };
+            let before = if header.protocol == ah::PROTOCOL { ah::HEADER } else { 0 };
+            (header.source.into(), header.length + before, Some(header))
+        }
     };
-    pdu[6..8].fill(0);
-    let sum = checksum.over(pdu);
-    pdu[6..8].copy_from_slice(&sum.to_be_bytes());
+    let Some(pdu) = packet.get_mut(at..).filter(|pdu| pdu.len() >= 8) else { return };
+    let is_signed = matches!(pdu[1], 5 | 6) && pdu.len() >= 8 + trailer::LENGTH;
+    let (pdu, seal) = pdu.split_at_mut(pdu.len() - if is_signed { trailer::LENGTH } else { 0 });
+    if let Some(header) = header {
+        let checksum = match pdu[0] >> 4 {
+            2 => Checksum::Plain,
+            _ => Checksum::Pseudo { source: header.source, destination: header.destination },
+        };
+        pdu[6..8].fill(0);
+        let sum = checksum.over(pdu);
+        pdu[6..8].copy_from_slice(&sum.to_be_bytes());
+    }
+    if is_signed {
+        let sequence = seal[4..12].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        seal.copy_from_slice(&trailer::sign(&key(), source, pdu, sequence));
+    }
+    if let Some(header) = header.filter(|header| header.protocol == ah::PROTOCOL && header.length == 20) {
+        let sequence = packet.get(header.length + 8..header.length + 12).map(|bytes| bytes[3]);
+        ah::seal(packet, sequence.unwrap_or_default().into(), AH_KEY);
+    }
+}
+
+fn key() -> HmacKey {
+    HmacKey { id: 1, value: vec![7; 32] }
 }
 
 fn interfaces() -> Vec<Interface> {
@@ -81,7 +110,7 @@ fn interfaces() -> Vec<Interface> {
     vec![Interface { link, addresses: vec![(address("10.0.0.1"), 24), (address("fe80::1"), 64)] }]
 }
 
-/// VRID 1 and 2 over IPv4, 3 over IPv6.
+/// VRID 1, 2, 4 (AH) and 5 (HMAC) over IPv4, 3 and 6 (HMAC) over IPv6.
 fn part() -> VrrpPart {
     let instance = |vrid: u8, version, group: &str, vip: &str, auth| {
         let vip: IpAddr = vip.parse().expect("an address");
@@ -109,15 +138,22 @@ fn part() -> VrrpPart {
                 peer: None,
                 flags: 0,
                 preferred_lifetime: None,
-                no_track: false, use_vmac: false,
+                no_track: false,
+                track_group: None,
+                use_vmac: false,
             }],
             excluded: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
             preempt: true,
             preempt_delay: Duration::ZERO,
             down_timer_adverts: 3,
             dont_track_primary: false,
             track_interfaces: Vec::new(),
             track_scripts: Vec::new(),
+            track_files: Vec::new(),
+            track_processes: Vec::new(),
+            track_bfds: Vec::new(),
             garp: GarpSettings::default(),
             accept: true,
             strict: false,
@@ -136,15 +172,24 @@ fn part() -> VrrpPart {
             unicast_fault_no_peer: false,
             kernel_rx_buffer: None,
             debug: 0,
+            vip_repair: VipRepair::default(),
             config_fault: None,
         }
     };
     let pass = Auth::Pass(*b"abcd\0\0\0\0");
+    let window = Duration::from_secs(300);
+    let hmac = |mode| {
+        let anti_replay = AntiReplay::Time { window };
+        Auth::Hmac(AuthHmac { keys: vec![key()], active: 1, anti_replay, mode })
+    };
     VrrpPart {
         instances: vec![
             instance(1, VrrpVersion::V2, "224.0.0.18", "192.0.2.13", pass),
             instance(2, VrrpVersion::V3, "224.0.0.18", "192.0.2.14", Auth::None),
             instance(3, VrrpVersion::V3, "ff02::12", "fe80::99", Auth::None),
+            instance(4, VrrpVersion::V2, "224.0.0.18", "192.0.2.16", Auth::Ah(AH_KEY)),
+            instance(5, VrrpVersion::V3, "224.0.0.18", "192.0.2.19", hmac(HmacMode::Enforce)),
+            instance(6, VrrpVersion::V3, "ff02::12", "fe80::98", hmac(HmacMode::Permissive)),
         ],
         ..VrrpPart::default()
     }
