@@ -58,7 +58,7 @@ fn run(bytes: &[u8]) {
         node_name: "node".to_owned(),
         interfaces: [("eth0".to_owned(), interface)].into(),
         cpus: Some(2),
-        own_identity: Identity::default(),
+        ..HostFacts::default()
     };
     for mode in [Mode::ConfigTest, Mode::Run] {
         let plain = load(&files, &options, mode, &facts, &OnlyRoot);
