@@ -248,7 +248,14 @@ impl Edge {
         let mut frames = 0;
         while let Some(work) = self.queue.front() {
             match work {
-                Work::Change { .. } => self.change_objects(events),
+                Work::Change { .. } => {
+                    self.change_objects(events);
+                    // What is there already is announced before the rest is.
+                    for _ in 0..FRAMES {
+                        let Some((index, address)) = self.queue.early() else { break };
+                        self.announce(index, address);
+                    }
+                }
                 Work::Announce(burst) => {
                     match burst.step() {
                         Some((index, address)) => self.announce(index, address),

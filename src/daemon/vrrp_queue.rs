@@ -1,6 +1,6 @@
 //! Kernel work of the vrrp process that may take long, waiting in the order it was asked for.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 
 use super::ipc::FromChild;
@@ -53,40 +53,89 @@ impl Burst {
     }
 }
 
-/// The work that waits.
+/// The work that waits, in the order it was asked for; changes in a lane of their own, so that an address can be
+/// announced as soon as it is there, while others are still to be added.
 #[derive(Default)]
-pub(super) struct Queue(VecDeque<Work>);
+pub(super) struct Queue {
+    /// The number of the next piece of work.
+    next: u64,
+    /// [`Work::Change`] alone.
+    changes: VecDeque<(u64, Work)>,
+    /// All other work.
+    rest: VecDeque<(u64, Work)>,
+    /// How often each address waits to be added.
+    adding: HashMap<IpAddr, usize>,
+}
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.changes.is_empty() && self.rest.is_empty()
+    }
+
+    fn is_change_next(&self) -> bool {
+        match (self.changes.front(), self.rest.front()) {
+            (Some((change, _)), Some((other, _))) => change < other,
+            (change, _) => change.is_some(),
+        }
     }
 
     /// What is next; [`Self::pop`] when it is done.
     pub(super) fn front(&mut self) -> Option<&mut Work> {
-        self.0.front_mut()
+        let lane = if self.is_change_next() { &mut self.changes } else { &mut self.rest };
+        lane.front_mut().map(|(_, work)| work)
     }
 
     pub(super) fn pop(&mut self) -> Option<Work> {
-        self.0.pop_front()
+        let lane = if self.is_change_next() { &mut self.changes } else { &mut self.rest };
+        let (_, work) = lane.pop_front()?;
+        if let Work::Change { change: Change::Add, object: Owned::Address(vip), .. } = &work {
+            Self::count_down(&mut self.adding, vip.address);
+        }
+        Some(work)
+    }
+
+    fn count_down(adding: &mut HashMap<IpAddr, usize>, address: IpAddr) {
+        if let Some(count) = adding.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                adding.remove(&address);
+            }
+        }
+    }
+
+    /// The next packet in the round of the first burst, if only changes come before it, and none that adds its address.
+    pub(super) fn early(&mut self) -> Option<(u32, IpAddr)> {
+        let Some((_, Work::Announce(burst))) = self.rest.front_mut() else { return None };
+        let (_, address) = burst.targets.get(burst.next).filter(|_| burst.rounds > 0)?;
+        if self.adding.contains_key(address) {
+            return None;
+        }
+        burst.step()
     }
 
     pub(super) fn push(&mut self, work: Work) {
-        self.0.push_back(work);
+        self.rest.push_back((self.next, work));
+        self.next += 1;
     }
 
     pub(super) fn push_changes(&mut self, owner: Owner, change: Change, objects: Vec<Owned>) {
-        self.0.extend(objects.into_iter().map(|object| Work::Change { owner, change, object }));
+        for object in objects {
+            if let (Change::Add, Owned::Address(vip)) = (change, &object) {
+                *self.adding.entry(vip.address).or_default() += 1;
+            }
+            self.changes.push_back((self.next, Work::Change { owner, change, object }));
+            self.next += 1;
+        }
     }
 
     pub(super) fn push_burst(&mut self, targets: Vec<(u32, IpAddr)>, rounds: u32) {
-        self.0.push_back(Work::Announce(Burst::new(targets, rounds)));
+        self.push(Work::Announce(Burst::new(targets, rounds)));
     }
 
     /// These are to be removed: what is still queued for them must not be done. Announcing an address that another
     /// router has taken over would take its packets.
     pub(super) fn forget(&mut self, objects: &[Owned], index: impl Fn(&str) -> Option<u32>) {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return;
         }
         let target = |object: &Owned| match object {
@@ -95,14 +144,19 @@ impl Queue {
         };
         let silent: HashSet<(u32, IpAddr)> = objects.iter().filter_map(target).collect();
         let gone: HashSet<Key<'_>> = objects.iter().map(key).collect();
-        for work in &mut self.0 {
+        for (_, work) in &mut self.rest {
             if let Work::Announce(burst) = work {
                 burst.forget(|target| silent.contains(target));
             }
         }
-        self.0.retain(|work| match work {
-            Work::Change { change: Change::Add, object, .. } => !gone.contains(&key(object)),
-            _ => true,
+        let adding = &mut self.adding;
+        self.changes.retain(|(_, work)| {
+            let Work::Change { change: Change::Add, object, .. } = work else { return true };
+            let is_wanted = !gone.contains(&key(object));
+            if let (false, Owned::Address(vip)) = (is_wanted, object) {
+                Self::count_down(adding, vip.address);
+            }
+            is_wanted
         });
     }
 }
@@ -137,6 +191,36 @@ mod tests {
                 IpAddr::V6(_) => 0,
             })
             .collect()
+    }
+
+    fn vip(last: u8) -> Owned {
+        let mut vip = crate::vrrp::tests::samples::vip("10.0.0.1", "eth0");
+        vip.address = IpAddr::from([10, 0, 0, last]);
+        Owned::Address(vip)
+    }
+
+    #[test]
+    fn an_address_is_announced_as_soon_as_it_is_there_and_the_rounds_stay_in_order() {
+        let mut queue = Queue::default();
+        let owner = Owner::Instance(0);
+        queue.push_changes(owner, Change::Add, vec![vip(1), vip(2), vip(3)]);
+        queue.push_burst(
+            vec![(1, [10, 0, 0, 1].into()), (1, [10, 0, 0, 2].into()), (1, [10, 0, 0, 3].into())],
+            2,
+        );
+        queue.push(Work::RemoveLink { name: "x".into() });
+        queue.push_changes(owner, Change::Add, vec![vip(4)]);
+        let early = |queue: &mut Queue| std::iter::from_fn(|| queue.early()).count();
+        assert_eq!(early(&mut queue), 0);
+        queue.pop();
+        assert_eq!(early(&mut queue), 1);
+        queue.pop();
+        queue.pop();
+        assert_eq!(early(&mut queue), 2, "the second round waits for its turn");
+        assert!(matches!(queue.pop(), Some(Work::Announce(_))));
+        assert!(matches!(queue.pop(), Some(Work::RemoveLink { .. })));
+        queue.forget(&[vip(4)], |_| Some(1));
+        assert!(queue.is_empty() && queue.adding.is_empty());
     }
 
     #[test]
