@@ -3,8 +3,8 @@
 //!
 //! It reads no file and no foreign bytes: probes are the prober's, scripts the parent's.
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -17,12 +17,14 @@ use super::child::Parent;
 use super::director::{Director, Kernel, Orders, Release, ScriptRequest, Settings, State};
 use super::dump::{self, Readers};
 use super::exit::Exit;
-use super::ipc::{Channel, Dump, FromChild, FromProber, Received, ToChild, ToProber};
+use super::ipc::{Channel, Dump, FromChild, FromProber, Reading, Received, ToChild, ToProber};
 use super::options::Options;
 use crate::check::probe::connect;
 use crate::check::schedule::Schedule;
 use crate::check::{ProbeReport, ProbeRequest};
-use crate::config::model::{CheckersPart, FlushOnStop, Global, LvsTimeouts, Ssl, VirtualServerGroup};
+use crate::config::model::{
+    CheckersPart, FlushOnStop, Global, LvsTimeouts, Ssl, TrackFile, VirtualServerGroup,
+};
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
 use crate::kernel::ipvs::{Ipvs, Report};
@@ -64,6 +66,8 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
         random: Random::seeded(),
         state_due: None,
         scripts: HashSet::new(),
+        numbers: HashMap::new(),
+        sessions: HashMap::new(),
     };
     checkers.director.numbering_from(u64::from(std::process::id()) << 32);
     loop {
@@ -107,6 +111,7 @@ struct Common {
     groups: Vec<VirtualServerGroup>,
     ssl: Option<Ssl>,
     bfd_instances: Vec<String>,
+    track_files: Vec<TrackFile>,
 }
 
 /// What the parent keeps for a successor (version 1).
@@ -140,6 +145,10 @@ struct Checkers {
     state_due: Option<Time>,
     /// The scripts that the parent runs for us.
     scripts: HashSet<u64>,
+    /// The numbers in tracked files.
+    numbers: HashMap<String, i32>,
+    /// The BFD sessions that were told of: are they up?
+    sessions: HashMap<String, bool>,
 }
 
 impl Checkers {
@@ -159,7 +168,8 @@ impl Checkers {
             }
             ToChild::Prober => self.meet_prober(received.descriptor, orders),
             ToChild::Dump(Dump::Data) => self.dump(),
-            ToChild::Dump(_) | ToChild::ScriptsRunning(_) | ToChild::Reading(_) => {}
+            ToChild::Dump(_) | ToChild::ScriptsRunning(_) => {}
+            ToChild::Reading(reading) => self.read(reading, orders),
             ToChild::ScriptEnded { id, end } => {
                 self.scripts.remove(&id);
                 self.director.script_ended(id, end, now(), &mut self.table, orders);
@@ -176,8 +186,8 @@ impl Checkers {
     }
 
     fn prepare(&mut self, generation: u64, part: CheckersPart, state: Option<Vec<u8>>) {
-        let CheckersPart { global, groups, virtual_servers, ssl, bfd_instances } = part;
-        let common = Common { global, groups, ssl, bfd_instances };
+        let CheckersPart { global, groups, virtual_servers, ssl, bfd_instances, track_files } = part;
+        let common = Common { global, groups, ssl, bfd_instances, track_files };
         let arrangement = arrange(&virtual_servers, &common.groups).and_then(|arrangement| {
             if arrangement.virtual_servers.is_empty() {
                 return Ok(arrangement);
@@ -226,9 +236,34 @@ impl Checkers {
         };
         let random = &mut self.random;
         self.director.run(settings, state, now(), &mut || random.next(), &mut self.table, orders);
+        self.numbers.retain(|name, _| common.track_files.iter().any(|file| file.name == *name));
+        for (name, number) in &self.numbers {
+            self.director.number(name, *number, now(), &mut self.table, orders);
+        }
+        for (name, up) in self.sessions.iter().filter(|(name, _)| common.bfd_instances.contains(name)) {
+            self.director.session(name, *up, now(), &mut self.table, orders);
+        }
         self.running = Some(Running { common, virtual_servers: arrangement.virtual_servers });
         if first && let Err(problem) = rights::keep(&RIGHTS) {
             info!("Health checkers: keeping more rights than needed: {problem}");
+        }
+    }
+
+    /// What the parent found out; it may be for a configuration that is still to come.
+    fn read(&mut self, reading: Reading, orders: &mut Orders) {
+        match reading {
+            Reading::File { name, value } => {
+                self.director.number(&name, value, now(), &mut self.table, orders);
+                self.numbers.insert(name, value);
+            }
+            Reading::Bfd { name, up } => {
+                let heard = |running: &Running| running.common.bfd_instances.contains(&name);
+                if self.running.as_ref().is_some_and(heard) {
+                    self.director.session(&name, up, now(), &mut self.table, orders);
+                }
+                self.sessions.insert(name, up);
+            }
+            Reading::Processes { .. } => {}
         }
     }
 
@@ -434,6 +469,11 @@ impl Checkers {
             groups: &common.groups,
             virtual_servers: virtual_servers.collect(),
             bfd_instances: &common.bfd_instances,
+            track_files: common
+                .track_files
+                .iter()
+                .map(|file| (file, self.numbers.get(&file.name).copied().unwrap_or(0)))
+                .collect(),
             clock: Clock { now: now(), epoch: wall.epoch, utc_offset: wall.utc_offset },
         };
         dump::write("keepalived_check.data", &check_data(&data), Readers::Umask);

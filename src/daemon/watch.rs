@@ -18,7 +18,10 @@ pub(super) struct Watch {
 impl Watch {
     /// Looks at everything once and watches it from then on. Needs a tokio runtime.
     pub(super) fn new(config: &Config) -> Self {
-        Self { files: Files::new(&config.track_files), processes: Processes::new(&config.track_processes) }
+        let known = |name: &str| config.track_files.iter().any(|file| file.name == name);
+        let others = config.check_files.iter().filter(|file| !known(&file.name));
+        let files: Vec<_> = config.track_files.iter().chain(others).cloned().collect();
+        Self { files: Files::new(&files), processes: Processes::new(&config.track_processes) }
     }
 
     /// What is known now.

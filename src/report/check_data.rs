@@ -9,8 +9,9 @@ use super::clock::Clock;
 use super::global::{Writer, global};
 use super::text;
 use crate::config::model::{
-    CheckKind, Command, Family, ForwardingMethod, Global, Granularity, GroupEntry, InheritedSettings,
-    Protocol, RealServer, Scheduler, Service, Ssl, Tunnel, TunnelChecksum, VirtualServer, VirtualServerGroup,
+    CheckKind, Command, Family, FileCheck, ForwardingMethod, Global, Granularity, GroupEntry,
+    InheritedSettings, Protocol, RealServer, Scheduler, Service, Ssl, TrackFile, Tunnel, TunnelChecksum,
+    VirtualServer, VirtualServerGroup,
 };
 use crate::lvs::label;
 use crate::lvs::virtual_server::{RealServerSnapshot, Snapshot};
@@ -28,6 +29,8 @@ pub struct CheckData<'a> {
     pub virtual_servers: Vec<VirtualServerData<'a>>,
     /// Names of the BFD sessions that tell the checkers, in file order.
     pub bfd_instances: &'a [String],
+    /// The tracked files in file order, and the numbers they hold.
+    pub track_files: Vec<(&'a TrackFile, i32)>,
     /// This moment.
     pub clock: Clock,
 }
@@ -80,6 +83,7 @@ pub fn check_data(data: &CheckData<'_>) -> String {
         write_virtual_server(&mut text, vs);
     }
     write_checkers(&mut text, data);
+    write_files(&mut text, data);
     write_sessions(&mut text, data);
     out
 }
@@ -140,6 +144,36 @@ fn write_checkers(text: &mut Text<'_>, data: &CheckData<'_>) {
 
 fn real_server(vs: &VirtualServer, rs: &RealServer) -> String {
     label::real_server(vs.protocol, rs.address, rs.port)
+}
+
+fn write_files(text: &mut Text<'_>, data: &CheckData<'_>) {
+    let reversed = |reverse: bool| if reverse { " reverse" } else { "" };
+    for (index, (file, number)) in data.track_files.iter().enumerate() {
+        if index == 0 {
+            text.line(0, format_args!("------< Checker track files >------"));
+        }
+        text.line(1, format_args!("Track file = {}", file.name));
+        text.line(3, format_args!("File = {}", file.path));
+        text.line(3, format_args!("Status = {number}"));
+        text.line(3, format_args!("Weight = {}{}", file.weight, reversed(file.reverse)));
+        text.line(3, format_args!("Tracking instances :"));
+        for vs in &data.virtual_servers {
+            for rs in &vs.config.real_servers {
+                for check in files(rs).filter(|check| check.track_file == file.name) {
+                    let (service, server) = (label::virtual_server(vs.config), real_server(vs.config, rs));
+                    let (weight, reverse) = (check.weight, reversed(check.reverse));
+                    text.line(5, format_args!("{service} -> {server}, weight {weight}{reverse}"));
+                }
+            }
+        }
+    }
+}
+
+fn files(rs: &RealServer) -> impl Iterator<Item = &FileCheck> {
+    rs.checkers.iter().filter_map(|checker| match &checker.kind {
+        CheckKind::File(file) => Some(file),
+        _ => None,
+    })
 }
 
 fn write_sessions(text: &mut Text<'_>, data: &CheckData<'_>) {
@@ -383,11 +417,7 @@ fn write_real_server(
     line(format_args!("num failed checkers = {}", snapshot.failed_checkers));
     line(format_args!("RS set = {}", u8::from(snapshot.set)));
     line(format_args!("reloaded = {}", u8::from(reloaded)));
-    let files = rs.checkers.iter().filter_map(|checker| match &checker.kind {
-        CheckKind::File(file) => Some(file),
-        _ => None,
-    });
-    for (index, file) in files.enumerate() {
+    for (index, file) in files(rs).enumerate() {
         if index == 0 {
             line(format_args!("Tracked Files"));
         }
@@ -471,6 +501,7 @@ mod tests {
             global: &Global::default(),
             ssl: None,
             bfd_instances: &[],
+            track_files: Vec::new(),
             clock: Clock { now: Time::ZERO, epoch: std::time::Duration::ZERO, utc_offset: 0 },
             groups: &[],
             virtual_servers: vec![VirtualServerData {

@@ -10,6 +10,7 @@ mod farm;
 mod inner;
 mod kit;
 mod lvs_checks;
+mod lvs_other_checks;
 mod lvs_release;
 mod lvs_table;
 mod pair;
@@ -47,6 +48,7 @@ fn cases() -> Vec<&'static case::Case> {
         lvs_table::CASES,
         lvs_release::CASES,
         lvs_checks::CASES,
+        lvs_other_checks::CASES,
         systemd::CASES,
     ]
     .into_iter()

@@ -121,10 +121,9 @@ pub struct Drafts<'a> {
 }
 
 impl Drafts<'_> {
-    /// The weight of a `track_file`; 1 when there is none of that name.
-    pub fn track_file_weight(&self, name: &str) -> i32 {
-        let mut all = self.track_files.iter();
-        all.find(|(known, _)| known.as_str() == name).map_or(1, |(_, file)| file.weight)
+    /// The `track_file` of that name.
+    pub fn track_file(&self, name: &str) -> Option<&TrackFile> {
+        self.track_files.iter().find(|(known, _)| known.as_str() == name).map(|(_, file)| file)
     }
 }
 

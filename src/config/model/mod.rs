@@ -60,6 +60,8 @@ pub struct Config {
     pub groups: Vec<VirtualServerGroup>,
     /// `virtual_server` blocks with at least one real server, in file order.
     pub virtual_servers: Vec<VirtualServer>,
+    /// The `track_file` blocks that some check looks at, in file order.
+    pub check_files: Vec<TrackFile>,
     /// The `SSL` block.
     pub ssl: Option<Ssl>,
     /// `bfd_instance` blocks, in file order.
@@ -100,6 +102,8 @@ pub struct CheckersPart {
     pub ssl: Option<Ssl>,
     /// Names of the BFD sessions that tell the checkers, in file order.
     pub bfd_instances: Vec<String>,
+    /// Tracked files.
+    pub track_files: Vec<TrackFile>,
 }
 
 /// What the bfd process is given.
@@ -159,6 +163,7 @@ impl Config {
             groups: self.groups.clone(),
             virtual_servers: self.virtual_servers.clone(),
             ssl: self.ssl.clone(),
+            track_files: self.check_files.clone(),
             bfd_instances: self
                 .bfd_instances
                 .iter()

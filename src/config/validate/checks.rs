@@ -83,7 +83,7 @@ impl Checks<'_, '_> {
         let default_retry_delay = draft.kind.default_retry_delay().unwrap_or(delay_loop);
         Checker {
             // A check that is not run must not keep its server down.
-            alpha: own.alpha.unwrap_or(inherited.alpha) && !matches!(draft.kind, Kind::File | Kind::Bfd),
+            alpha: own.alpha.unwrap_or(inherited.alpha) && draft.kind != Kind::File,
             kind,
             timing: CheckTiming {
                 delay_loop,
@@ -200,11 +200,11 @@ impl Checks<'_, '_> {
     }
 
     fn file(&self, draft: watch_checks::FileDraft<'_>) -> Option<FileCheck> {
-        let name = draft.track_file?;
+        let file = self.reader.drafts.track_file(draft.track_file?)?;
         Some(FileCheck {
-            track_file: name.as_str().to_owned(),
-            weight: draft.weight.unwrap_or_else(|| self.reader.drafts.track_file_weight(name)),
-            reverse: draft.reverse.unwrap_or(false),
+            track_file: file.name.clone(),
+            weight: draft.weight.unwrap_or(file.weight),
+            reverse: draft.reverse.unwrap_or(draft.weight.is_none() && file.reverse),
         })
     }
 }

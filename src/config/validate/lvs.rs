@@ -15,8 +15,9 @@ use crate::config::blocks::scripts::ScriptDraft;
 use crate::config::blocks::virtual_server::{Draft, Inherited, ServiceDraft};
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::{
-    Command, Config, Family, ForwardingMethod, GroupEntry, InheritedSettings, OwnSettings, Persistence,
-    Protocol, RealServer, Scheduler, Service, SorryServer, VirtualServer, VirtualServerGroup,
+    CheckKind, Command, Config, Family, ForwardingMethod, GroupEntry, InheritedSettings, OwnSettings,
+    Persistence, Protocol, RealServer, Scheduler, Service, SorryServer, TrackFile, VirtualServer,
+    VirtualServerGroup,
 };
 use crate::config::reader::Reader;
 use crate::config::schema::Hash;
@@ -84,7 +85,21 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
         fifo_scripts(reader, config, &mut scripts);
         scripts.finish(reader);
     }
+    config.check_files = used_files(reader, config);
     config.ssl = reader.drafts.ssl.take().map(|(_, ssl)| ssl);
+}
+
+/// The files that some check looks at.
+fn used_files(reader: &Reader<'_>, config: &Config) -> Vec<TrackFile> {
+    let checkers = || {
+        let servers = config.virtual_servers.iter().flat_map(|vs| &vs.real_servers);
+        servers.flat_map(|rs| &rs.checkers)
+    };
+    let is_used = |name: &str| {
+        checkers().any(|checker| matches!(&checker.kind, CheckKind::File(file) if file.track_file == name))
+    };
+    let files = reader.drafts.track_files.iter().map(|(_, file)| file);
+    files.filter(|file| is_used(&file.name)).cloned().collect()
 }
 
 /// A group of both families cannot hold a mark without family; may it stay?

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::check::{Failure, Outcome};
-use crate::config::model::{CheckersPart, GroupEntry, Service, SorryServer, VirtualServer};
+use crate::config::model::{
+    BfdCheck, CheckersPart, FileCheck, GroupEntry, Identity, MiscCheck, Service, SorryServer, VirtualServer,
+};
 use crate::lvs::arrangement::arrange;
 use crate::lvs::table::DestinationKey;
 use crate::lvs::virtual_server::tests::virtual_server;
@@ -451,4 +453,60 @@ fn forty_thousand_checks_are_cheap() {
     assert_eq!(world.out.log.len(), 40_000);
     // Unoptimised, and on a busy machine; a quadratic algorithm would need minutes.
     assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+/// A checker of that kind in place of the real server's own.
+fn with_kind(mut vs: VirtualServer, kind: CheckKind) -> VirtualServer {
+    vs.real_servers[0].checkers[0].kind = kind;
+    vs
+}
+
+#[test]
+fn scripts_of_checks_set_weights_and_outlive_the_prober() {
+    let command = Script { argv: vec!["/x".into()], path: "/x".into(), identity: Identity::default() };
+    let misc = MiscCheck {
+        command: command.clone(),
+        own_timeout: 3,
+        timeout: Duration::from_secs(3),
+        dynamic: true,
+    };
+    let mut world = World::new();
+    world.director.numbering_from(7 << 32);
+    world.run(&[with_kind(checked(1), CheckKind::Misc(Box::new(misc)))], None);
+    world.kernel.taken();
+    world.out = Orders::default();
+    world.now = world.director.deadline().expect("it is due");
+    world.director.due(world.now, &mut world.kernel, &mut world.out);
+    let id = (7 << 32) + 1;
+    assert_eq!(world.out.script, [ScriptRequest { id, command, timeout: Duration::from_secs(3) }]);
+    assert_eq!(world.out.probe, []);
+    assert_eq!(world.director.under_way().count(), 0, "the prober has nothing");
+    world.director.prober_lost(world.now, &mut world.out);
+    assert_eq!(world.out.script.len(), 1, "it is not asked again");
+    let exited = |status| ScriptEnd::Exited { status };
+    world.director.script_ended(99, exited(1), world.now, &mut world.kernel, &mut world.out);
+    assert_eq!(world.kernel.taken(), [""; 0], "a predecessor's");
+    world.director.script_ended(id, exited(22), world.now, &mut world.kernel, &mut world.out);
+    assert_eq!(world.kernel.shown(), ["10.9.0.1:tcp:80 = 10.1.0.1:8000*20"]);
+}
+
+#[test]
+fn files_and_sessions_reach_the_checks_that_name_them() {
+    let file = CheckKind::File(FileCheck { track_file: "f".into(), weight: 2, reverse: false });
+    let mut world = World::new();
+    world.run(&[with_kind(checked(2), file)], None);
+    let shown = |world: &mut World, name: &str, number| {
+        world.director.number(name, number, world.now, &mut world.kernel, &mut world.out);
+        world.kernel.shown().join("")
+    };
+    assert_eq!(shown(&mut world, "f", 3), "10.9.0.1:tcp:80 = 10.1.0.1:8000*7 10.1.0.2:8000*1");
+    assert_eq!(shown(&mut world, "other", 9), "10.9.0.1:tcp:80 = 10.1.0.1:8000*7 10.1.0.2:8000*1");
+    assert_eq!(shown(&mut world, "f", i32::MIN), "10.9.0.1:tcp:80 = 10.1.0.2:8000*1");
+
+    let mut world = World::new();
+    world.run(&[with_kind(checked(2), CheckKind::Bfd(BfdCheck { name: "b".into() }))], None);
+    for (up, table) in [(false, "10.1.0.2:8000*1"), (true, "10.1.0.1:8000*1 10.1.0.2:8000*1")] {
+        world.director.session("b", up, world.now, &mut world.kernel, &mut world.out);
+        assert_eq!(world.kernel.shown(), [format!("10.9.0.1:tcp:80 = {table}")]);
+    }
 }
