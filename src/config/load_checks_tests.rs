@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::load_tests::{config, reports};
+use super::load_tests::{config, reports, service, virtual_server};
 use super::model::*;
 
 /// Reports about these lines inside a `bfd_instance`.
@@ -81,4 +81,128 @@ fn a_bfd_instance_that_cannot_run_keeps_its_name() {
         config("bfd_instance a {\nneighbor_ip 192.0.2.1\n}\nbfd_instance a {\nneighbor_ip 192.0.2.2\n}");
     assert_eq!(twice.bfd_instances.len(), 1);
     assert_eq!(twice.bfd_instances[0].session.as_ref().map(|it| it.neighbor), Some([192, 0, 2, 1].into()));
+}
+
+/// The only checker of a real server with these lines.
+fn check(lines: &str) -> Checker {
+    virtual_server("delay_loop 7\nretry 2", lines).real_servers.remove(0).checkers.remove(0)
+}
+
+fn regex(lines: &str) -> Option<Regex> {
+    let CheckKind::Http(mut http) = check(&format!("HTTP_GET {{\nurl {{\npath /\n{lines}\n}}\n}}")).kind
+    else {
+        panic!("an HTTP check")
+    };
+    http.urls.remove(0).regex.map(|regex| *regex)
+}
+
+#[test]
+fn a_pattern_has_its_escapes_resolved_first() {
+    for (written, pattern) in [
+        (r#""a\.b""#, "a.b"),
+        (r#""\\d+""#, r"\d+"),
+        (r#""\d+""#, "d+"),
+        (r"'a b'", "a b"),
+        (r#"a"b"c"#, "abc"),
+        (r#""\x41\t""#, "A\t"),
+        (r#""""#, ""),
+    ] {
+        let found = regex(&format!("regex {written}")).map(|regex| regex.pattern);
+        assert_eq!(found.as_deref(), Some(pattern), "{written}");
+    }
+    assert_eq!(regex("regex a b"), None);
+    assert_eq!(regex("regex_no_match"), None);
+}
+
+#[test]
+fn the_words_around_a_pattern_come_with_it() {
+    let all = "regex x\nregex_no_match\nregex_options caseless bogus dotall\nregex_min_offset 2\nregex_max_offset 9\nregex_stack 10 20";
+    let regex = |lines: &str| regex(lines).expect("a pattern");
+    let found = regex(all);
+    assert!(found.no_match);
+    assert_eq!(found.options.names().collect::<Vec<_>>(), ["caseless", "dotall"]);
+    assert_eq!((found.min_offset, found.max_offset, found.stack), (2, Some(9), Some((10, 20))));
+    let crossed = regex("regex x\nregex_min_offset 5\nregex_max_offset 3\nregex_stack 20 10");
+    assert_eq!((crossed.min_offset, crossed.max_offset, crossed.stack), (0, None, None));
+}
+
+#[test]
+fn each_type_has_its_own_defaults_and_inherits_the_rest() {
+    let timing = |block: &str| {
+        let checker = virtual_server("", block).real_servers.remove(0).checkers.remove(0);
+        (checker.timing.retry, checker.timing.delay_before_retry.as_secs())
+    };
+    assert_eq!(timing("SMTP_CHECK {\n}"), (1, 1));
+    assert_eq!(timing("UDP_CHECK {\n}"), (1, 1));
+    assert_eq!(timing("PING_CHECK {\n}"), (1, 1));
+    assert_eq!(timing("DNS_CHECK {\n}"), (3, 60), "delay_loop");
+    assert_eq!(timing("MISC_CHECK {\nmisc_path /usr/bin/true\n}"), (0, 1));
+    let misc = check("delay_loop 3\nMISC_CHECK {\nmisc_path /usr/bin/true\ndelay_loop 2\n}");
+    let CheckKind::Misc(script) = &misc.kind else { panic!("a script") };
+    assert_eq!((misc.timing.delay_loop, misc.timing.retry), (Duration::from_secs(2), 2));
+    assert_eq!(
+        (script.timeout, script.own_timeout),
+        (Duration::from_secs(7), 0),
+        "K13: the virtual server's"
+    );
+}
+
+#[test]
+fn hosts_of_a_mail_check_are_checks_of_their_own() {
+    let block = "SMTP_CHECK {\nhelo_name me\nconnect_timeout 2\nhost {\nconnect_ip 10.0.0.7\nconnect_port 26\n}\nhost {\nbindto 10.0.0.1\n}\n}";
+    let checkers = virtual_server("", block).real_servers.remove(0).checkers;
+    let places: Vec<_> = checkers.iter().filter_map(|it| it.kind.connection()).collect();
+    assert_eq!(places.len(), 2);
+    assert_eq!(places[0].destination.to_string(), "10.0.0.7:26");
+    assert_eq!(
+        (places[1].destination.to_string(), places[1].bind),
+        ("10.0.0.2:80".into(), Some([10, 0, 0, 1].into()))
+    );
+    assert!(places.iter().all(|place| place.timeout == Duration::from_secs(2)));
+}
+
+#[test]
+fn datagrams_are_written_in_hexadecimal() {
+    let CheckKind::Udp(udp) =
+        check("UDP_CHECK {\npayload 01 2 abc\nrequire_reply 0X \"1 ff\"\nmax_reply_length 9\n}").kind
+    else {
+        panic!("a UDP check")
+    };
+    assert_eq!(udp.payload.as_deref(), Some(&[1, 2, 0xab, 0xc][..]));
+    let reply = udp.reply.expect("a reply");
+    let bytes: Vec<_> = reply.pattern.iter().map(|byte| (byte.value, byte.mask)).collect();
+    assert_eq!(bytes, [(0, 0xf0), (1, 0xff), (0xff, 0xff)]);
+    assert_eq!((reply.min_length, reply.max_length), (0, 9));
+    let reported = |lines: &str| reports(&service("", &format!("UDP_CHECK {{\n{lines}\n}}"))).len();
+    assert_eq!(reported("payload 0g"), 1);
+    assert_eq!(reported("payload 0X"), 1);
+    assert_eq!(reported("require_reply X"), 0);
+    assert_eq!(reported("min_reply_length 20\nmax_reply_length 10"), 1);
+}
+
+#[test]
+fn names_of_questions_are_valid_or_the_root() {
+    let name = |name: &str| match check(&format!("DNS_CHECK {{\nname {name}\ntype mx\n}}")).kind {
+        CheckKind::Dns(dns) => (dns.name, dns.record),
+        kind => panic!("{kind:?}"),
+    };
+    assert_eq!(name("www.example.com."), ("www.example.com.".into(), DnsType::Mx));
+    assert_eq!(name("a.b").0, "a.b", "K9c");
+    for root in [".a", "a..b", "a..", &format!("{}.b", "x".repeat(64)), &"abc.".repeat(64)] {
+        assert_eq!(name(root).0, "", "{root}");
+    }
+}
+
+#[test]
+fn a_session_is_checked_once_by_a_real_server() {
+    let blocks =
+        "BFD_CHECK {\nname b\nalpha\n}\nBFD_CHECK {\nname b\n}\nBFD_CHECK {\nname other\n}\nBFD_CHECK {\n}";
+    let text = format!("bfd_instance b {{\nneighbor_ip 192.0.2.9\n}}\n{}", service("", blocks));
+    let checkers = config(&text).virtual_servers.remove(0).real_servers.remove(0).checkers;
+    assert_eq!(checkers.len(), 1);
+    assert!(checkers[0].alpha);
+    assert_eq!(reports(&text).len(), 3);
+    let late =
+        format!("{}bfd_instance b {{\nneighbor_ip 192.0.2.9\n}}\n", service("", "BFD_CHECK {\nname b\n}"));
+    assert_eq!(reports(&late).len(), 1);
 }

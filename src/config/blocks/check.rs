@@ -129,7 +129,7 @@ pub const BLOCKS: &[Keyword] = &[
     keyword("PING_CHECK", Shape::Block(&PING), "Up when an echo comes back.").mark(Mark::B),
     keyword("MISC_CHECK", Shape::Block(&misc_check::BLOCK), "Up when a script says so.").mark(Mark::A),
     keyword("FILE_CHECK", Shape::Block(&watch_checks::FILE), "Weight, or failure, by the number in a file."),
-    keyword("BFD_CHECK", Shape::Block(&watch_checks::BFD), "Up with a BFD session.").later(),
+    keyword("BFD_CHECK", Shape::Block(&watch_checks::BFD), "Up with a BFD session."),
 ];
 
 static TCP: Block = Block { table: &TCP_TABLE, open: |r, g| start(r, g, Kind::Tcp), close: finish };
