@@ -15,13 +15,16 @@ use keepalived_rs::time::Time;
 use super::{Sample, agrees, samples};
 
 /// Files that differ, and why.
-const EXPLAINED: &[(&str, &str)] = &[(
-    "098-keepalived",
-    "stock checks only the last `host` of SMTP_CHECK, and others at once and in vain; we check each",
-)(
-    "040-keepalived-devel-tools",
-    "the scripts of its alpha checks do not exist: stock removes the checks and leaves their servers down for ever",
-)];
+const EXPLAINED: &[(&str, &str)] = &[
+    (
+        "098-keepalived",
+        "stock checks only the last `host` of SMTP_CHECK, and others at once and in vain; we check each",
+    ),
+    (
+        "040-keepalived-devel-tools",
+        "the scripts of its alpha checks do not exist: stock removes the checks and leaves their servers down for ever",
+    ),
+];
 
 const CLOCK: Clock = Clock { now: Time::ZERO, epoch: Duration::ZERO, utc_offset: 0 };
 
