@@ -175,7 +175,7 @@ const SWITCHES: &[Switch] = &[
     switch(Some(b'c'), "checkers_pid", Value::Required, "FILE", "Pid file of the checker process"),
     switch(Some(b'b'), "bfd_pid", Value::Required, "FILE", "Pid file of the BFD process"),
     switch(Some(b'a'), "address-monitoring", Value::No, "", "Log every change of addresses"),
-    switch(Some(b's'), "namespace", Value::Required, "NAME", "Not built yet: run in a network namespace"),
+    switch(Some(b's'), "namespace", Value::Required, "NAME", "Run in this network namespace"),
     switch(Some(b'i'), "config-id", Value::Required, "ID", "Take lines that begin with @ID, too"),
     switch(Some(b'e'), "all-config", Value::No, "", "Refuse includes that match no file"),
     switch(Some(b'x'), "snmp", Value::No, "", "Not built yet: SNMP"),
@@ -340,10 +340,7 @@ fn apply(found: &Switch, value: Option<&OsStr>, command: &mut CommandLine) -> Re
         "checkers_pid" => options.pid_files.checkers = path(),
         "bfd_pid" => options.pid_files.bfd = path(),
         "address-monitoring" => options.address_monitoring = true,
-        // Going on would mean to run in the wrong namespace.
-        "namespace" => {
-            return Err("-s: running in a network namespace is not built yet: use `ip netns exec`".into());
-        }
+        "namespace" => options.namespace = Some(text().into_owned()),
         "config-id" => options.config_id = Some(text().into_owned()),
         "all-config" => options.include_check = true,
         "snmp" | "snmp-agent-socket" => remark("SNMP is not built yet: going on without"),

@@ -27,6 +27,8 @@ pub struct Loaded {
     pub refusal: Option<u8>,
     /// The exit code of `-t`.
     pub test_exit: u8,
+    /// `net_namespace`, also of a configuration that is refused: its interfaces may be only there.
+    pub net_namespace: Option<String>,
     /// What the lints know of the file, when they were asked for.
     pub linted: lint::Linted,
 }
@@ -95,17 +97,16 @@ fn load_whole(
     let namespace = reader.drafts.global.net_namespace;
     let refusal = if !read.configured {
         Some(6)
-    } else if namespace.is_some() {
-        refuse_namespace(&mut reader);
-        Some(2)
     } else if reader.has_stopped() || vrrp.is_err() {
         Some(2)
     } else {
         None
     };
     let stopped = reader.has_stopped();
+    report_missing_namespace(&mut reader);
     // Stock enters the namespace before it reads on, and ends with 0 when it does not exist.
     let lost = namespace.is_some_and(|name| !namespace_exists(files, name));
+    let net_namespace = namespace.map(|name| name.as_str().to_owned());
     let test_exit = if lost && read.configured { 0 } else { diagnostics.exit_code() };
     let linted = match lints {
         Lints::Except(silenced) if read.configured && !stopped => {
@@ -117,6 +118,7 @@ fn load_whole(
         trace.config.clone_from(&config);
     }
     Loaded {
+        net_namespace,
         config: refusal.is_none().then_some(config),
         diagnostics,
         sources: read.sources,
@@ -130,19 +132,17 @@ fn namespace_exists(files: &dyn Files, name: &str) -> bool {
     ["/run/netns", "/var/run/netns"].iter().any(|folder| files.status(&format!("{folder}/{name}")).is_some())
 }
 
-/// To run in the wrong network namespace would put virtual addresses where nobody expects them.
-fn refuse_namespace(reader: &mut Reader<'_>) {
+/// The daemon ends when it cannot enter it.
+fn report_missing_namespace(reader: &mut Reader<'_>) {
     let Some(name) = reader.drafts.global.net_namespace else { return };
-    let missing = !namespace_exists(reader.world.files, name);
-    let message = if missing {
-        format!("there is no network namespace `{}`", name.as_str())
-    } else {
-        "`net_namespace` is not built yet: the daemon would run in the wrong namespace".to_owned()
-    };
+    if namespace_exists(reader.world.files, name) {
+        return;
+    }
+    let message = format!("there is no network namespace `{}`", name.as_str());
     reader.push(
         Diagnostic::error("net-namespace", name.span(), message)
             .class(Class::None)
-            .help("start the daemon inside the namespace: `ip netns exec NAME …`, without this line")
-            .stock(if missing { "ends with exit 0" } else { "enters the namespace" }),
+            .help(format!("make it first: `ip netns add {}`", name.as_str()))
+            .stock("ends with exit 0"),
     );
 }

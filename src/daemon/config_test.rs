@@ -13,8 +13,14 @@ use crate::kernel::error::Error;
 
 /// Tests the configuration.
 pub fn run(options: &Options, to: &ConfigTest) -> Exit {
-    let read = match Source::new(options).and_then(|mut source| source.read(Mode::ConfigTest)) {
+    let mut source = match Source::new(options) {
+        Ok(source) => source,
+        Err(error) => return failed(&error),
+    };
+    let read = match source.read(Mode::ConfigTest) {
         Ok(read) => read,
+        // Stock ends without a word.
+        Err(_) if source.lost_namespace().is_some() => return Exit::Success,
         Err(error) => return failed(&error),
     };
     let said = match to {

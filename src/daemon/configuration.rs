@@ -14,6 +14,7 @@ use crate::config::{self, Loaded};
 use crate::kernel::error::Error;
 use crate::kernel::files::HostFiles;
 use crate::kernel::host::{self, HostUsers};
+use crate::kernel::namespace;
 
 /// Where the configuration is without `-f`.
 pub const DEFAULT: &str = "/etc/keepalived/keepalived.conf";
@@ -32,6 +33,18 @@ const DAMAGE: [&str; 6] = [
 /// Reads configurations, the first and those of later reloads, always from the same place.
 pub struct Source {
     options: ReadOptions,
+    /// `-s`, or what the first configuration says.
+    namespace: Namespace,
+}
+
+/// The network namespace to run in; fixed with the first reading.
+enum Namespace {
+    /// Not known yet; `-s` goes before the configuration.
+    Open(Option<String>),
+    /// There, or nowhere in particular.
+    Settled(Option<String>),
+    /// It cannot be entered.
+    Lost(String),
 }
 
 /// A configuration that was read.
@@ -57,6 +70,7 @@ impl Source {
                 include_checks,
                 random_seed: 0,
             },
+            namespace: Namespace::Open(options.namespace.clone()),
         })
     }
 
@@ -65,12 +79,46 @@ impl Source {
         &self.options.main
     }
 
-    /// Reads everything once.
+    /// The namespace that could not be entered, after a reading that failed for it.
+    pub fn lost_namespace(&self) -> Option<&str> {
+        match &self.namespace {
+            Namespace::Lost(name) => Some(name),
+            Namespace::Open(_) | Namespace::Settled(_) => None,
+        }
+    }
+
+    /// Reads everything once; the first time this also moves the process into the network namespace, whose interfaces the
+    /// configuration speaks of.
     pub fn read(&mut self, mode: Mode) -> Result<Read, Error> {
+        let mut loaded = self.load(mode)?;
+        if let Namespace::Open(option) = &self.namespace {
+            let name = option.clone().or_else(|| loaded.net_namespace.clone());
+            self.namespace = Namespace::Settled(name.clone());
+            if let Some(name) = name {
+                if let Err(error) = namespace::enter(&name) {
+                    self.namespace = Namespace::Lost(name);
+                    return Err(error);
+                }
+                if mode == Mode::Run {
+                    namespace::separate_run_directory(&name)?;
+                }
+                loaded = self.load(mode)?;
+            }
+        }
+        if let (Some(config), Namespace::Settled(Some(name))) = (&mut loaded.config, &self.namespace)
+            && loaded.net_namespace.is_none()
+        {
+            // `-s` alone.
+            config.global.net_namespace = Some(name.clone());
+        }
+        Ok(Read { loaded })
+    }
+
+    fn load(&mut self, mode: Mode) -> Result<Loaded, Error> {
         let facts = host::facts()?;
         // Each reading draws anew, as `${_RANDOM}` promises.
         self.options.random_seed = crate::kernel::timer::now().as_nanos();
-        Ok(Read { loaded: config::load(&HostFiles, &self.options, mode, &facts, &HostUsers) })
+        Ok(config::load(&HostFiles, &self.options, mode, &facts, &HostUsers))
     }
 }
 

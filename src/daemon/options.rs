@@ -9,6 +9,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// Which children may run.
     pub subsystems: Subsystems,
+    /// `-s`: the network namespace to run in.
+    pub namespace: Option<String>,
     /// `-i`: the id that `@id` lines are compared with; `None` is the node name up to its first dot.
     pub config_id: Option<String>,
     /// `-e`: every include must match a file.

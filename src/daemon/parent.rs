@@ -55,16 +55,22 @@ pub fn run(mut options: Options) -> Exit {
 
 fn begin(options: Options) -> Result<Exit, Error> {
     let console = if options.dont_fork && options.log.console { Console::Stamped } else { Console::Off };
-    let opened = Source::new(&options).and_then(|mut source| Ok((source.read(Mode::Run)?, source)));
-    let (read, source) = match opened {
-        Ok(opened) => opened,
+    let told_without_name = |error| {
+        log::start(Speaker::Parent, None, options.log, console);
+        error
+    };
+    let mut source = Source::new(&options).map_err(told_without_name)?;
+    let read = match source.read(Mode::Run).map_err(told_without_name) {
+        Ok(read) => read,
         Err(error) => {
-            log::start(Speaker::Parent, None, options.log, console);
-            return Err(error);
+            let Some(name) = source.lost_namespace() else { return Err(error) };
+            info!("{error}");
+            info!("Unable to set network namespace {name} - exiting");
+            return Ok(Exit::Success);
         }
     };
     let config = read.config().cloned();
-    let instance = config.as_ref().ok().and_then(|config| config.global.instance.clone());
+    let instance = config.as_ref().ok().and_then(|config| config.global.ident_suffix());
     log::start(Speaker::Parent, instance.as_deref(), options.log, console);
     greet(&source);
     for line in read.lines() {

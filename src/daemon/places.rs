@@ -30,7 +30,7 @@ pub struct Places {
 impl Places {
     /// As the command line says, else as the configuration says, else stock's.
     pub fn new(options: &Options, global: &Global) -> Self {
-        let own_directory = global.use_pid_dir || global.instance.is_some();
+        let own_directory = global.use_pid_dir || global.instance.is_some() || global.net_namespace.is_some();
         let suffix = global.instance.as_ref().map(|name| format!("_{name}")).unwrap_or_default();
         let files = &options.pid_files;
         let place = |given: &Option<PathBuf>, name: &str| {

@@ -71,7 +71,7 @@ pub struct Reign {
 impl Reign {
     /// Needs a tokio runtime. Signals are heard from here on.
     pub fn new(options: Options, places: &Places, source: Source, read: Read) -> Result<Self, Error> {
-        let instance = read.config().ok().and_then(|config| config.global.instance.clone());
+        let instance = read.config().ok().and_then(|config| config.global.ident_suffix());
         let supervisor = Supervisor::new(supervise::Options {
             vrrp: !options.subsystems.no_vrrp,
             checkers: !options.subsystems.no_checkers,

@@ -19,6 +19,7 @@ pub mod ipvs_message; // its messages, bytes to types and back
 pub mod link; // interfaces
 pub mod memfd; // sealed memory files
 pub mod monitor; // changes of interfaces, addresses, routes and rules, told by the kernel
+pub mod namespace; // entering a network namespace
 pub mod neighbour; // unsolicited neighbour advertisements
 pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
 pub mod nftables; // our tables: written as a whole, changed by element

@@ -23,6 +23,7 @@ mod vrrp_daemon;
 mod vrrp_others;
 mod vrrp_stock;
 mod vrrp_track;
+mod vrrp_vmac;
 mod vrrp_watch;
 mod vrrp_wire;
 
@@ -38,6 +39,7 @@ fn cases() -> Vec<&'static case::Case> {
     [
         vrrp_basic::CASES,
         vrrp_track::CASES,
+        vrrp_vmac::CASES,
         vrrp_watch::CASES,
         vrrp_bfd::CASES,
         vrrp_addresses::CASES,

@@ -248,7 +248,6 @@ pub const TOP_LEVEL: &[Keyword] = &[
         .readers(Readers::PARENT)
         .missing(Missing::Warns)
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(net_namespace),
     keyword("net_namespace_ipvs", Shape::Words, "Network namespace of the IPVS table [NAME].")
         .mark(Mark::B)

@@ -168,6 +168,16 @@ pub struct Global {
     pub files: FilePlaces,
 }
 
+impl Global {
+    /// What stands behind the names of the processes in the log: the network namespace, then the instance.
+    pub fn ident_suffix(&self) -> Option<String> {
+        match (&self.net_namespace, &self.instance) {
+            (Some(namespace), Some(instance)) => Some(format!("{namespace}_{instance}")),
+            (namespace, instance) => namespace.clone().or_else(|| instance.clone()),
+        }
+    }
+}
+
 impl Default for Global {
     fn default() -> Self {
         Self {

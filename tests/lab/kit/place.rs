@@ -35,6 +35,11 @@ pub(crate) fn nginx() -> PathBuf {
     store().join("nginx/usr/sbin/nginx")
 }
 
+/// Debian's nft, unpacked; its library is installed.
+pub(crate) fn nft() -> PathBuf {
+    store().join("nftables/usr/sbin/nft")
+}
+
 /// The Debian tree with systemd that `tests/lab/fetch systemd` builds.
 pub(crate) fn systemd_tree() -> PathBuf {
     store().join("systemd")
