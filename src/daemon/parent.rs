@@ -22,7 +22,7 @@ use crate::config::model::Config;
 use crate::config::value::Mode;
 use crate::kernel::error::{Doing, Error};
 use crate::kernel::pidfile::PidFile;
-use crate::kernel::process;
+use crate::kernel::{namespace, process};
 
 /// How long children of a predecessor may take to release what they hold, when it was killed and is restarted at once.
 const PREDECESSOR_LIMIT: Duration = Duration::from_secs(3);
@@ -95,6 +95,7 @@ fn begin(options: Options) -> Result<Exit, Error> {
         process::daemonize()?;
     }
     pid_file.write()?;
+    let namespace = config.global.net_namespace.clone();
     let exit = reign(options, &places, source, read, config)?;
     for child in [&places.vrrp, &places.checkers] {
         // One that had to be killed left its file.
@@ -104,6 +105,9 @@ fn begin(options: Options) -> Result<Exit, Error> {
     }
     pid_file.remove();
     places.remove_directory();
+    if let Some(name) = &namespace {
+        namespace::remove_run_directory(name);
+    }
     if let Ok(usage) = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN) {
         debug!(
             "CPU usage (self/children) user/system of children: {}/{}",

@@ -48,6 +48,15 @@ pub fn separate_run_directory(name: &str) -> Result<(), Error> {
     mount(Some(&own), RUN, none, MsFlags::MS_BIND, none).doing(doing)
 }
 
+/// Removes that directory again, and the one it lies in if nothing else is there.
+pub fn remove_run_directory(name: &str) {
+    if nix::mount::umount(RUN).is_ok() {
+        // Another daemon's files keep them.
+        let _ = fs::remove_dir(Path::new(RUN).join(name));
+        let _ = fs::remove_dir(RUN);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
