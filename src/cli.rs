@@ -498,7 +498,6 @@ mod tests {
         assert!(complaint(&["--pid"]).contains("'--pid' needs a value"));
         assert!(complaint(&["--vrrp=1"]).contains("takes no value"));
         assert!(complaint(&["-S", "9"]).contains("'9'"));
-        assert!(complaint(&["-s", "ns"]).contains("ip netns exec"));
         assert!(complaint(&["-g"]).contains("-g"));
     }
 
