@@ -30,10 +30,11 @@ use crate::report::clock::Clock;
 /// Datagrams handled before the clock is looked at again.
 const AT_ONCE: usize = 64;
 
-/// Plays the role until it is over.
-pub async fn run(parent: Parent<BfdPart>) -> Result<Exit, Error> {
+/// Plays the role until it is over; `dump_config` is `-d`.
+pub async fn run(parent: Parent<BfdPart>, dump_config: bool) -> Result<Exit, Error> {
     let mut bfd = Bfd {
         parent,
+        dump_at_start: dump_config,
         timer: Timer::new()?,
         prepared: None,
         running: None,
@@ -89,6 +90,8 @@ struct Listening {
 
 struct Bfd {
     parent: Parent<BfdPart>,
+    /// `-d`, until it is done.
+    dump_at_start: bool,
     timer: Timer,
     prepared: Option<Prepared>,
     running: Option<Sessions>,
@@ -159,6 +162,11 @@ impl Bfd {
             (Some(sessions), _) => sessions.reconfigure(part, now(), &mut random, out),
             (running, Some(state)) => *running = Some(Sessions::resume(part, state, now(), &mut random, out)),
             (running, None) => *running = Some(Sessions::new(part, now(), &mut random, out)),
+        }
+        if std::mem::take(&mut self.dump_at_start)
+            && let Some(text) = self.data()
+        {
+            dump::log_at_start(&text);
         }
         self.carry_out();
         self.changed = true;
@@ -315,7 +323,14 @@ impl Bfd {
     }
 
     fn dump(&self) {
-        let Some(sessions) = &self.running else { return };
+        if let Some(text) = self.data() {
+            dump::write("keepalived_bfd.data", &text, Readers::Umask);
+        }
+    }
+
+    /// What `keepalived_bfd.data` holds now.
+    fn data(&self) -> Option<String> {
+        let sessions = self.running.as_ref()?;
         let wall = WallTime::now();
         let clock = Clock { now: now(), epoch: wall.epoch, utc_offset: wall.utc_offset };
         let live = |(instance, session): (_, Option<&Session>)| {
@@ -337,7 +352,7 @@ impl Bfd {
             descriptors: &descriptors,
             clock,
         };
-        dump::write("keepalived_bfd.data", &bfd_data(&data), Readers::Umask);
+        Some(bfd_data(&data))
     }
 }
 

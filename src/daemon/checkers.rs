@@ -244,6 +244,12 @@ impl Checkers {
             self.director.session(name, *up, now(), &mut self.table, orders);
         }
         self.running = Some(Running { common, virtual_servers: arrangement.virtual_servers });
+        if first
+            && self.options.dump_config
+            && let Some(text) = self.data()
+        {
+            dump::log_at_start(&text);
+        }
         if first && let Err(problem) = rights::keep(&RIGHTS) {
             info!("Health checkers: keeping more rights than needed: {problem}");
         }
@@ -450,8 +456,15 @@ impl Checkers {
     }
 
     fn dump(&self) {
-        let Some(Running { common, .. }) = &self.running else { return };
-        info!("Printing checker data for process({}) on signal", std::process::id());
+        if let Some(text) = self.data() {
+            info!("Printing checker data for process({}) on signal", std::process::id());
+            dump::write("keepalived_check.data", &text, Readers::Umask);
+        }
+    }
+
+    /// What `keepalived_check.data` holds now.
+    fn data(&self) -> Option<String> {
+        let Running { common, .. } = self.running.as_ref()?;
         let virtual_servers = self.director.reports().map(|report| VirtualServerData {
             config: report.health.config(),
             health: report.health.snapshot(),
@@ -476,7 +489,7 @@ impl Checkers {
                 .collect(),
             clock: Clock { now: now(), epoch: wall.epoch, utc_offset: wall.utc_offset },
         };
-        dump::write("keepalived_check.data", &check_data(&data), Readers::Umask);
+        Some(check_data(&data))
     }
 }
 

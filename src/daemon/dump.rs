@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::kernel::timer;
+use crate::report::start::at_start;
 
 /// Who may read a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,13 @@ pub enum Readers {
     Umask,
     /// Root alone: JSON.
     Owner,
+}
+
+/// Writes what of a dump is known at start to the log (`-d`).
+pub fn log_at_start(text: &str) {
+    for line in at_start(text) {
+        tracing::info!("{line}");
+    }
 }
 
 /// Writes `name` (as `keepalived.data`) into the directory of dumps; failures are logged.

@@ -103,11 +103,6 @@ impl Reign {
 
     /// Starts with `config` and lives until the daemon ends.
     pub async fn live(mut self, config: Config) -> Exit {
-        if self.options.dump_config {
-            for line in dump_of(&config).lines() {
-                info!("{line}");
-            }
-        }
         watch_files::initialise(&config.track_files);
         self.propose(config);
         loop {

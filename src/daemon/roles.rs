@@ -14,6 +14,6 @@ pub async fn play(role: Role, options: Options, channel: OwnedFd) -> Result<Exit
         Role::Vrrp => Ok(Box::pin(vrrp::run(&options, Parent::new(channel, &options)?)).await),
         Role::Checkers => checkers::run(options, channel).await,
         Role::Prober => prober::play(channel).await,
-        Role::Bfd => bfd::run(Parent::new(channel, &options)?).await,
+        Role::Bfd => bfd::run(Parent::new(channel, &options)?, options.dump_config).await,
     }
 }

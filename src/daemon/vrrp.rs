@@ -319,6 +319,11 @@ impl<'a> Vrrp<'a> {
             None => Router::new(&part),
         };
         self.running = Some(router);
+        if self.options.dump_config
+            && let Some(text) = self.data()
+        {
+            dump::log_at_start(&text);
+        }
         let early = std::mem::take(&mut self.early);
         self.handle(early);
         let interfaces = self.edge.interfaces();
@@ -350,7 +355,23 @@ impl<'a> Vrrp<'a> {
         }
     }
 
+    /// What `keepalived.data` holds now.
+    fn data(&self) -> Option<String> {
+        let router = self.running.as_ref()?;
+        let now = now();
+        let wall = WallTime::now();
+        let clock = Clock { now, epoch: wall.epoch, utc_offset: wall.utc_offset };
+        let (snapshot, sockets) = (router.snapshot(now), self.edge.sockets());
+        Some(report::data(View { part: router.part(), snapshot: &snapshot, clock, sockets: &sockets }))
+    }
+
     fn dump(&mut self, what: Dump) {
+        if what == Dump::Data {
+            if let Some(text) = self.data() {
+                dump::write("keepalived.data", &text, Readers::Umask);
+            }
+            return;
+        }
         let Some(router) = &mut self.running else { return };
         let part = router.part();
         let now = now();
@@ -358,11 +379,7 @@ impl<'a> Vrrp<'a> {
         let wall = WallTime::now();
         let clock = Clock { now, epoch: wall.epoch, utc_offset: wall.utc_offset };
         match what {
-            Dump::Data => {
-                let sockets = self.edge.sockets();
-                let view = View { part, snapshot: &snapshot, clock, sockets: &sockets };
-                dump::write("keepalived.data", &report::data(view), Readers::Umask);
-            }
+            Dump::Data => {}
             Dump::Stats | Dump::StatsClear => {
                 dump::write("keepalived.stats", &report::stats(part, &snapshot), Readers::Umask);
                 if what == Dump::StatsClear {

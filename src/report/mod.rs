@@ -4,12 +4,13 @@ pub mod bfd; // keepalived_bfd.data
 pub mod check_data; // keepalived_check.data
 mod checkers; // what it tells of one checker
 pub mod clock; // a moment of the cores as the dumps print it
-pub mod global;
-mod interfaces; // interfaces in the dump // the section that every data dump begins with
+pub mod global; // the section that every data dump begins with
+mod interfaces; // interfaces in the dump
 pub mod json; // keepalived.json
 mod routing; // route and rule lines
 #[cfg(test)]
 mod routing_tests;
+pub mod start; // what of a dump goes to the log at start
 #[cfg(test)]
 mod tests;
 mod text;

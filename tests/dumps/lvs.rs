@@ -29,7 +29,7 @@ const EXPLAINED: &[(&str, &str)] = &[
 const CLOCK: Clock = Clock { now: Time::ZERO, epoch: Duration::ZERO, utc_offset: 0 };
 
 /// What our checkers process would write at the moment of its start.
-fn checkers(part: &CheckersPart) -> String {
+pub(super) fn checkers(part: &CheckersPart) -> String {
     let healths: Vec<_> = part
         .virtual_servers
         .iter()

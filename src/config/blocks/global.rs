@@ -135,7 +135,6 @@ const IDENTITY: &[Keyword] = &[
         .old_for("checker_process_name")
         .apply(|r, g| r.drafts.global.values.process_names.checkers = process_name(r, g)),
     keyword("bfd_process_name", Shape::Word, "Name of the BFD process, at most 15 characters.")
-        .later()
         .apply(|r, g| r.drafts.global.values.process_names.bfd = process_name(r, g)),
     keyword("use_symlink_paths", Shape::Bool, "Do not resolve symlinks in the paths of scripts.")
         .default("false")

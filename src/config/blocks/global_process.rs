@@ -91,19 +91,15 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("bfd_priority", lenient(-20, 19), "Nice value of the BFD process.")
         .missing(Missing::Warns)
         .invalid_sets(0)
-        .later()
         .apply(|r, g| r.drafts.global.values.bfd_scheduling.nice = nice(g)),
     keyword("bfd_no_swap", Shape::Flag, "Lock the memory of the BFD process.")
-        .later()
         .apply(|r, _| r.drafts.global.values.bfd_scheduling.no_swap = true),
     keyword("bfd_rt_priority", Shape::Words, "Real-time priority of the BFD process, 1..99.")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| realtime(r, g, |r| &mut r.drafts.global.values.bfd_scheduling)),
     keyword("bfd_cpu_affinity", Shape::Words, "CPUs of the BFD process.")
         .since("≤2.0.17")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| cpus(r, g, |r| &mut r.drafts.global.values.bfd_scheduling)),
     keyword(
         "bfd_rlimit_rttime",
