@@ -22,7 +22,7 @@ use crate::kernel::timer::{Timer, now, wall_clock_at_zero};
 use crate::kernel::{process, rights, schedule, sysctl};
 use crate::report::clock::Clock;
 use crate::report::json::json;
-use crate::report::vrrp::{self as report, View};
+use crate::report::vrrp::{self as report, Socket, View};
 use crate::time::Time;
 use crate::vrrp::{Action, Actions, Event, Release, Router, State};
 
@@ -319,16 +319,17 @@ impl<'a> Vrrp<'a> {
             None => Router::new(&part),
         };
         self.running = Some(router);
-        if self.options.dump_config
-            && let Some(text) = self.data()
-        {
-            dump::log_at_start(&text);
-        }
         let early = std::mem::take(&mut self.early);
         self.handle(early);
         let interfaces = self.edge.interfaces();
         self.carry_out();
         self.handle(interfaces);
+        // Stock has no sockets yet when it tells.
+        if self.options.dump_config
+            && let Some(text) = self.data(&[])
+        {
+            dump::log_at_start(&text);
+        }
     }
 
     /// Name and scheduling as configured; after the first configuration the rights that are not needed go.
@@ -356,18 +357,18 @@ impl<'a> Vrrp<'a> {
     }
 
     /// What `keepalived.data` holds now.
-    fn data(&self) -> Option<String> {
+    fn data(&self, sockets: &[Socket]) -> Option<String> {
         let router = self.running.as_ref()?;
         let now = now();
         let wall = WallTime::now();
         let clock = Clock { now, epoch: wall.epoch, utc_offset: wall.utc_offset };
-        let (snapshot, sockets) = (router.snapshot(now), self.edge.sockets());
-        Some(report::data(View { part: router.part(), snapshot: &snapshot, clock, sockets: &sockets }))
+        let snapshot = router.snapshot(now);
+        Some(report::data(View { part: router.part(), snapshot: &snapshot, clock, sockets }))
     }
 
     fn dump(&mut self, what: Dump) {
         if what == Dump::Data {
-            if let Some(text) = self.data() {
+            if let Some(text) = self.data(&self.edge.sockets()) {
                 dump::write("keepalived.data", &text, Readers::Umask);
             }
             return;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::vrrp::{Page, View, capitalised, weight};
+use super::vrrp::{Page, View, capitalised, users, weight};
 use crate::config::model::{Instance, ParametersMatch, SyncGroup, TrackProcess, Tracked, VrrpPart};
 use crate::vrrp::ProcessSnapshot;
 
@@ -109,14 +109,11 @@ impl Page {
 
     /// The instances that track something, directly or through their group.
     fn users(&mut self, part: &VrrpPart, name: &str, list: for<'l> fn(&Lists<'l>) -> &'l [Tracked]) {
-        let mut found = Vec::new();
-        for instance in &part.instances {
-            let group = part.sync_groups.iter().find(|group| group.members.contains(&instance.name));
-            let of_group = group.map(|group| list(&group.into())).unwrap_or_default();
-            let tracked =
-                list(&instance.into()).iter().chain(of_group).filter(|tracked| tracked.name == name);
-            found.extend(tracked.map(|tracked| (&instance.name, tracked)));
-        }
+        let found = users(
+            part,
+            |instance| list(&instance.into()).iter().find(|tracked| tracked.name == name),
+            |group| list(&group.into()).iter().find(|tracked| tracked.name == name),
+        );
         if !found.is_empty() {
             self.line(format_args!("Tracking instances :"));
         }

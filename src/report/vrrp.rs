@@ -680,26 +680,38 @@ impl Page {
         let identity = script.command.identity;
         self.line(format_args!("Script uid:gid = {}:{}", identity.uid, identity.gid));
         self.line(format_args!("VRRP instances :"));
-        let trackers: Vec<_> = part
-            .instances
-            .iter()
-            .flat_map(|instance| {
-                let group = part.sync_groups.iter().find(|group| group.members.contains(&instance.name));
-                let of_group = group.into_iter().flat_map(|group| &group.track_scripts);
-                let tracked = instance.track_scripts.iter().chain(of_group);
-                tracked
-                    .filter(|tracked| tracked.script == script.name)
-                    .map(move |tracked| (instance, tracked))
-            })
-            .collect();
+        let trackers = users(
+            part,
+            |instance| instance.track_scripts.iter().find(|tracked| tracked.script == script.name),
+            |group| group.track_scripts.iter().find(|tracked| tracked.script == script.name),
+        );
         if !trackers.is_empty() {
             self.line(format_args!("Tracking instances :"));
         }
         for (instance, tracked) in trackers {
-            self.entry(format_args!("{}, {}", instance.name, weight(tracked.weight, tracked.reverse)));
+            self.entry(format_args!("{instance}, {}", weight(tracked.weight, tracked.reverse)));
         }
         self.line(format_args!("State = {}", if now.running { "running" } else { "idle" }));
     }
+}
+
+/// Who tracks something, and how: first the instances that name it, then those that have it only from their group.
+pub(super) fn users<'a, T>(
+    part: &'a VrrpPart,
+    own: impl Fn(&'a Instance) -> Option<&'a T>,
+    of_group: impl Fn(&'a SyncGroup) -> Option<&'a T>,
+) -> Vec<(&'a str, &'a T)> {
+    let named = |instance: &'a Instance| Some((instance.name.as_str(), own(instance)?));
+    let mut found: Vec<_> = part.instances.iter().filter_map(named).collect();
+    for group in &part.sync_groups {
+        let Some(tracked) = of_group(group) else { continue };
+        for member in &group.members {
+            if found.iter().all(|(name, _)| *name != member.as_str()) {
+                found.push((member.as_str(), tracked));
+            }
+        }
+    }
+    found
 }
 
 /// Is there another unicast router with this number on its interface?
