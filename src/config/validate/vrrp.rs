@@ -69,13 +69,6 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
     refused |= clashes(reader, &built);
     shared_vmacs(reader, &mut built);
     config.instances = built.into_iter().map(|(instance, _)| instance).collect();
-    let needs_firewall =
-        |instance: &Instance| instance.is_shielded() || instance.links.iter().next().is_some();
-    if config.instances.iter().any(needs_firewall) {
-        // Stock switches it on by itself.
-        let nftables = &mut config.global.nftables;
-        nftables.table = Some(nftables.table().to_owned());
-    }
     members.retain(|name, _| config.instances.iter().any(|instance| instance.name == *name));
     config.sync_groups = groups
         .iter()
