@@ -144,6 +144,10 @@ impl Sample {
         let unseen: Vec<String> = INTERFACES.split(' ').map(|name| format!(" Name = {name}")).collect();
         let unseen: Vec<&str> = unseen.iter().map(String::as_str).collect();
         for interface in interfaces(&unseen).into_iter().chain(interfaces(&lines)) {
+            if interface.link.kind != LinkKind::Other {
+                // Stock made it.
+                continue;
+            }
             let facts_of = InterfaceFacts {
                 index: interface.link.index,
                 mtu: 1500,
