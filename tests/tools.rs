@@ -268,3 +268,37 @@ fn completions_come_for_three_shells() {
     let read = Command::new("bash").arg("-n").arg(&script).status().unwrap();
     assert!(read.success());
 }
+
+#[test]
+fn files_given_together_are_the_nodes_of_a_cluster() {
+    let other = GOOD.replace("priority 100", "priority 90\n  advert_int 3");
+    let files = [("a.conf", GOOD), ("b.conf", other.as_str())];
+    let output = run(&files, &["check", "--format=json", "a.conf", "b.conf"]);
+    let found = json(&output);
+    assert_eq!((code(&output), found.as_array().unwrap().len()), (Some(0), 1), "{found}");
+    assert_eq!((&found[0]["id"], &found[0]["line"]), (&"advert-interval-differs".into(), &8.into()));
+    assert!(found[0]["message"].as_str().unwrap().contains("a.conf:4"), "{found}");
+    assert_eq!(code(&run(&files, &["check", "--strict", "a.conf", "b.conf"])), Some(5));
+    let apart = run(&files, &["check", "--each", "--strict", "a.conf", "b.conf"]);
+    assert_eq!(code(&apart), Some(0), "{}", out(&apart));
+    let allowed = other.clone() + "@keepalived-rs allow advert-interval-differs\n";
+    let files = [("a.conf", GOOD), ("b.conf", allowed.as_str())];
+    assert_eq!(code(&run(&files, &["check", "--strict", "a.conf", "b.conf"])), Some(0));
+}
+
+#[test]
+fn a_reload_that_would_be_refused_is_told_beforehand() {
+    let unclosed = GOOD.strip_suffix("}\n").unwrap();
+    let no_number = GOOD.replace("virtual_router_id 51", "");
+    for (new, running, refused) in [
+        (GOOD, GOOD, false),
+        (GOOD, unclosed, false),
+        (unclosed, unclosed, false),
+        (unclosed, GOOD, true),
+        (no_number.as_str(), GOOD, true),
+    ] {
+        let files = [("new.conf", new), ("running.conf", running)];
+        let output = run(&files, &["check", "--running", "running.conf", "new.conf"]);
+        assert_eq!(out(&output).contains("[reload-refused]"), refused, "{}", out(&output));
+    }
+}

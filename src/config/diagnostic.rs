@@ -129,6 +129,11 @@ impl Diagnostic {
         self
     }
 
+    /// As a warning that does not count: stock logs it and goes on.
+    pub fn only_warned(self) -> Self {
+        Self { severity: Severity::Warning, class: Class::None, ..self }
+    }
+
     /// With a few words beside the caret.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());

@@ -150,19 +150,24 @@ impl Read {
         render::log_lines(&self.loaded.diagnostics, &self.loaded.sources)
     }
 
-    /// Why a running daemon should rather keep what it has (docs/design.md): damage and missing files that `running` did
-    /// not have. What is refused at start is told by [`Self::config`].
+    /// What [`damage`] says of a reload from `running` to this.
     pub fn damage(&self, running: &Self) -> Vec<String> {
-        let damaged =
-            |read: &Self, id: &str| read.loaded.diagnostics.iter().filter(|report| report.id == id).count();
-        self.loaded
-            .diagnostics
-            .iter()
-            .filter(|report| DAMAGE.contains(&report.id))
-            .filter(|report| damaged(self, report.id) > damaged(running, report.id))
-            .map(|report| render::log_line(report, &self.loaded.sources))
-            .collect()
+        damage(&self.loaded, &running.loaded)
     }
+}
+
+/// Why a running daemon should rather keep what it has (docs/design.md): damage and missing files that `running` did
+/// not have. What is refused at start is told by [`Read::config`].
+pub fn damage(proposed: &Loaded, running: &Loaded) -> Vec<String> {
+    let damaged =
+        |loaded: &Loaded, id: &str| loaded.diagnostics.iter().filter(|report| report.id == id).count();
+    proposed
+        .diagnostics
+        .iter()
+        .filter(|report| DAMAGE.contains(&report.id))
+        .filter(|report| damaged(proposed, report.id) > damaged(running, report.id))
+        .map(|report| render::log_line(report, &proposed.sources))
+        .collect()
 }
 
 /// How reports look on stderr: in colour on a terminal.

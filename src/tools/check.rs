@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, Command};
 
 use super::findings::{self, Finding};
 use super::{arguments, print, refuse};
-use crate::config::diagnostic::{Class, Severity};
+use crate::config::diagnostic::{Class, Diagnostic, Severity};
 use crate::config::lint::{LINTS, Lints, REPORTS, nodes};
 use crate::config::model::HostFacts;
 use crate::config::preprocess::{IncludeChecks, ReadOptions};
@@ -21,14 +21,13 @@ use crate::config::render::{self, Style};
 use crate::config::source::decode;
 use crate::config::value::Mode;
 use crate::config::{self, Loaded};
-use crate::daemon::configuration::DEFAULT;
+use crate::daemon::configuration::{DEFAULT, damage};
 use crate::daemon::exit::Exit;
 use crate::kernel::files::HostFiles;
 use crate::kernel::host::{self, HostUsers};
 
 /// The line in the help.
-pub const USAGE: &str =
-    "check [-f FILE...] [--each] [--strict] [--allow LINT] [--format text|json|sarif] [-i ID] [-e]";
+pub const USAGE: &str = "check [-f FILE...] [--each] [--running FILE] [--strict] [--allow LINT] [--format text|json|sarif] [-i ID] [-e]";
 
 const CODES: &str = "\
 Ends with the code that keepalived-rs -t would end with, the gravest of all files: 0 when nothing is wrong or only
@@ -61,6 +60,12 @@ pub(super) fn command() -> Command {
                 .long("each")
                 .action(ArgAction::SetTrue)
                 .help("Check each file for itself: they are no nodes of one cluster"),
+        )
+        .arg(
+            value("FILE", "running")
+                .long("running")
+                .value_parser(path())
+                .help("What the daemon runs with: would it refuse a reload?"),
         )
         .arg(Arg::new("strict").long("strict").action(ArgAction::SetTrue).help("Warnings are errors"))
         .arg(
@@ -118,6 +123,8 @@ struct Request {
     files: Vec<String>,
     format: Format,
     warnings: Warnings,
+    /// What the daemon runs with.
+    running: Option<String>,
     /// The files are no nodes of one cluster.
     each: bool,
     config_id: Option<String>,
@@ -144,6 +151,10 @@ pub fn run(words: &[OsString]) -> Exit {
     let mut nodes: Vec<Loaded> = request.files.iter().map(|file| request.load(file, &facts)).collect();
     if !request.each {
         nodes::compare(&mut nodes);
+    }
+    if let Some(running) = &request.running {
+        let running = request.load(running, &facts);
+        nodes.iter_mut().for_each(|node| judge_reload(node, &running));
     }
     for (file, mut loaded) in request.files.iter().zip(nodes) {
         // A lost namespace ends `-t` with 0, whatever else there is.
@@ -187,6 +198,7 @@ impl Request {
                 _ => Format::Text,
             },
             warnings: if matches.get_flag("strict") { Warnings::AreErrors } else { Warnings::Warn },
+            running: matches.get_one("running").map(text),
             each: matches.get_flag("each"),
             allowed: matches.get_many("allow").into_iter().flatten().cloned().collect(),
             config_id: matches.get_one("config-id").map(text),
@@ -205,6 +217,22 @@ impl Request {
         };
         let lints = Lints::Except(&self.allowed);
         config::load_linted(&HostFiles, &options, Mode::ConfigTest, facts, &HostUsers, lints)
+    }
+}
+
+/// Adds what the daemon would say to a reload, by its own rule.
+fn judge_reload(proposed: &mut Loaded, running: &Loaded) {
+    let mut reasons = damage(proposed, running);
+    reasons.extend(proposed.refusal.map(|code| format!("a daemon that starts with it ends with {code}")));
+    if reasons.is_empty() {
+        return;
+    }
+    let message = format!("a running daemon would refuse this reload: {}", reasons.join("; "));
+    let report = Diagnostic::new(Severity::Warning, Class::None, "reload-refused", None, message)
+        .help("mend what the other reports name")
+        .stock("reloads, whatever comes of it, unless `reload_check_config` is set");
+    if !proposed.linted.allowed.covers(&report, &proposed.sources) {
+        proposed.diagnostics.push(report);
     }
 }
 

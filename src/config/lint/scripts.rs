@@ -28,8 +28,11 @@ pub(super) fn script_timeouts(drafts: &Drafts<'_>, found: &mut Vec<Diagnostic>) 
 
 /// Scripts that nothing tracks. Where a name in a list was not found, that is the cause, and is reported.
 pub(super) fn unused(drafts: &Drafts<'_>, known: &Diagnostics, found: &mut Vec<Diagnostic>) {
-    let unresolved =
-        known.iter().any(|report| report.id == "unknown-name" && report.message.starts_with("track_script"));
+    let unresolved = known.iter().any(|report| match report.id {
+        "unknown-name" => report.message.starts_with("track_script"),
+        "bad-tracking-option" => true,
+        _ => false,
+    });
     if unresolved || drafts.instances.is_empty() {
         return;
     }

@@ -136,6 +136,13 @@ pub const LINTS: &[Lint] = &[
         why: "A node sends its adverts to its peers only. A node that is missing in a list hears nothing from that \
               master, and becomes master itself. List every other node on each node.",
     },
+    Lint {
+        id: "reload-refused",
+        summary: "A running daemon would refuse to reload this configuration (check --running FILE).",
+        why: "A reload that would do damage is refused, and the configuration that was running goes on: one that the \
+              daemon would not start with, that lacks a brace the running one has, or whose includes cannot be read. \
+              The other reports say what to mend.",
+    },
 ];
 
 /// Reports that stock makes, too, with an explanation: most of them count for `-t`. `check` can silence them as well.

@@ -168,7 +168,7 @@ impl Builder<'_, '_> {
                     let message = format!("there is no virtual_server_group `{}`", quoted(name));
                     self.reader.push(
                         Diagnostic::error("unknown-name", name.span(), message)
-                            .class(Class::None)
+                            .only_warned()
                             .help("define the group, or mend the name")
                             .stock("logs it and drops the virtual server"),
                     );

@@ -166,9 +166,10 @@ impl Scripts {
         let security = reader.drafts.global.values.script_security;
         let graded = |report: Diagnostic| match purpose {
             Purpose::Tracked => report.stock("disables the script: nothing is tracked by it"),
-            Purpose::Notify => report.class(Class::None).stock("logs it and drops the script"),
+            // Not counted by -t, and the daemon goes on: no error.
+            Purpose::Notify => report.only_warned().stock("logs it and drops the script"),
             Purpose::Check => report
-                .class(Class::None)
+                .only_warned()
                 .stock("logs it and removes the check; the real server then has none and stays up"),
         };
         let Some(path) = found.path else {
