@@ -154,7 +154,9 @@ pub fn run(words: &[OsString]) -> Exit {
     }
     if let Some(running) = &request.running {
         let running = request.load(running, &facts);
-        nodes.iter_mut().for_each(|node| judge_reload(node, &running));
+        for node in &mut nodes {
+            judge_reload(node, &running);
+        }
     }
     for (file, mut loaded) in request.files.iter().zip(nodes) {
         // A lost namespace ends `-t` with 0, whatever else there is.
