@@ -133,6 +133,13 @@ pub enum FromChild {
         /// Is it up?
         up: bool,
     },
+    /// Write this into the file of that dump (vrrp only: what writes to a disk may wait for it).
+    Dumped {
+        /// Which.
+        dump: Dump,
+        /// Its contents.
+        text: String,
+    },
     /// The cores' state, for a successor should this process die.
     State(Vec<u8>),
     /// Everything is released; the process exits.

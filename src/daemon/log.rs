@@ -8,6 +8,7 @@
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -16,7 +17,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::options::{Facility, LogOptions};
 use crate::kernel::calendar::WallTime;
-use crate::kernel::syslog::{self, Severity};
+use crate::kernel::syslog::{self, Impatient, Severity};
 
 /// Who is speaking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,7 @@ pub enum Console {
 
 /// Starts logging for this process; later calls do nothing.
 pub fn start(speaker: Speaker, instance: Option<&str>, options: LogOptions, console: Console) {
+    let mut impatient = None;
     if !options.no_syslog {
         let facility = match options.facility {
             Facility::Daemon => libc::LOG_DAEMON,
@@ -70,14 +72,20 @@ pub fn start(speaker: Speaker, instance: Option<&str>, options: LogOptions, cons
             // LOG_LOCAL0 to LOG_LOCAL7 are consecutive, 8 apart.
             Facility::Local(number) => libc::LOG_LOCAL0 + (i32::from(number) << 3),
         };
-        syslog::open(&speaker.ident(instance), facility, options.console && console == Console::Off);
+        let to_console = options.console && console == Console::Off;
+        if speaker == Speaker::Vrrp && !to_console {
+            // A log that hangs must not hold adverts up.
+            impatient = Some(Mutex::new(Impatient::new(&speaker.ident(instance), facility)));
+        } else {
+            syslog::open(&speaker.ident(instance), facility, to_console);
+        }
     }
     let level = match options.detail {
         0 => LevelFilter::INFO,
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let lines = Lines { level, console, syslog: !options.no_syslog };
+    let lines = Lines { level, console, syslog: !options.no_syslog, impatient };
     // Only a second call fails, and its settings are the first one's.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
     // A daemon has no stderr: its last words belong in the log.
@@ -96,12 +104,17 @@ struct Lines {
     level: LevelFilter,
     console: Console,
     syslog: bool,
+    /// The way to the system log that never waits, if that is the one to take.
+    impatient: Option<Mutex<Impatient>>,
 }
 
 impl Lines {
     fn write(&self, severity: Severity, text: &str) {
         if self.syslog {
-            syslog::write(severity, text);
+            match &self.impatient {
+                Some(log) => log.lock().unwrap_or_else(PoisonError::into_inner).write(severity, text),
+                None => syslog::write(severity, text),
+            }
         }
         if DETACHED.load(Ordering::Relaxed) {
             return;

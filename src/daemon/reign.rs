@@ -262,6 +262,14 @@ impl Reign {
                 }
             }
             FromChild::KillScript { id } => self.scripts.kill(role, id),
+            FromChild::Dumped { dump, text } if role == Role::Vrrp => {
+                let (name, readers) = match dump {
+                    Dump::Data => ("keepalived.data", Readers::Umask),
+                    Dump::Stats | Dump::StatsClear => ("keepalived.stats", Readers::Umask),
+                    Dump::Json => ("keepalived.json", Readers::Owner),
+                };
+                dump::write(name, &text, readers);
+            }
             FromChild::Notify { receiver, commands } => {
                 let (commands, refused): (Vec<_>, Vec<_>) = commands.into_iter().partition(allowed);
                 for command in refused {
@@ -279,6 +287,7 @@ impl Reign {
             | FromChild::Refused { .. }
             | FromChild::Committed { .. }
             | FromChild::State(_)
+            | FromChild::Dumped { .. }
             | FromChild::Stopped => {}
         }
     }

@@ -10,7 +10,7 @@ use caps::Capability;
 use tracing::{debug, info};
 
 use super::child::Parent;
-use super::dump::{self, Readers};
+use super::dump;
 use super::exit::Exit;
 use super::ipc::{Dump, FromChild, Reading, ToChild};
 use super::options::Options;
@@ -368,9 +368,8 @@ impl<'a> Vrrp<'a> {
 
     fn dump(&mut self, what: Dump) {
         if what == Dump::Data {
-            if let Some(text) = self.data(&self.edge.sockets()) {
-                dump::write("keepalived.data", &text, Readers::Umask);
-            }
+            let text = self.data(&self.edge.sockets());
+            self.told.extend(text.map(|text| FromChild::Dumped { dump: what, text }));
             return;
         }
         let Some(router) = &mut self.running else { return };
@@ -382,14 +381,14 @@ impl<'a> Vrrp<'a> {
         match what {
             Dump::Data => {}
             Dump::Stats | Dump::StatsClear => {
-                dump::write("keepalived.stats", &report::stats(part, &snapshot), Readers::Umask);
+                self.told.push(FromChild::Dumped { dump: what, text: report::stats(part, &snapshot) });
                 if what == Dump::StatsClear {
                     router.clear_counters();
                 }
             }
             Dump::Json => {
                 if let Some(text) = json(part, &snapshot, clock) {
-                    dump::write("keepalived.json", &text, Readers::Owner);
+                    self.told.push(FromChild::Dumped { dump: what, text });
                 }
             }
         }

@@ -124,9 +124,12 @@ impl Page {
         }
         self.line(format_args!("State = {state}"));
         self.line(format_args!("Seen up = {}", u8::from(link.is_up())));
-        self.line(format_args!("Delayed state change running = false"));
-        self.line(format_args!("Up debounce timer = 0us"));
-        self.line(format_args!("Down debounce timer = 0us"));
+        let is_delayed = view.snapshot.delayed.contains(&link.name);
+        self.line(format_args!("Delayed state change running = {is_delayed}"));
+        let delays = part.interface_delays.iter().find(|delays| delays.interface == link.name);
+        let (up, down) = delays.map(|delays| (delays.up, delays.down)).unwrap_or_default();
+        self.line(format_args!("Up debounce timer = {}us", up.as_micros()));
+        self.line(format_args!("Down debounce timer = {}us", down.as_micros()));
         self.line(format_args!("Group = {}", link.group));
         if let Some(base) = base {
             let (up, running) =

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::debounce::Debounce;
 use super::interface::{Interface, Link};
 
 /// All interfaces of the namespace.
@@ -12,12 +13,14 @@ use super::interface::{Interface, Link};
 pub(super) struct Facts {
     interfaces: BTreeMap<u32, Interface>,
     names: HashMap<String, u32>,
+    pub(super) debounce: Debounce,
 }
 
 impl Facts {
     pub(super) fn new(interfaces: Vec<Interface>) -> Self {
         let names = interfaces.iter().map(|i| (i.link.name.clone(), i.link.index)).collect();
-        Self { interfaces: interfaces.into_iter().map(|i| (i.link.index, i)).collect(), names }
+        let interfaces = interfaces.into_iter().map(|i| (i.link.index, i)).collect();
+        Self { interfaces, names, debounce: Debounce::default() }
     }
 
     /// Takes a new or changed link; its addresses stay. Returns what was known of this index before.
@@ -67,9 +70,10 @@ impl Facts {
         self.interfaces.get(self.names.get(name)?)
     }
 
-    /// Exists, up, with carrier.
+    /// Exists, up, with carrier, as far as its delays let that count.
     pub(super) fn is_up(&self, name: &str) -> bool {
-        self.by_name(name).is_some_and(|interface| interface.link.is_up())
+        let held = self.debounce.held(name);
+        self.by_name(name).is_some_and(|interface| held.unwrap_or_else(|| interface.link.is_up()))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Interface> {

@@ -19,6 +19,7 @@ impl Router {
             return;
         }
         let before = std::mem::replace(&mut self.facts, Facts::new(interfaces));
+        self.facts.debounce = before.debounce.clone();
         self.rebuild_receivers();
         if self.phase == Phase::Waiting {
             self.start(now, out);
@@ -26,7 +27,7 @@ impl Router {
         }
         for interface in before.iter() {
             let name = &interface.link.name;
-            if self.facts.is_up(name) != interface.link.is_up() {
+            if self.facts.is_up(name) != before.is_up(name) {
                 self.log_link(name, out);
             }
         }
@@ -83,8 +84,17 @@ impl Router {
         if !self.is_started() {
             return;
         }
-        if before.is_some() && before_is_up != is_up {
-            self.log_link(&name, out);
+        if let Some(before) = before.as_ref().filter(|_| is_known) {
+            if self.holds_back(before, &news, now, out) {
+                // What the kernel dropped with the link is put back all the same.
+                if is_up && !before_is_up {
+                    self.came_up(&name, now, out);
+                }
+                return;
+            }
+            if before_is_up != is_up {
+                self.log_link(&name, out);
+            }
         }
         if !is_known {
             if self.index.watchers.contains_key(&name) {

@@ -20,6 +20,7 @@ mod announce;
 mod authentic;
 mod budget;
 mod checksum;
+mod debounce;
 mod effects;
 mod event;
 mod facts;

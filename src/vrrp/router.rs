@@ -210,6 +210,7 @@ impl Router {
             scripts,
             self.pacer.deadline(),
             self.readings.deadline(),
+            self.facts.debounce.deadline(),
             self.links.deadline(),
             self.firewall.deadline(),
             self.statics.deadline(),
@@ -233,6 +234,12 @@ impl Router {
                 .collect(),
             scripts: self.scripts.iter().map(ScriptRun::snapshot).collect(),
             lateness: self.lateness,
+            delayed: self
+                .facts
+                .iter()
+                .map(|i| i.link.name.clone())
+                .filter(|name| self.facts.debounce.held(name).is_some())
+                .collect(),
             files: self.part.track_files.iter().map(|f| self.readings.file(&f.name).unwrap_or(0)).collect(),
             processes: self.part.track_processes.iter().map(|p| self.readings.processes(p)).collect(),
             bfds: self
@@ -332,6 +339,7 @@ impl Router {
             Phase::Delayed(_) | Phase::Running => {}
         }
         self.quorums_due(now, out);
+        self.delays_due(now, out);
         for s in 0..self.scripts.len() {
             self.scripts[s].tick(&self.part.scripts[s], &mut self.next_script, now, out);
         }

@@ -57,6 +57,8 @@ pub struct Snapshot {
     pub groups: Vec<GroupSnapshot>,
     /// One per script of the configuration, same order.
     pub scripts: Vec<ScriptSnapshot>,
+    /// Interfaces whose change does not count yet.
+    pub delayed: Vec<String>,
     /// How late adverts were sent.
     pub lateness: Lateness,
     /// The numbers in the tracked files of the configuration, same order.

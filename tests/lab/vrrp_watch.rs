@@ -7,12 +7,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::case::{Case, Lab};
+use crate::kit::net::{Cable, Switch};
 use crate::kit::place::write_script;
-use crate::kit::wait::{Outcome, ensure, secs, until};
+use crate::kit::wait::{Outcome, ensure, near, secs, until};
 use crate::pair::{A, Pair, config};
 
 pub(crate) const CASES: &[Case] = &[
     Case::single("vrrp_the_number_in_a_tracked_file_moves_the_priority", track_file),
+    Case::single("vrrp_an_interface_that_is_down_for_less_than_its_delay_is_not_felt", delays),
     // Stock is refused the process connector inside a namespace (spec/vrrp-behaviour.md §6.4).
     Case::single("vrrp_a_tracked_process_has_a_quorum_with_delays", track_process).ours_only(),
     // Stock loses the instance with its process.
@@ -76,6 +78,36 @@ fn track_file(lab: &Lab) -> Outcome {
     a.wait_log("(VI_1) Changing effective priority from 125 to 254", secs(2.0))?;
     put("number", "-254")?;
     a.wait_log("(VI_1): tracked file number now FAULT state", secs(2.0)).map(drop)
+}
+
+fn delays(lab: &Lab) -> Outcome {
+    let second = Switch::new()?;
+    let text = format!(
+        "interface_up_down_delays {{\n    eth1 1.5\n}}\n{}",
+        config(150, "track_interface {\n eth1 weight -10\n}")
+    );
+    let mut pair = Pair::new(lab, &text, "")?;
+    pair.hosts[A].plug(&second, &["10.0.9.1/24"])?;
+    pair.start_a(&[])?;
+    let a = &pair.a;
+    a.wait_log("(VI_1) Entering BACKUP STATE", secs(5.0))?;
+    second.cable(&pair.hosts[A], Cable::Out)?;
+    // The kernel itself may take a second to tell of a lost carrier.
+    a.wait_log("eth1: Adding flags change from", secs(3.0))?;
+    second.cable(&pair.hosts[A], Cable::In)?;
+    pair.wait_vip(A, secs(6.0))?;
+    ensure!(!a.logged("Netlink reports eth1 down"), "a short loss counts");
+    let seen = a.log_length();
+    second.cable(&pair.hosts[A], Cable::Out)?;
+    let added = a.wait_log_after(seen, "eth1: Adding flags change from", secs(3.0))?;
+    let down = a.wait_log_after(seen, "Netlink reports eth1 down", secs(3.0))?;
+    near("the delay", down.at.since(added.at), 1.5, 0.2)?;
+    a.wait_log_after(seen, "(VI_1) Changing effective priority from 150 to 140", secs(1.0))?;
+    let dump = a.dump(Signal::SIGUSR1, "tmp/keepalived.data")?;
+    ensure!(dump.contains("   Down debounce timer = 1500000us\n"), "{dump}");
+    let seen = a.log_length();
+    second.cable(&pair.hosts[A], Cable::In)?;
+    a.wait_log_after(seen, "(VI_1) Changing effective priority from 140 to 150", secs(2.0)).map(drop)
 }
 
 /// A process of our own that no other test has; killed when dropped.

@@ -1,10 +1,12 @@
 //! `static_ipaddress`, `static_routes`, `static_rules`, `track_group`, `garp_group`, `linkbeat_interfaces`,
 //! `interface_up_down_delays` (spec/vrrp-config.md §1, §2.5, §2.6).
 
+use std::time::Duration;
+
 use super::address::{self, Place};
 use super::{list, quoted, tracking};
 use crate::config::diagnostic::{Class, Diagnostic};
-use crate::config::model::Ssl;
+use crate::config::model::{InterfaceDelays, Ssl};
 use crate::config::reader::Reader;
 use crate::config::schema::{
     Block, Given, Item, Keyword, List, Mark, Opened, Repeat, Shape, Table, keyword, micros,
@@ -145,11 +147,21 @@ pub static DELAYS: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
         let message = format!("interface_up_down_delays: `{}` has no delay", quoted(name));
         reader.push(Diagnostic::error("missing-argument", name.span(), message).stock("ignores the line"));
     }
+    let mut delays = Vec::new();
     for word in rest.iter().take(2) {
-        if !matches!(value::seconds(word, 6, 0, 255_000_000), Reading::Good(_)) {
+        if let Reading::Good(micros) = value::seconds(word, 6, 0, 255_000_000) {
+            delays.push(micros);
+        } else {
             let message = format!("interface_up_down_delays: `{}` is no delay from 0 to 255 s", quoted(word));
             reader.push(Diagnostic::error("bad-value", word.span(), message).stock("ignores the line"));
+            return;
         }
+    }
+    if let Some((down, up)) = delays.split_first() {
+        // Stock: without the second number interfaces come up at once.
+        let [down, up] = [*down, up.first().copied().unwrap_or(0)].map(Duration::from_micros);
+        let interface = name.as_str().to_owned();
+        reader.drafts.interface_delays.push(InterfaceDelays { interface, down, up });
     }
 });
 

@@ -98,8 +98,7 @@ const BLOCKS: &[Keyword] = &[
         Shape::List(&statics::DELAYS),
         "IFNAME DOWN [UP]: debounce times, seconds.",
     )
-    .readers(VRRP)
-    .later(),
+    .readers(VRRP),
 ];
 
 /// The block that knows a word, for people; `None` when none does or several.

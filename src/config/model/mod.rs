@@ -50,6 +50,8 @@ pub struct Config {
     pub track_processes: Vec<TrackProcess>,
     /// `bfd_instance` blocks that the vrrp process is told of, in file order.
     pub track_bfds: Vec<TrackBfd>,
+    /// `interface_up_down_delays`.
+    pub interface_delays: Vec<InterfaceDelays>,
     /// `vrrp_sync_group` blocks with at least one member, in file order.
     pub sync_groups: Vec<SyncGroup>,
     /// `vrrp_instance` blocks, in file order.
@@ -81,6 +83,8 @@ pub struct VrrpPart {
     pub track_processes: Vec<TrackProcess>,
     /// Tracked BFD sessions.
     pub track_bfds: Vec<TrackBfd>,
+    /// `interface_up_down_delays`.
+    pub interface_delays: Vec<InterfaceDelays>,
     /// Sync groups.
     pub sync_groups: Vec<SyncGroup>,
     /// Instances.
@@ -139,6 +143,7 @@ impl Config {
             track_files: self.track_files.clone(),
             track_processes: self.track_processes.clone(),
             track_bfds: self.track_bfds.clone(),
+            interface_delays: self.interface_delays.clone(),
             sync_groups: self.sync_groups.clone(),
             instances: self.instances.clone(),
             statics: self.statics.clone(),

@@ -88,6 +88,17 @@ pub struct TrackBfd {
     pub reverse: bool,
 }
 
+/// A line of `interface_up_down_delays`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InterfaceDelays {
+    /// Interface name.
+    pub interface: String,
+    /// How long it must be down to count as down, up to 255 s.
+    pub down: Duration,
+    /// How long it must be up to count as up, up to 255 s.
+    pub up: Duration,
+}
+
 /// One line of `track_file`, `track_process` or `track_bfd`, the weights of the block filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracked {

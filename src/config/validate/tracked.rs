@@ -2,7 +2,7 @@
 
 use crate::config::blocks::Drafts;
 use crate::config::blocks::tracking::Tracked as Entry;
-use crate::config::model::{Config, TrackBfd, TrackFile, Tracked};
+use crate::config::model::{Config, Instance, InterfaceDelays, TrackBfd, TrackFile, Tracked};
 use crate::config::reader::Reader;
 
 /// What an instance or a group tracks beside interfaces and scripts.
@@ -47,6 +47,26 @@ pub(super) fn bfds(drafts: &Drafts<'_>) -> Vec<TrackBfd> {
         Some(TrackBfd { name, weight: bfd.weight.unwrap_or(0), reverse: bfd.reverse })
     };
     heard.filter_map(build).collect()
+}
+
+/// Row 30: a change must count before the instances there have given their master up.
+pub(super) fn delays(reader: &Reader<'_>, instances: &[Instance]) -> Vec<InterfaceDelays> {
+    let mut all = reader.drafts.interface_delays.clone();
+    // A running daemon skips interfaces that do not exist.
+    all.retain(|delays| reader.world.facts.interfaces.contains_key(&delays.interface));
+    for delays in &mut all {
+        let on_it = instances.iter().filter(|i| i.interface.as_ref() == Some(&delays.interface));
+        let longest = on_it.map(|instance| {
+            let interval = instance.advert_int.duration();
+            let patience = interval * (u32::from(instance.down_timer_adverts) - 1);
+            patience.saturating_sub(if patience.is_zero() { patience } else { interval / 256 })
+        });
+        if let Some(longest) = longest.min() {
+            delays.down = delays.down.min(longest);
+            delays.up = delays.up.min(longest);
+        }
+    }
+    all
 }
 
 fn filled(entry: &Entry<'_>, weight: i32, reverse: bool) -> Tracked {

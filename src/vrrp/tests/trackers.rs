@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::samples::*;
 use crate::config::model::{
-    Instance, ParametersMatch, Priority, ScriptEnd, TrackFile, TrackProcess, Tracked, VrrpPart,
+    Instance, InterfaceDelays, ParametersMatch, Priority, ScriptEnd, TrackFile, TrackProcess, Tracked,
+    VrrpPart,
 };
 use crate::vrrp::{Action, Event, Router, VrrpState};
 
@@ -176,4 +177,40 @@ fn a_master_that_was_held_up_beyond_the_others_patience_listens_again_without_a_
     assert_eq!((bench.state(0), adverts(&out)), (VrrpState::Backup, vec![]));
     bench.wait(3.0 + 156.0 / 256.0);
     assert_eq!(bench.state(0), VrrpState::Master);
+}
+
+fn delayed(down: f64, up: f64) -> Bench {
+    let a = Instance { track_interfaces: vec![track_interface("eth1", 0)], ..instance("A", 1, 100) };
+    let delays = InterfaceDelays { interface: "eth1".into(), down: secs(down), up: secs(up) };
+    Bench::start(&VrrpPart { interface_delays: vec![delays], ..part(&[a]) }).0
+}
+
+#[test]
+fn a_short_loss_of_carrier_is_not_felt_and_a_long_one_counts_after_its_delay() {
+    let mut bench = delayed(1.0, 0.5);
+    let out = bench.event(Event::Link(link(2, "eth1", false)));
+    assert_eq!(logs(&out), ["eth1: Adding flags change from 0x41 to 0x1 delay by 1000000"]);
+    bench.wait(0.9);
+    assert_eq!(bench.event(Event::Link(link(2, "eth1", true))), []);
+    bench.wait(1.2);
+    assert_eq!(bench.state(0), VrrpState::Backup);
+    bench.event(Event::Link(link(2, "eth1", false)));
+    let out = bench.wait(1.0);
+    assert_eq!(logs(&out)[0], "Netlink reports eth1 down");
+    assert_eq!(bench.state(0), VrrpState::Fault);
+    bench.event(Event::Link(link(2, "eth1", true)));
+    bench.wait(0.4);
+    assert_eq!(bench.state(0), VrrpState::Fault);
+    bench.wait(0.1);
+    assert_eq!(bench.state(0), VrrpState::Backup);
+}
+
+#[test]
+fn without_a_delay_in_one_direction_that_change_counts_at_once() {
+    let mut bench = delayed(1.0, 0.0);
+    bench.event(Event::Link(link(2, "eth1", false)));
+    bench.wait(1.0);
+    assert_eq!(bench.state(0), VrrpState::Fault);
+    bench.event(Event::Link(link(2, "eth1", true)));
+    assert_eq!(bench.state(0), VrrpState::Backup);
 }
