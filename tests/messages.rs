@@ -29,7 +29,7 @@ const COUNTERPARTS: &[(&str, &str, &[&str])] = &[
     (
         "Unknown keyword",
         "Unknown keyword",
-        &["unknown-keyword", "block-not-closed", "surplus-brace", "unexpected-brace"],
+        &["unknown-keyword", "unknown-block", "block-not-closed", "surplus-brace", "unexpected-brace"],
     ),
     ("outside range [", "number Q outside range", &["bad-value", "bad-tracking-option", "bad-prefix"]),
     ("Truncating auth_pass", "Truncating auth_pass", &["long-password"]),
@@ -42,7 +42,7 @@ const COUNTERPARTS: &[(&str, &str, &[&str])] = &[
     (
         "Unexpected '{' - ignoring",
         "Unexpected Q - ignoring",
-        &["unexpected-brace", "unknown-keyword", "block-not-closed"],
+        &["unexpected-brace", "unknown-keyword", "unknown-block", "block-not-closed"],
     ),
     ("No VIP specified", "(I) No VIP specified", &["no-address"]),
     (

@@ -171,10 +171,10 @@ fn an_unknown_block_lets_its_brace_close_the_instance() {
     let text = instance("foobar {\npriority 33\n}\npriority 44");
     assert_eq!(config(&text).instances[0].priority.get(), 33);
     // What follows from it is not told again: lines 6 to 9 stand in the wrong block for that reason alone.
-    assert_eq!(reports(&text), ["5:unknown-keyword"]);
+    assert_eq!(reports(&text), ["5:unknown-block"]);
     // What does not is.
     let text = instance("foobar {\npriority 33\n}\nprioritty 44");
-    assert_eq!(reports(&text), ["5:unknown-keyword", "8:unknown-keyword"]);
+    assert_eq!(reports(&text), ["5:unknown-block", "8:unknown-keyword"]);
 }
 
 #[test]

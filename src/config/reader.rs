@@ -690,6 +690,7 @@ impl<'a> Reader<'a> {
                     None => report.help("move it there, or add the `}` that is missing before this line"),
                 }
             } else {
+                report.id = "block-not-closed";
                 report.message =
                     format!("`{name}` inside `{}`: a `}}` is missing before this line", inner.name);
                 report.help("close the block before this line")
@@ -708,6 +709,7 @@ impl<'a> Reader<'a> {
             report = report.related(end.span(), "up to here lines are misread");
         }
         report = if opens && !self.open.is_empty() {
+            report.id = "unknown-block";
             report.stock("skips the line, reads the lines of its block as lines of this one, and the block's `}` closes this one")
         } else if opens {
             report.stock("skips the line and its `{`, and reads the lines of the block as lines of their own")

@@ -21,11 +21,13 @@ pub const DEFAULT: &str = "/etc/keepalived/keepalived.conf";
 
 /// Reports of damage: what stands behind it is not what its author meant. A pattern without a match is none of them, for
 /// emptying a directory is a way to configure.
-const DAMAGE: [&str; 6] = [
+const DAMAGE: [&str; 7] = [
     "bad-block-name",
     "block-not-closed",
     "surplus-brace",
     "unexpected-brace",
+    // It closes the block around it, whose other lines are lost.
+    "unknown-block",
     "include-unreadable",
     "include-missing",
 ];

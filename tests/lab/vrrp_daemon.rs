@@ -232,11 +232,19 @@ fn reload_missing_interface(lab: &Lab) -> Outcome {
 
 fn reload_lost_brace(lab: &Lab) -> Outcome {
     let pair = Pair::elected(lab, &config(150, ""), &config(100, ""))?;
-    // The block before swallows the instance.
-    let broken = config(150, "").replace("script_user root\n}", "script_user root\n");
-    pair.a.configure(&broken)?;
-    let at = pair.a.signal(Signal::SIGHUP)?;
-    still_master(&pair, at)
+    let whole = config(150, "");
+    // The block before swallows the instance; a block under a wrong name ends it before its time.
+    let swallowed = whole.replace("script_user root\n}", "script_user root\n");
+    let ended = whole.replace("virtual_ipaddress", "virtual_ipadress");
+    for broken in [swallowed, ended] {
+        ensure!(broken != whole, "nothing is broken in\n{broken}");
+        pair.a.configure(&broken)?;
+        let seen = pair.a.log_length();
+        let at = pair.a.signal(Signal::SIGHUP)?;
+        still_master(&pair, at)?;
+        pair.a.wait_log_after(seen, "Reload refused", secs(3.0))?;
+    }
+    Ok(())
 }
 
 fn usr1(lab: &Lab) -> Outcome {

@@ -247,6 +247,12 @@ pub const REPORTS: &[Lint] = &[
               its closing brace closes that one: everything behind may then mean something else.",
     },
     Lint {
+        id: "unknown-block",
+        summary: "A block that the block around it does not know.",
+        why: "Its lines are read as lines of the block around it, and its closing brace closes that one: what follows is \
+              read in the wrong place or lost. A running daemon keeps what it has rather than take over such a file.",
+    },
+    Lint {
         id: "block-not-closed",
         summary: "A closing brace is missing.",
         why: "What follows is read as part of the open block. At the end of the file stock closes all blocks and goes on, \
