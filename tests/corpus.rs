@@ -13,8 +13,9 @@ use std::path::Path;
 use keepalived_rs::config::files::{FileKind, MemoryFiles, Status};
 use keepalived_rs::config::model::{HostFacts, Identity, Instance, InterfaceFacts, Users, VrrpVersion};
 use keepalived_rs::config::preprocess::{IncludeChecks, ReadOptions};
+use keepalived_rs::config::render::{Style, render};
 use keepalived_rs::config::value::Mode;
-use keepalived_rs::config::{Loaded, effective, load, load_traced};
+use keepalived_rs::config::{Loaded, effective, load, load_traced, verdict};
 
 const INTERFACES: &str = "lo eth0 eth1 eth2 eth3 eth4 ens3 ens4 ens5 ens18 ens19 ens32 ens33 ens37 ens160 ens192 ens224 \
     enp0s3 enp0s5 enp0s8 enp0s9 enp1s0 enp2s0 enp3s0 enp4s0 enp4s1 enp5s0 enp6s18 em1 em2 em3 em4 eno1 eno2 \
@@ -123,7 +124,15 @@ fn host_files(text: &str, scripts: bool) -> MemoryFiles {
 
 fn judge(name: &str, bytes: &[u8], scripts: bool, folder: &Path, mode: Mode) -> Loaded {
     let (files, options) = prepared(name, bytes, scripts, folder);
-    load(&files, &options, mode, &facts(), &DebianUsers)
+    let loaded = load(&files, &options, mode, &facts(), &DebianUsers);
+    if mode == Mode::ConfigTest {
+        // `-t` keeps no virtual servers, and says the same.
+        let verdict = verdict(&files, &options, &facts(), &DebianUsers);
+        let said =
+            |it: &Loaded| (render(&it.diagnostics, &it.sources, Style::Plain), it.test_exit, it.refusal);
+        assert_eq!(said(&verdict), said(&loaded), "{name}");
+    }
+    loaded
 }
 
 /// The effective configuration as JSON.

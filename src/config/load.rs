@@ -44,6 +44,20 @@ pub fn load(
     load_linted(files, options, mode, facts, users, Lints::Off)
 }
 
+/// What `-t` says, without the model's virtual servers: the memory of a large file is little more than its text.
+pub fn verdict(files: &dyn Files, options: &ReadOptions, facts: &HostFacts, users: &dyn Users) -> Loaded {
+    load_whole(files, options, (Mode::ConfigTest, Keep::Reports), facts, users, Lints::Off, None)
+}
+
+/// What is wanted of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// All.
+    Model,
+    /// The reports; the model has no virtual servers.
+    Reports,
+}
+
 /// The same for a daemon that runs, with where every value comes from.
 pub fn load_traced(
     files: &dyn Files,
@@ -52,7 +66,8 @@ pub fn load_traced(
     users: &dyn Users,
 ) -> (Loaded, Trace) {
     let mut trace = Trace::default();
-    let loaded = load_whole(files, options, Mode::Run, facts, users, Lints::Off, Some(&mut trace));
+    let loaded =
+        load_whole(files, options, (Mode::Run, Keep::Model), facts, users, Lints::Off, Some(&mut trace));
     (loaded, trace)
 }
 
@@ -65,13 +80,13 @@ pub fn load_linted(
     users: &dyn Users,
     lints: Lints<'_>,
 ) -> Loaded {
-    load_whole(files, options, mode, facts, users, lints, None)
+    load_whole(files, options, (mode, Keep::Model), facts, users, lints, None)
 }
 
 fn load_whole(
     files: &dyn Files,
     options: &ReadOptions,
-    mode: Mode,
+    (mode, keep): (Mode, Keep),
     facts: &HostFacts,
     users: &dyn Users,
     lints: Lints<'_>,
@@ -80,7 +95,9 @@ fn load_whole(
     let mut diagnostics = Diagnostics::new();
     let read = preprocess::read(files, options, &mut diagnostics);
     let world = Surroundings { mode, facts, users, files };
-    let mut reader = Reader::new(&read.lines, world, &mut diagnostics).traced(trace.as_deref_mut());
+    let mut reader = Reader::new(&read.lines, world, &mut diagnostics)
+        .traced(trace.as_deref_mut())
+        .judging(keep == Keep::Reports);
     let mut config = Config::default();
     reader.walk(Readers::PARENT, &TOP);
     reader.drafts.global.derive_defaults(facts);

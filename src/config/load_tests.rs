@@ -7,6 +7,7 @@ use super::diagnostic::Class;
 use super::files::{FileKind, MemoryFiles, Status};
 use super::model::*;
 use super::preprocess::{IncludeChecks, ReadOptions};
+use super::render::{Style, render};
 use super::value::Mode;
 use super::{Loaded, load};
 
@@ -60,7 +61,15 @@ pub(super) fn loaded(text: &str, mode: Mode) -> Loaded {
         include_checks: IncludeChecks::default(),
         random_seed: 0,
     };
-    load(&files, &options, mode, &facts(), &TestUsers)
+    let loaded = load(&files, &options, mode, &facts(), &TestUsers);
+    if mode == Mode::ConfigTest {
+        // `-t` keeps no virtual servers, and says the same.
+        let verdict = super::verdict(&files, &options, &facts(), &TestUsers);
+        let said =
+            |it: &Loaded| (render(&it.diagnostics, &it.sources, Style::Plain), it.test_exit, it.refusal);
+        assert_eq!(said(&verdict), said(&loaded));
+    }
+    loaded
 }
 
 /// The exit code of `-t`.

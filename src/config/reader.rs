@@ -58,6 +58,8 @@ pub struct Reader<'a> {
     stopped: bool,
     /// The process that reads now has refused the configuration.
     muted: bool,
+    /// Only reports are wanted.
+    judges: bool,
     diagnostics: &'a mut Diagnostics,
     /// Notes every line, for who wants to know where values come from.
     trace: Option<&'a mut Trace>,
@@ -94,6 +96,7 @@ impl<'a> Reader<'a> {
             ended: false,
             stopped: false,
             muted: false,
+            judges: false,
             diagnostics,
             trace: None,
             world,
@@ -112,6 +115,17 @@ impl<'a> Reader<'a> {
         if let Some(trace) = self.trace.as_deref_mut() {
             trace.note_built(head, index);
         }
+    }
+
+    /// Only reports are wanted: what can be checked at once is not kept.
+    pub fn judging(mut self, only: bool) -> Self {
+        self.judges = only;
+        self
+    }
+
+    /// Are only reports wanted?
+    pub fn judges(&self) -> bool {
+        self.judges
     }
 
     /// Reads all lines as this process of stock's.

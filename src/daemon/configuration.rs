@@ -120,7 +120,10 @@ impl Source {
         let facts = host::facts()?;
         // Each reading draws anew, as `${_RANDOM}` promises.
         self.options.random_seed = crate::kernel::timer::now().as_nanos();
-        Ok(config::load(&HostFiles, &self.options, mode, &facts, &HostUsers))
+        Ok(match mode {
+            Mode::ConfigTest => config::verdict(&HostFiles, &self.options, &facts, &HostUsers),
+            Mode::Run => config::load(&HostFiles, &self.options, mode, &facts, &HostUsers),
+        })
     }
 }
 

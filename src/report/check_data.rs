@@ -1,6 +1,6 @@
 //! `keepalived_check.data`: the state of the checkers process, as text. spec/dump-format.md §4.
 //!
-//! Virtual and real servers are here, what is told of a checker in [`super::checkers`].
+//! Virtual and real servers are here, what is told of a checker in the module `checkers`.
 
 use std::fmt::{Arguments, Write as _};
 

@@ -70,6 +70,8 @@ pub struct Drafts<'a> {
     pub groups: Vec<virtual_server_group::Draft<'a>>,
     /// `virtual_server` being read.
     pub virtual_server: virtual_server::Draft<'a>,
+    /// What was checked of `virtual_server` blocks that are gone already (`-t`).
+    pub checked: Option<Box<super::validate::lvs::Progress>>,
     /// `virtual_server` blocks.
     pub virtual_servers: Vec<virtual_server::Draft<'a>>,
     /// `real_server` being read.

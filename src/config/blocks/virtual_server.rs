@@ -323,7 +323,11 @@ fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
 fn close(reader: &mut Reader<'_>) {
     let mut draft = std::mem::take(&mut reader.drafts.virtual_server);
     draft.real_servers.shrink_to_fit();
-    reader.drafts.virtual_servers.push(draft);
+    if reader.judges() {
+        crate::config::validate::lvs::judge(reader, draft);
+    } else {
+        reader.drafts.virtual_servers.push(draft);
+    }
 }
 
 /// A mark, lenient as the other numbers of groups.

@@ -1,6 +1,6 @@
 //! What holds after all is read: every setting of every block, its value, and where the value comes from.
 //!
-//! The values are the model's where it has them, else what the file says; the origins are those of the [`Trace`]. One
+//! The values are the model's where it has them, else what the file says; the origins are those of the [`Trace`](super::trace::Trace). One
 //! table of words ([`super::catalogue`]) decides what there is to show. For `explain --effective`; the daemon never
 //! builds it.
 

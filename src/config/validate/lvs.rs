@@ -39,54 +39,87 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
                 .then(|| VirtualServerGroup { name: name.as_str().to_owned(), entries: draft.entries })
         })
         .collect();
-    let mut scripts = Scripts::default();
-    let mut ordinals: HashMap<&str, u32> = HashMap::new();
-    let mut seen: HashMap<_, _, Hash> = HashMap::default();
-    let mut pool = HashMap::default();
-    let any = !drafts.is_empty();
+    let mut progress = reader.drafts.checked.take().unwrap_or_default();
     // Each draft goes when its model is there: a large file is not in memory twice.
     for draft in drafts {
-        let Some(head) = draft.head else { continue };
-        let index = match draft.service {
-            ServiceDraft::Group(name) => {
-                let next = ordinals.entry(name.as_str()).or_default();
-                std::mem::replace(next, *next + 1)
-            }
-            _ => 0,
-        };
-        let mut builder = Builder {
-            reader: &mut *reader,
-            draft: &draft,
-            head,
-            groups: &config.groups,
-            scripts: &mut scripts,
-            pool: &mut pool,
-        };
-        let Some(built) = builder.build(index) else { continue };
-        let marked = matches!(built.service, Service::Fwmark(_));
-        let identity =
-            (built.service.clone(), built.protocol.filter(|_| !marked), built.family.filter(|_| marked));
-        match seen.entry(identity) {
-            Entry::Vacant(place) => {
-                place.insert(head);
-            }
-            Entry::Occupied(first) => reader.push(
-                Diagnostic::warning("repeated-service", head, "this service has a virtual_server already")
-                    .class(Class::None)
-                    .related(*first.get(), "the first, whose settings are used")
-                    .help("put all its real servers into one block")
-                    .stock("deletes and adds the real servers of the second one at every reload"),
-            ),
+        if let Some((head, built)) = one(reader, &draft, &config.groups, &mut progress) {
+            reader.built(head, config.virtual_servers.len());
+            config.virtual_servers.push(built);
         }
-        reader.built(head, config.virtual_servers.len());
-        config.virtual_servers.push(built);
     }
+    let Progress { mut scripts, any, .. } = *progress;
     if any {
         fifo_scripts(reader, config, &mut scripts);
         scripts.finish(reader);
     }
     config.check_files = used_files(reader, config);
     config.ssl = reader.drafts.ssl.take().map(|(_, ssl)| ssl);
+}
+
+/// What one virtual server leaves for the checks of the next.
+#[derive(Default)]
+pub struct Progress {
+    scripts: Scripts,
+    /// How many virtual servers a group has so far.
+    ordinals: HashMap<String, u32>,
+    seen: HashMap<(Service, Option<Protocol>, Option<Family>), Span, Hash>,
+    /// The servers of one pool and where they stand; kept to be used again.
+    pool: HashMap<(IpAddr, u16), Option<Span>, Hash>,
+    any: bool,
+}
+
+/// Checks a virtual server for its reports alone, as soon as it is read: `-t` needs no model, and tens of thousands of
+/// drafts are most of its memory. One of a group must wait, since the group may stand behind it.
+pub fn judge<'a>(reader: &mut Reader<'a>, draft: Draft<'a>) {
+    if matches!(draft.service, ServiceDraft::Group(_)) {
+        reader.drafts.virtual_servers.push(draft);
+        return;
+    }
+    let mut progress = reader.drafts.checked.take().unwrap_or_default();
+    one(reader, &draft, &[], &mut progress);
+    reader.drafts.checked = Some(progress);
+}
+
+fn one<'a>(
+    reader: &mut Reader<'a>,
+    draft: &Draft<'a>,
+    groups: &[VirtualServerGroup],
+    progress: &mut Progress,
+) -> Option<(Span, VirtualServer)> {
+    progress.any = true;
+    let head = draft.head?;
+    let index = match draft.service {
+        ServiceDraft::Group(name) => {
+            let next = progress.ordinals.entry(name.as_str().to_owned()).or_default();
+            std::mem::replace(next, *next + 1)
+        }
+        _ => 0,
+    };
+    let mut builder = Builder {
+        reader: &mut *reader,
+        draft,
+        head,
+        groups,
+        scripts: &mut progress.scripts,
+        pool: &mut progress.pool,
+    };
+    let built = builder.build(index)?;
+    let marked = matches!(built.service, Service::Fwmark(_));
+    let identity =
+        (built.service.clone(), built.protocol.filter(|_| !marked), built.family.filter(|_| marked));
+    match progress.seen.entry(identity) {
+        Entry::Vacant(place) => {
+            place.insert(head);
+        }
+        Entry::Occupied(first) => reader.push(
+            Diagnostic::warning("repeated-service", head, "this service has a virtual_server already")
+                .class(Class::None)
+                .related(*first.get(), "the first, whose settings are used")
+                .help("put all its real servers into one block")
+                .stock("deletes and adds the real servers of the second one at every reload"),
+        ),
+    }
+    Some((head, built))
 }
 
 /// The files that some check looks at.

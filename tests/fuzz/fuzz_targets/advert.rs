@@ -115,6 +115,7 @@ fn part() -> VrrpPart {
     let instance = |vrid: u8, version, group: &str, vip: &str, auth| {
         let vip: IpAddr = vip.parse().expect("an address");
         Instance {
+            timer_expired_backup: None,
             name: format!("V{vrid}"),
             family: Family::of(vip),
             version,
