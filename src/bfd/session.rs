@@ -121,10 +121,11 @@ impl Session {
     ) {
         let is_due = |at: Option<Time>| at.is_some_and(|at| at <= now);
         if let Some(at) = self.expires_at.filter(|at| *at <= now) {
+            let overdue = now.since(at);
             out.push(Step::Log(format!(
                 "Expired after {} ms ({} usec overdue)",
-                self.detection.as_millis(),
-                now.since(at).as_micros()
+                (self.detection + overdue).as_millis(),
+                overdue.as_micros()
             )));
             self.down(Diagnostic::EXPIRED, config, now, random, out);
             self.remote.discriminator = 0;
