@@ -16,6 +16,7 @@ use super::child::Parent;
 use super::dump::{self, Readers};
 use super::exit::Exit;
 use super::ipc::{Dump, FromChild, ToChild};
+use crate::bfd::packet::Phase;
 use crate::bfd::{Action, Actions, Event, Session, Sessions, State};
 use crate::config::model::{BfdInstance, BfdPart, BfdSession, Family, Scheduling};
 use crate::kernel::bfd_socket::{Datagram, Listener, MULTIHOP_PORT, PORT, Sender};
@@ -288,7 +289,13 @@ impl Bfd {
                     true
                 }
                 Err(error) => {
-                    info!("({name}) {error}");
+                    // Every packet of the peer is a reason to try again: told once, until it has been open.
+                    let rests = sessions.iter().nth(place).and_then(|(_, session)| session);
+                    if rests.is_some_and(|session| session.phase() == Phase::AdminDown) {
+                        debug!("({name}) {error}");
+                    } else {
+                        info!("({name}) {error}");
+                    }
                     self.senders.remove(&name);
                     false
                 }
