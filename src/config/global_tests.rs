@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::load_tests::{config, exit, instance, loaded};
+use super::load_kit::{config, exit, instance, loaded};
 use super::model::*;
 use super::value::Mode;
 

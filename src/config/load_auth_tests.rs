@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::load_tests::{built, exit, instance, reports};
+use super::load_kit::{built, exit, instance, reports};
 use super::model::*;
 
 const AH: &str = "authentication {\nauth_type AH\nauth_pass secret\n}";
@@ -26,7 +26,7 @@ fn ah_takes_eight_bytes_and_is_for_version_2_of_ipv4() {
     assert_eq!(exit(&instance(AH)), 0);
     assert_eq!(built(&format!("{AH}\nversion 3")).auth, Auth::None);
     let v6 = instance(&format!("version 2\n{AH}")).replace("192.0.2.5", "fe80::5");
-    assert_eq!(super::load_tests::config(&v6).instances[0].auth, Auth::None);
+    assert_eq!(super::load_kit::config(&v6).instances[0].auth, Auth::None);
     let master = built(&format!("state MASTER\npriority 100\n{AH}"));
     assert_eq!(master.initial, InitialState::Backup);
     assert_eq!(exit(&instance(&format!("state MASTER\npriority 100\n{AH}"))), 5);
@@ -131,12 +131,12 @@ fn addresses_that_do_not_fit_beside_the_seal_are_excluded() {
             "vrrp_instance V {{\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {{\n{many}\n}}\n{more}\n}}\n"
         )
     };
-    let read = |more: &str| super::load_tests::config(&text(more)).instances.remove(0);
+    let read = |more: &str| super::load_kit::config(&text(more)).instances.remove(0);
     assert_eq!(read("").vips.len(), 250);
     let small = |more: &str| {
         // An MTU of 1500 holds 255 addresses, whatever the seal; IPv6 is where it ends.
         let text = text(more).replace("192.0.2.", "fe80::");
-        let read = super::load_tests::config(&text).instances.remove(0);
+        let read = super::load_kit::config(&text).instances.remove(0);
         (read.vips.len(), read.excluded.len())
     };
     assert_eq!(small(""), (90, 160));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::load_tests::{config, reports, service, virtual_server};
+use super::load_kit::{config, reports, service, virtual_server};
 use super::model::*;
 
 /// Reports about these lines inside a `bfd_instance`.

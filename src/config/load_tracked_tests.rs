@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::load_tests::{config, instance, reports};
+use super::load_kit::{config, instance, reports};
 use super::model::*;
 
 fn tracked(name: &str, weight: i32, reverse: bool) -> Tracked {

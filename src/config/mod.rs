@@ -22,6 +22,10 @@ mod load_auth_tests;
 #[cfg(test)]
 mod load_checks_tests;
 #[cfg(test)]
+mod load_kit;
+#[cfg(test)]
+mod load_lvs_tests;
+#[cfg(test)]
 mod load_tests;
 #[cfg(test)]
 mod load_tracked_tests;
