@@ -65,7 +65,10 @@ impl Address {
             label: configured.label.clone(),
             peer: configured.peer,
             flags: configured.flags,
-            preferred_lifetime: configured.preferred_lifetime,
+            // Stock: an IPv4 address is not deprecated by `preferred_lft 0`.
+            preferred_lifetime: configured
+                .preferred_lifetime
+                .filter(|seconds| *seconds > 0 || configured.address.is_ipv6()),
             protocol: PROTOCOL_KEEPALIVED,
         }
     }

@@ -16,11 +16,14 @@ mod lvs_table;
 mod pair;
 mod runner;
 mod systemd;
+mod twins;
 mod vrrp_addresses;
+mod vrrp_announce;
 mod vrrp_basic;
 mod vrrp_bfd;
 mod vrrp_daemon;
 mod vrrp_others;
+mod vrrp_routes;
 mod vrrp_stock;
 mod vrrp_track;
 mod vrrp_vmac;
@@ -43,6 +46,8 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_watch::CASES,
         vrrp_bfd::CASES,
         vrrp_addresses::CASES,
+        vrrp_announce::CASES,
+        vrrp_routes::CASES,
         vrrp_daemon::CASES,
         vrrp_stock::CASES,
         vrrp_wire::CASES,

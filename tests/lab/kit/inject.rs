@@ -69,6 +69,21 @@ impl Forged {
         pdu.extend([0; 8]);
         let sum = checksum(&pdu).wrapping_add(self.checksum_off);
         pdu[6..8].copy_from_slice(&sum.to_be_bytes());
+        self.packet(&pdu)
+    }
+
+    /// The same advert in version 3, with this interval in hundredths of a second.
+    pub(crate) fn version_3(&self, interval: u8) -> Vec<u8> {
+        let mut pdu = vec![0x31, self.vrid, self.priority, 1, 0, interval, 0, 0];
+        pdu.extend(self.address.octets());
+        let length = u8::try_from(pdu.len()).unwrap_or(u8::MAX);
+        let pseudo = [&self.source.octets()[..], &[224, 0, 0, 18, 0, 112, 0, length], &pdu].concat();
+        let sum = checksum(&pseudo).wrapping_add(self.checksum_off);
+        pdu[6..8].copy_from_slice(&sum.to_be_bytes());
+        self.packet(&pdu)
+    }
+
+    fn packet(&self, pdu: &[u8]) -> Vec<u8> {
         let total = u8::try_from(20 + pdu.len()).unwrap_or(u8::MAX);
         let mut header = vec![0x45, 0xc0, 0, total, 0, 1, 0, 0, self.ttl, 112, 0, 0];
         header.extend(self.source.octets());

@@ -11,11 +11,12 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::place::tool;
-use super::wait::{Outcome, ensure};
+use super::wait::{Outcome, ensure, until};
 
 /// A network namespace.
 #[derive(Debug)]
@@ -220,6 +221,20 @@ impl Host {
         }
         self.space.ip(&commands)?;
         Ok(interface)
+    }
+
+    /// Lets an interface have IPv6: this address and a link-local one, both usable at once.
+    pub(crate) fn use_ipv6(&self, interface: &str, address: &str) -> Outcome {
+        for name in
+            [&format!("{interface}.accept_dad"), "all.disable_ipv6", &format!("{interface}.disable_ipv6")]
+        {
+            self.space.sysctl(&format!("net.ipv6.conf.{name}"), "0")?;
+        }
+        self.space.run("ip", &["address", "add", address, "dev", interface, "nodad"])?;
+        until(Duration::from_secs(5), "a link-local address", || {
+            let shown = self.space.run("ip", &["-o", "-6", "address", "show", "dev", interface]).ok()?;
+            shown.contains("fe80::").then_some(())
+        })
     }
 
     /// IPv4 addresses now on any interface.
