@@ -120,6 +120,8 @@ enum Next {
     Asked,
     /// A checker that is told: it never asks.
     Told,
+    /// Until [`Schedule::resume`].
+    Suspended,
 }
 
 /// Where the first attempt is placed: 1 s after start or reload, and a random part of `warmup`.
@@ -163,6 +165,26 @@ impl Schedule {
         self.next = if is_told(checker) { Next::Told } else { Next::At(first) };
     }
 
+    /// Attempts no more; an attempt that is under way is forgotten. What it said last goes on to count. A checker that is
+    /// told is not concerned.
+    pub fn suspend(&mut self) {
+        if self.next != Next::Told {
+            self.next = Next::Suspended;
+        }
+    }
+
+    /// Does it wait for [`Self::resume`]?
+    pub fn is_suspended(&self) -> bool {
+        self.next == Next::Suspended
+    }
+
+    /// Attempts again, first at `first`.
+    pub fn resume(&mut self, first: Time) {
+        if self.next == Next::Suspended {
+            self.next = Next::At(first);
+        }
+    }
+
     /// The weight that a predecessor's checker added.
     pub fn with_contribution(self, contribution: i64) -> Self {
         Self { contribution, ..self }
@@ -172,7 +194,7 @@ impl Schedule {
     pub fn deadline(&self) -> Option<Time> {
         match self.next {
             Next::At(time) => Some(time),
-            Next::Asked | Next::Told => None,
+            Next::Asked | Next::Told | Next::Suspended => None,
         }
     }
 

@@ -13,8 +13,10 @@ use caps::Capability;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, info};
 
+use super::checkers_hosted::{self, Hosted};
+use super::checkers_table::IpvsTable;
 use super::child::Parent;
-use super::director::{Director, Kernel, Orders, Release, ScriptRequest, Settings, State};
+use super::director::{Director, Orders, Release, ScriptRequest, Settings, State};
 use super::dump::{self, Readers};
 use super::exit::Exit;
 use super::ipc::{Channel, Dump, FromChild, FromProber, Reading, Received, ToChild, ToProber};
@@ -23,16 +25,14 @@ use crate::check::probe::connect;
 use crate::check::schedule::Schedule;
 use crate::check::{ProbeReport, ProbeRequest};
 use crate::config::model::{
-    CheckersPart, FlushOnStop, Global, LvsTimeouts, Ssl, TrackFile, VirtualServerGroup,
+    CheckersPart, FlushOnStop, Global, IpvsNamespace, LvsTimeouts, Ssl, TrackFile, VirtualServerGroup,
 };
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
-use crate::kernel::ipvs::{Ipvs, Report};
+use crate::kernel::ipvs::Ipvs;
 use crate::kernel::timer::{Timer, now};
 use crate::kernel::{process, rights, schedule};
 use crate::lvs::arrangement::{Arranged, Arrangement, arrange, plan};
-use crate::lvs::difference::Command;
-use crate::lvs::table::{ServiceKey, Table};
 use crate::report::check_data::{CheckData, CheckState, VirtualServerData, check_data};
 use crate::report::clock::Clock;
 use crate::time::Time;
@@ -58,16 +58,16 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
         prober: None,
         timer: Timer::new()?,
         director: Director::default(),
-        table: IpvsTable(None),
+        table: IpvsTable::default(),
         options,
         prepared: None,
         running: None,
-        original_timeouts: None,
         random: Random::seeded(),
         state_due: None,
         scripts: HashSet::new(),
         numbers: HashMap::new(),
         sessions: HashMap::new(),
+        hosted: None,
     };
     checkers.director.numbering_from(u64::from(std::process::id()) << 32);
     loop {
@@ -86,6 +86,10 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
                 checkers.director.due(now(), &mut checkers.table, &mut orders);
             }
             answer = answer(&mut checkers.prober) => checkers.probed(answer, &mut orders),
+            changes = checkers_hosted::changes(&mut checkers.hosted) => {
+                let random = &mut checkers.random;
+                checkers.director.hosts(&changes, now(), &mut || random.next(), &mut orders);
+            }
         }
         checkers.carry_out(orders);
     }
@@ -138,8 +142,6 @@ struct Checkers {
     options: Options,
     prepared: Option<Prepared>,
     running: Option<Running>,
-    /// The kernel's timeouts before we changed them.
-    original_timeouts: Option<LvsTimeouts>,
     random: Random,
     /// When the parent is told the state.
     state_due: Option<Time>,
@@ -149,6 +151,8 @@ struct Checkers {
     numbers: HashMap<String, i32>,
     /// The BFD sessions that were told of: are they up?
     sessions: HashMap<String, bool>,
+    /// The addresses on this host, while `ha_suspend` asks for them.
+    hosted: Option<Hosted>,
 }
 
 impl Checkers {
@@ -189,11 +193,15 @@ impl Checkers {
         let CheckersPart { global, groups, virtual_servers, ssl, bfd_instances, track_files } = part;
         let common = Common { global, groups, ssl, bfd_instances, track_files };
         let arrangement = arrange(&virtual_servers, &common.groups).and_then(|arrangement| {
-            if arrangement.virtual_servers.is_empty() {
+            // A later configuration may need the table, but cannot enter another namespace any more.
+            let elsewhere = common.global.net_namespace_ipvs != IpvsNamespace::Same;
+            if arrangement.virtual_servers.is_empty() && !elsewhere {
                 return Ok(arrangement);
             }
-            self.table.open().map_err(|reason| vec![reason])?;
-            Ok(arrangement)
+            match self.table.open(&common.global.net_namespace_ipvs) {
+                Err(reason) if !arrangement.virtual_servers.is_empty() => Err(vec![reason]),
+                _ => Ok(arrangement),
+            }
         });
         let answer = match arrangement {
             Err(reasons) => FromChild::Refused { generation, reasons },
@@ -217,14 +225,15 @@ impl Checkers {
         let first = before.is_none();
         let adopting = saved.is_some();
         let state = saved.map(|saved| {
-            self.original_timeouts = saved.original_timeouts;
+            self.table.original_timeouts = saved.original_timeouts;
             saved.director
         });
-        self.set_timeouts(global.lvs_timeouts, before.map(|global| global.lvs_timeouts));
+        self.table.set_timeouts(global.lvs_timeouts, before.as_ref().map(|global| global.lvs_timeouts));
+        self.table.set_sync(global, before.as_ref());
         if first
             && global.lvs_flush
             && !adopting
-            && let Some(Err(error)) = self.table.0.as_mut().map(Ipvs::flush)
+            && let Some(Err(error)) = self.table.ipvs.as_mut().map(Ipvs::flush)
         {
             info!("{error}");
         }
@@ -234,6 +243,7 @@ impl Checkers {
             init_notifies: global.rs_init_notifies,
             log_all_failures: global.checker_log_all_failures,
         };
+        self.watch_addresses(&arrangement.virtual_servers, orders);
         let random = &mut self.random;
         self.director.run(settings, state, now(), &mut || random.next(), &mut self.table, orders);
         self.numbers.retain(|name, _| common.track_files.iter().any(|file| file.name == *name));
@@ -252,6 +262,23 @@ impl Checkers {
         }
         if first && let Err(problem) = rights::keep(&RIGHTS) {
             info!("Health checkers: keeping more rights than needed: {problem}");
+        }
+    }
+
+    /// Looks at the addresses of this host as long as some virtual server's checks depend on them.
+    fn watch_addresses(&mut self, virtual_servers: &[Arranged], orders: &mut Orders) {
+        let wanted = virtual_servers.iter().any(|arranged| arranged.config.ha_suspend);
+        if !wanted {
+            self.hosted = None;
+        } else if self.hosted.is_none() {
+            match Hosted::open() {
+                Ok((hosted, changes)) => {
+                    self.hosted = Some(hosted);
+                    let random = &mut self.random;
+                    self.director.hosts(&changes, now(), &mut || random.next(), orders);
+                }
+                Err(error) => info!("{error}"),
+            }
         }
     }
 
@@ -287,33 +314,6 @@ impl Checkers {
         }
     }
 
-    /// Stock sets the originals back for a moment at every reload; here only what changes is set.
-    fn set_timeouts(&mut self, wanted: LvsTimeouts, before: Option<LvsTimeouts>) {
-        let Some(ipvs) = &mut self.table.0 else { return };
-        let unset = LvsTimeouts::default();
-        if before == Some(wanted) || (before.is_none() && wanted == unset && self.original_timeouts.is_none())
-        {
-            return;
-        }
-        let result = (|| {
-            let original = match self.original_timeouts {
-                Some(original) => original,
-                None => ipvs.timeouts()?,
-            };
-            let or = |wanted, original| if wanted == 0 { original } else { wanted };
-            ipvs.set_timeouts(LvsTimeouts {
-                tcp: or(wanted.tcp, original.tcp),
-                tcp_fin: or(wanted.tcp_fin, original.tcp_fin),
-                udp: or(wanted.udp, original.udp),
-            })?;
-            self.original_timeouts = (wanted != unset).then_some(original);
-            Ok::<(), Error>(())
-        })();
-        if let Err(error) = result {
-            info!("{error}");
-        }
-    }
-
     fn stop(&mut self, orders: &mut Orders) {
         let Some(Running { common: Common { global, .. }, .. }) = self.running.take() else { return };
         for id in self.scripts.drain() {
@@ -326,15 +326,7 @@ impl Checkers {
             FlushOnStop::WholeTable => (Release::Nothing, true),
         };
         self.director.stop(release, &mut self.table, orders);
-        let Some(ipvs) = &mut self.table.0 else { return };
-        if flush && let Err(error) = ipvs.flush() {
-            orders.log.push(error.to_string());
-        }
-        if let Some(original) = self.original_timeouts.take()
-            && let Err(error) = ipvs.set_timeouts(original)
-        {
-            orders.log.push(error.to_string());
-        }
+        orders.log.extend(self.table.release(&global, flush).into_iter().map(|error| error.to_string()));
     }
 
     fn meet_prober(&mut self, descriptor: Option<OwnedFd>, orders: &mut Orders) {
@@ -446,7 +438,7 @@ impl Checkers {
         self.state_due = None;
         let saved = Saved {
             version: SAVED_VERSION,
-            original_timeouts: self.original_timeouts,
+            original_timeouts: self.table.original_timeouts,
             director: self.director.state(),
         };
         match postcard::to_stdvec(&saved) {
@@ -471,7 +463,7 @@ impl Checkers {
             checks: report
                 .checks
                 .iter()
-                .map(|checks| checks.iter().map(|it| check_state(it)).collect())
+                .map(|checks| checks.iter().map(|it| check_state(it, !report.suspended)).collect())
                 .collect(),
             reloaded: report.reloaded,
         });
@@ -493,10 +485,10 @@ impl Checkers {
     }
 }
 
-fn check_state(schedule: &Schedule) -> CheckState {
+fn check_state(schedule: &Schedule, enabled: bool) -> CheckState {
     let (last_status, last_run) = schedule.last_run();
     CheckState {
-        enabled: true,
+        enabled,
         up: schedule.is_up(),
         has_run: schedule.has_run(),
         failures: schedule.failures(),
@@ -533,34 +525,6 @@ async fn answer(prober: &mut Option<Channel<ToProber, FromProber>>) -> Option<Fr
             }
             Err(error) => info!("Health checkers: the prober: {error}"),
         }
-    }
-}
-
-/// IPVS, once a virtual server needs it.
-struct IpvsTable(Option<Ipvs>);
-
-impl IpvsTable {
-    fn open(&mut self) -> Result<(), String> {
-        if self.0.is_none() {
-            info!("Initializing ipvs");
-            self.0 = Some(Ipvs::open().map_err(|error| error.to_string())?);
-        }
-        Ok(())
-    }
-}
-
-/// Without IPVS there are no virtual servers, so there is nothing to do and nothing to find.
-impl Kernel for IpvsTable {
-    fn apply(&mut self, table: &mut Table, commands: &[Command]) -> Result<Report, Error> {
-        self.0.as_mut().map_or_else(|| Ok(Report::default()), |ipvs| ipvs.apply(table, commands))
-    }
-
-    fn read(&mut self, table: &mut Table, services: &[ServiceKey]) -> Result<(), Error> {
-        self.0.as_mut().map_or(Ok(()), |ipvs| ipvs.read_into(table, services))
-    }
-
-    fn services(&mut self) -> Result<Vec<ServiceKey>, Error> {
-        self.0.as_mut().map_or_else(|| Ok(Vec::new()), Kernel::services)
     }
 }
 

@@ -4,7 +4,9 @@
 use super::*;
 use crate::check::{Failure, Outcome};
 use crate::config::model::{CheckKind, VirtualServer};
+use crate::daemon::director::Kernel;
 use crate::kernel::testing::in_namespace;
+use crate::lvs::table::Table;
 use crate::lvs::virtual_server::tests::virtual_server;
 
 type ParentEnd = Channel<ToChild<CheckersPart>, FromChild>;

@@ -5,7 +5,8 @@
 //! Nothing here waits; `daemon::checkers` is the process around it.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::lvs::table::{ServiceKey, ServiceSettings, Table};
 use crate::lvs::virtual_server::{Action, Event, Scope, VirtualServerHealth};
 use crate::time::Time;
 
+mod hosting; // checks that wait for an address of this host
 mod reload; // a configuration becomes the running one: first, resumed, or changed
 
 pub use reload::{Settings, State};
@@ -96,6 +98,8 @@ pub struct ServerReport<'a> {
     pub checks: Vec<Vec<&'a Schedule>>,
     /// Per real server: was it there before the last reload? Empty if the virtual server was not.
     pub reloaded: &'a [bool],
+    /// Its checks wait for an address of this host.
+    pub suspended: bool,
 }
 
 struct Server {
@@ -107,6 +111,8 @@ struct Server {
     checks: Vec<usize>,
     /// Per real server: was it there before the last reload? Empty if the virtual server was not.
     reloaded: Vec<bool>,
+    /// Its checks wait for an address of this host.
+    suspended: bool,
     /// A command for it failed: the next time all of it is compared.
     dirty: bool,
 }
@@ -141,6 +147,8 @@ pub struct Director {
     log_all_failures: bool,
     /// Virtual servers whose pool is to be made true.
     applies: Vec<(usize, Scope)>,
+    /// The addresses that are on this host, as far as that matters.
+    hosted: BTreeSet<IpAddr>,
     /// The connection to the kernel broke: what is known of the table is worth nothing.
     distrust: bool,
     started: bool,
@@ -293,6 +301,7 @@ impl Director {
             health: &server.health,
             checks: self.checks_of(server),
             reloaded: &server.reloaded,
+            suspended: server.suspended,
         })
     }
 
@@ -329,6 +338,12 @@ impl Director {
             }
         }
         self.schedule(index, now, schedule::Event::Outcome(report.outcome), out);
+    }
+
+    fn push_due(&mut self, index: usize) {
+        if let Some(time) = self.checks[index].schedule.deadline() {
+            self.due.push(Reverse((time, index)));
+        }
     }
 
     /// One event for one schedule, and what follows from it.

@@ -7,6 +7,8 @@ pub mod authority; // which commands run for the children
 pub mod bfd; // the bfd process
 pub mod channel; // how messages between the processes travel
 pub mod checkers; // the process of health checks and IPVS
+mod checkers_hosted; // which addresses are on this host
+mod checkers_table; // its hold on IPVS
 pub mod child; // what every child has in common
 pub mod config_test; // `-t`
 pub mod configuration; // reading the configuration for the parent
@@ -36,6 +38,7 @@ mod vrrp_guard; // others who announce what it holds
 mod vrrp_io; // its hold on the kernel
 mod vrrp_plan; // what a new configuration would change
 mod vrrp_queue; // its slow kernel work, in order
+mod vrrp_sync; // its hold on the kernel's connection sync
 #[cfg(test)]
 mod vrrp_tests; // on a real kernel
 mod watch; // what the parent watches for the children

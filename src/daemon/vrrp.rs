@@ -297,6 +297,7 @@ impl<'a> Vrrp<'a> {
     /// Makes a prepared configuration the running one.
     fn commit(&mut self, Prepared { part, state, .. }: Prepared) {
         self.edge.admit_all = part.global.log_unknown_vrids;
+        self.edge.sync.prepare(&part.global);
         self.adapt_process(&part);
         if part.has_routing() {
             self.edge.watch_routing();

@@ -20,6 +20,7 @@ use super::ipc::FromChild;
 use super::vrrp_firewall::Firewall;
 use super::vrrp_guard::Guards;
 use super::vrrp_queue::{Queue, Work};
+use super::vrrp_sync::Sync;
 use crate::config::model::{Family, VirtualLinkKind};
 use crate::kernel::address::Address;
 use crate::kernel::arp::ArpSocket;
@@ -113,6 +114,7 @@ pub(super) struct Edge {
     queue: Queue,
     guards: Guards,
     firewall: Firewall,
+    pub(super) sync: Sync,
     /// The configuration has routes or rules.
     watches_routing: bool,
     packet: Vec<u8>,
@@ -144,6 +146,7 @@ impl Edge {
             queue: Queue::default(),
             guards: Guards::default(),
             firewall: Firewall::default(),
+            sync: Sync::default(),
             watches_routing: false,
             packet: vec![0; ADVERT],
             datagram: vec![0; Monitor::DATAGRAM],
@@ -217,6 +220,7 @@ impl Edge {
                         self.firewall.apply(&self.sockets, NFTABLES_MONITOR);
                     }
                 }
+                Action::Sync { role, settings } => self.queue.push(Work::Sync { role, settings }),
                 Action::GuardArp { interface, arp_ignore, arp_filter } => {
                     self.queue.push(Work::GuardArp { interface, arp_ignore, arp_filter });
                 }
@@ -276,6 +280,13 @@ impl Edge {
                 Work::Firewall => {
                     self.queue.pop();
                     self.firewall.apply(&self.sockets, NFTABLES_MONITOR);
+                }
+                Work::Sync { .. } => {
+                    if let Some(Work::Sync { role, settings }) = self.queue.pop()
+                        && let Err(error) = self.sync.run(role, &settings)
+                    {
+                        events.push(Event::SyncRefused { note: error.to_string() });
+                    }
                 }
                 Work::MakeLink { .. } | Work::RemoveLink { .. } | Work::GuardArp { .. } => {
                     if let Some(work) = self.queue.pop() {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 
 use super::ipc::FromChild;
-use crate::config::model::VirtualLink;
+use crate::config::model::{SyncDaemon, SyncRole, VirtualLink};
 use crate::kernel::vmac::Below;
 use crate::vrrp::{Change, Owned, Owner};
 
@@ -16,6 +16,7 @@ pub(super) enum Work {
     MakeLink { link: VirtualLink, below: Below },
     RemoveLink { name: String },
     Firewall,
+    Sync { role: Option<SyncRole>, settings: Box<SyncDaemon> },
     GuardArp { interface: String, arp_ignore: u8, arp_filter: u8 },
     Tell(FromChild),
 }

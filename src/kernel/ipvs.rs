@@ -14,8 +14,9 @@ use thiserror::Error;
 use super::error::Error as KernelError;
 use super::netlink::{Answer, Connection, Refusal};
 use super::{genl, ipvs_message as message};
-use crate::config::model::LvsTimeouts;
+use crate::config::model::{IpvsNamespace, LvsTimeouts, SyncDaemon, SyncRole};
 use crate::lvs::difference::Command;
+use crate::lvs::sync;
 use crate::lvs::table::{KnownService, ServiceKey, ServiceSettings, Table};
 
 /// Name of the generic netlink family.
@@ -60,6 +61,11 @@ pub struct Ipvs {
 }
 
 impl Ipvs {
+    /// The same in another network namespace.
+    pub fn open_in(namespace: &IpvsNamespace) -> Result<Self, OpenError> {
+        super::namespace::inside(namespace, Self::open)?
+    }
+
     /// Connects, and loads the kernel's module if need be.
     pub fn open() -> Result<Self, OpenError> {
         let mut connection = Connection::open(NlFamily::Generic)?;
@@ -213,6 +219,27 @@ impl Ipvs {
         }
     }
 
+    /// Has exactly these sync daemons run, with these settings. What runs so already feels nothing.
+    pub fn sync(&mut self, wanted: &[SyncRole], settings: &SyncDaemon) -> Result<(), KernelError> {
+        let running = self
+            .connection
+            .dump(&message::get_sync(self.family), |_, body| message::decode_sync(body))
+            .map_err(|refusal| refusal.doing("reading the IPVS sync daemons"))?;
+        let commands = sync::difference(&running, wanted, settings);
+        let requests: Vec<_> = commands.iter().map(|it| message::sync(self.family, it)).collect();
+        let answers = self.connection.execute(&requests)?;
+        for (command, answer) in commands.iter().zip(answers) {
+            if let Answer::Refused(refusal) = answer {
+                // One that is gone needs no stop.
+                if matches!((command, refusal.errno), (sync::Command::Stop(_), Errno::ESRCH)) {
+                    continue;
+                }
+                return Err(sync_error(command, refusal));
+            }
+        }
+        Ok(())
+    }
+
     fn execute(&mut self, commands: &[Command]) -> Result<Vec<Answer>, KernelError> {
         let requests: Vec<_> = commands.iter().map(|it| message::command(self.family, it)).collect();
         self.connection.execute(&requests)
@@ -300,6 +327,22 @@ fn line(command: &Command, refusal: &Refusal) -> String {
     let service = command.service();
     let to = command.destination().map(|key| format!(" -> {key}")).unwrap_or_default();
     format!("IPVS cmd IP_VS_SO_SET_{name} error: {reason}({number}){note} ({service}{to})")
+}
+
+/// Stock's form, with what it was about.
+fn sync_error(command: &sync::Command, refusal: Refusal) -> KernelError {
+    let (name, role, on) = match command {
+        sync::Command::Start(role, settings) => {
+            ("STARTDAEMON(1163)", role, format!(" on {}", settings.interface))
+        }
+        sync::Command::Stop(role) => ("STOPDAEMON(1164)", role, String::new()),
+    };
+    let role = match role {
+        SyncRole::Master => "master",
+        SyncRole::Backup => "backup",
+    };
+    let text = text(&refusal);
+    refusal.doing(format!("IPVS cmd IP_VS_SO_SET_{name} error: {text} (sync daemon {role}{on})"))
 }
 
 fn text(refusal: &Refusal) -> String {

@@ -9,8 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::genl;
 use super::netlink::{Request, attributes, string};
-use crate::config::model::{Family, ForwardingMethod, LvsTimeouts, Tunnel, TunnelChecksum};
+use crate::config::model::{Family, ForwardingMethod, LvsTimeouts, SyncRole, Tunnel, TunnelChecksum};
 use crate::lvs::difference::Command;
+use crate::lvs::sync;
 use crate::lvs::table::{
     DestinationKey, DestinationSettings, HASHED, Netmask, PERSISTENT, ServiceKey, ServiceSettings,
 };
@@ -24,12 +25,16 @@ const CMD_NEW_DEST: u8 = 5;
 const CMD_SET_DEST: u8 = 6;
 const CMD_DEL_DEST: u8 = 7;
 const CMD_GET_DEST: u8 = 8;
+const CMD_NEW_DAEMON: u8 = 9;
+const CMD_DEL_DAEMON: u8 = 10;
+const CMD_GET_DAEMON: u8 = 11;
 const CMD_SET_CONFIG: u8 = 12;
 const CMD_GET_CONFIG: u8 = 13;
 const CMD_FLUSH: u8 = 17;
 
 const SERVICE: u16 = 1;
 const DEST: u16 = 2;
+const DAEMON: u16 = 3;
 const TIMEOUT_TCP: u16 = 4;
 const TIMEOUT_TCP_FIN: u16 = 5;
 const TIMEOUT_UDP: u16 = 6;
@@ -56,9 +61,21 @@ const DEST_TUN_TYPE: u16 = 13;
 const DEST_TUN_PORT: u16 = 14;
 const DEST_TUN_FLAGS: u16 = 15;
 
+const DAEMON_STATE: u16 = 1;
+const DAEMON_MCAST_IFN: u16 = 2;
+const DAEMON_SYNC_ID: u16 = 3;
+const DAEMON_SYNC_MAXLEN: u16 = 4;
+const DAEMON_MCAST_GROUP: u16 = 5;
+const DAEMON_MCAST_GROUP6: u16 = 6;
+const DAEMON_MCAST_PORT: u16 = 7;
+const DAEMON_MCAST_TTL: u16 = 8;
+
 /// `AF_INET` and `AF_INET6`, fixed on Linux.
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+
+const IP_VS_STATE_MASTER: u32 = 1;
+const IP_VS_STATE_BACKUP: u32 = 2;
 
 const FWD_MASQ: u32 = 0;
 const FWD_TUNNEL: u32 = 2;
@@ -123,6 +140,68 @@ pub(super) fn get_service(family: u16, service: &ServiceKey) -> Request {
 /// Asks for the destinations of a service (as a dump).
 pub(super) fn get_destinations(family: u16, service: &ServiceKey) -> Request {
     genl::request(family, CMD_GET_DEST).nest(SERVICE, |nest| identity(nest, service))
+}
+
+/// Starts or stops a sync daemon. The port is in host order, unlike all others.
+pub(super) fn sync(family: u16, command: &sync::Command) -> Request {
+    let (number, role, settings) = match command {
+        sync::Command::Start(role, settings) => (CMD_NEW_DAEMON, role, Some(settings)),
+        sync::Command::Stop(role) => (CMD_DEL_DAEMON, role, None),
+    };
+    let state: u32 = match role {
+        SyncRole::Master => IP_VS_STATE_MASTER,
+        SyncRole::Backup => IP_VS_STATE_BACKUP,
+    };
+    genl::request(family, number).nest(DAEMON, |nest| {
+        let nest = nest.attribute(DAEMON_STATE, &state.to_ne_bytes());
+        let Some(settings) = settings else {
+            // The kernel does not look at the id of what it stops.
+            return nest.attribute(DAEMON_SYNC_ID, &0u32.to_ne_bytes());
+        };
+        let id = u32::from(settings.id.unwrap_or(0));
+        let mut nest = nest
+            .attribute(DAEMON_MCAST_IFN, &[settings.interface.as_bytes(), &[0]].concat())
+            .attribute(DAEMON_SYNC_ID, &id.to_ne_bytes());
+        if let Some(length) = settings.max_length {
+            nest = nest.attribute(DAEMON_SYNC_MAXLEN, &length.to_ne_bytes());
+        }
+        if let Some(port) = settings.port {
+            nest = nest.attribute(DAEMON_MCAST_PORT, &port.to_ne_bytes());
+        }
+        if let Some(ttl) = settings.ttl {
+            nest = nest.attribute(DAEMON_MCAST_TTL, &[ttl]);
+        }
+        match settings.group {
+            None => nest,
+            Some(IpAddr::V4(group)) => nest.attribute(DAEMON_MCAST_GROUP, &group.octets()),
+            Some(IpAddr::V6(group)) => nest.attribute(DAEMON_MCAST_GROUP6, &group.octets()),
+        }
+    })
+}
+
+/// Asks which sync daemons run (as a dump).
+pub(super) fn get_sync(family: u16) -> Request {
+    genl::request(family, CMD_GET_DAEMON)
+}
+
+/// A running sync daemon of a reply; `None` if it lacks what one has.
+pub fn decode_sync(body: &[u8]) -> Option<sync::Running> {
+    let inside = nested(body, DAEMON)?;
+    let role = match u32_of(inside, DAEMON_STATE)? {
+        IP_VS_STATE_MASTER => SyncRole::Master,
+        IP_VS_STATE_BACKUP => SyncRole::Backup,
+        _ => return None,
+    };
+    let group = |kind, family| value(inside, kind).and_then(|bytes| decode_address(family, bytes));
+    Some(sync::Running {
+        role,
+        interface: string(value(inside, DAEMON_MCAST_IFN)?),
+        id: u32_of(inside, DAEMON_SYNC_ID)?,
+        max_length: u16_of(inside, DAEMON_SYNC_MAXLEN),
+        port: u16_of(inside, DAEMON_MCAST_PORT),
+        ttl: value(inside, DAEMON_MCAST_TTL).and_then(<[u8]>::first).copied(),
+        group: group(DAEMON_MCAST_GROUP, Family::V4).or_else(|| group(DAEMON_MCAST_GROUP6, Family::V6)),
+    })
 }
 
 fn family_number(family: Family) -> u16 {

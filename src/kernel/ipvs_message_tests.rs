@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::model::SyncDaemon;
 
 /// Everything after the netlink header.
 fn body(request: &Request) -> Vec<u8> {
@@ -189,6 +190,31 @@ fn flush_and_timeouts_are_stocks_bytes() {
 }
 
 #[test]
+fn a_sync_daemon_is_stocks_bytes() {
+    let settings = SyncDaemon {
+        interface: "lo".to_owned(),
+        instance: None,
+        id: Some(7),
+        max_length: Some(1400),
+        port: Some(8848),
+        ttl: Some(3),
+        group: Some("224.0.0.82".parse().unwrap()),
+    };
+    let start = sync::Command::Start(SyncRole::Master, settings);
+    let expected =
+        hex("09010000 3c000380 0800010001000000 070002006c6f0000 0800030007000000 0600040078050000 \
+         0600070090220000 0500080003000000 08000500e0000052");
+    assert_eq!(body(&sync(29, &start)), expected);
+    let running = decode_sync(&expected).unwrap();
+    assert_eq!((running.role, running.id, running.max_length), (SyncRole::Master, 7, Some(1400)));
+    assert_eq!((running.port, running.ttl), (Some(8848), Some(3)));
+    assert_eq!((running.interface.as_str(), running.group), ("lo", Some("224.0.0.82".parse().unwrap())));
+    assert_eq!(decode_sync(&expected[..12]), None);
+    let stop = body(&sync(29, &sync::Command::Stop(SyncRole::Backup)));
+    assert_eq!(stop, hex("0a010000 14000380 0800010002000000 0800030000000000"));
+}
+
+#[test]
 fn the_kernels_own_flag_and_an_odd_method_do_not_confuse_a_reply() {
     let settings = ServiceSettings { flags: 0x02 | 0x10, ..plain("wlc", Family::V4) };
     let reply = body(&command(29, &Command::AddService { service: tcp_8001(), settings }));
@@ -289,6 +315,7 @@ proptest! {
             let _ = decode_destination(Family::V4, bytes);
             let _ = decode_destination(Family::V6, bytes);
             let _ = decode_timeouts(bytes);
+            let _ = decode_sync(bytes);
         }
     }
 }

@@ -13,6 +13,7 @@ use nix::unistd::{daemon, getpid, getppid};
 use tokio::process::Child;
 
 use super::error::{Doing, Error};
+use super::namespace;
 
 /// The signal that asks for statistics with reset, 63 in glibc's numbering: `SIGRTMAX - 1`.
 pub fn stats_clear_signal() -> i32 {
@@ -60,8 +61,12 @@ pub fn again(variable: &str, value: &str, channel: &OwnedFd) -> io::Result<Child
         command.arg0(name);
     }
     command.args(arguments).env(variable, value).env_remove("NOTIFY_SOCKET");
+    let home = namespace::home_descriptor();
+    if let Some(number) = home {
+        command.env(namespace::HOME_VARIABLE, number.to_string());
+    }
     let parent = getpid();
-    let number = channel.as_raw_fd();
+    let kept = [Some(channel.as_raw_fd()), home];
     // SAFETY: between fork and exec only async-signal-safe system calls are made: prctl, getppid, fcntl.
     unsafe {
         command.pre_exec(move || {
@@ -70,9 +75,12 @@ pub fn again(variable: &str, value: &str, channel: &OwnedFd) -> io::Result<Child
             if getppid() != parent {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
-            // The caller holds the channel until the spawn has returned, so the number is open.
-            if libc::fcntl(number, libc::F_SETFD, 0) < 0 {
-                return Err(io::Error::last_os_error());
+            // The caller holds the channel until the spawn has returned, so the number is open; the other one stays
+            // open as long as the process lives.
+            for number in kept.into_iter().flatten() {
+                if libc::fcntl(number, libc::F_SETFD, 0) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
             }
             Ok(())
         });

@@ -7,5 +7,6 @@ pub mod difference; // desired against known -> the commands, in stock's order
 pub mod label; // how logs, scripts and dumps name virtual and real servers
 pub mod matching; // reload: which real server and checker is which
 pub mod service; // a virtual server's identity -> the kernel's services
+pub mod sync; // the kernel's connection sync daemons: wanted against running
 pub mod table; // services and destinations, as wanted and as known
 pub mod virtual_server; // alive, quorum, sorry server: the state machine of one virtual server

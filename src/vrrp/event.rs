@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::firewall::Ruleset;
 use super::interface::{Interface, Link};
 use super::owned::{Owned, Owner, SeenRoute, SeenRule};
-use crate::config::model::{Command, Family, ScriptEnd, VirtualLink};
+use crate::config::model::{Command, Family, ScriptEnd, SyncDaemon, SyncRole, VirtualLink};
 
 /// Something that happened outside the core.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +134,11 @@ pub enum Event {
     FirewallTouched {
         /// Name of the process, if the kernel told it.
         by: Option<String>,
+    },
+    /// The kernel refused what [`Action::Sync`] asked for.
+    SyncRefused {
+        /// What was being done, and the kernel's words.
+        note: String,
     },
     /// The kernel refused a link of [`Action::MakeLink`].
     LinkRefused {
@@ -263,6 +268,14 @@ pub enum Action {
     /// Have exactly this in our nftables tables; `None` removes them. Additions at once, what is no more wanted in order
     /// with additions and removals.
     Firewall(Option<Box<Ruleset>>),
+    /// Have the kernel's connection sync run in this role with these settings, and no other; `None` ends it. A refusal
+    /// comes back as [`Event::SyncRefused`]. In order with additions and removals.
+    Sync {
+        /// What it does.
+        role: Option<SyncRole>,
+        /// How.
+        settings: Box<SyncDaemon>,
+    },
     /// Set these IPv4 settings of an interface below VMACs.
     GuardArp {
         /// Interface name.

@@ -47,6 +47,7 @@ mod script;
 pub mod sim;
 mod snapshot;
 mod standing;
+mod sync;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timers;

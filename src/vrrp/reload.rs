@@ -265,6 +265,8 @@ impl Router {
         }
         self.unmix_groups(now, out);
         self.update_firewall(out);
+        self.adopt_sync(&old.part, &old.sync, out);
+        self.follow_sync(out);
         self.add_statics(out);
         for (s, script) in self.scripts.iter_mut().enumerate() {
             script.tick(&self.part.scripts[s], &mut self.next_script, now, out);

@@ -22,6 +22,7 @@ use super::owned::{Object, Owner, objects, static_objects};
 use super::receive::Received;
 use super::script::ScriptRun;
 use super::snapshot::{Counters, GroupSnapshot, InstanceSnapshot, Snapshot, VrrpState};
+use super::sync::Sync;
 use super::tracker::Readings;
 use super::transition::{Entry, Zero};
 use crate::config::model::{Family, Instance, Transport, VirtualAddress, VrrpPart};
@@ -48,6 +49,7 @@ pub struct Router {
     pub(super) listeners: Vec<Listener>,
     pub(super) links: Links,
     pub(super) firewall: Firewall,
+    pub(super) sync: Sync,
     pub(super) index: Index,
     pub(super) alarms: Alarms,
     pub(super) lateness: Lateness,
@@ -96,6 +98,7 @@ impl Router {
             listeners: Vec::new(),
             links: Links::default(),
             firewall: Firewall::default(),
+            sync: Sync::new(part),
             index: Index::default(),
             alarms: Alarms::default(),
             lateness: Lateness::default(),
@@ -136,6 +139,7 @@ impl Router {
             Event::Processes { name, count } => self.processes_changed(now, name, count, out),
             Event::Bfd { name, up } => self.bfd_changed(now, &name, up, out),
             Event::FirewallTouched { by } => self.firewall_touched(by.as_deref(), now, out),
+            Event::SyncRefused { note } => self.sync_refused(&note, now, out),
             Event::LinkRefused { name, errno, note } => self.link_refused(&name, errno, &note, now, out),
             Event::RouteDeleted { route, by } => self.route_deleted(now, &route, &by, out),
             Event::RuleDeleted { rule, by } => self.rule_deleted(now, &rule, &by, out),
@@ -144,12 +148,14 @@ impl Router {
             }
         }
         self.follow_firewall(begin, out);
+        self.follow_sync(out);
         self.alarms.settle(&self.runs);
     }
 
     /// Takes a received packet: the same as [`Event::Advert`], without owning the bytes.
     pub fn advert(&mut self, now: Time, index: u32, envelope: Envelope, packet: &[u8], out: &mut Actions) {
         self.packet(now, index, envelope, packet, out);
+        self.follow_sync(out);
         self.alarms.settle(&self.runs);
     }
 
@@ -213,6 +219,7 @@ impl Router {
             self.facts.debounce.deadline(),
             self.links.deadline(),
             self.firewall.deadline(),
+            self.sync.deadline(),
             self.statics.deadline(),
         ]
         .into_iter()
@@ -297,6 +304,7 @@ impl Router {
         }
         self.remove_links(release, out);
         self.remove_firewall(release, out);
+        self.stop_sync(out);
         self.phase = Phase::Stopped;
     }
 
@@ -352,6 +360,7 @@ impl Router {
         }
         self.tend_links(now, out);
         self.tend_firewall(now, out);
+        self.tend_sync(now, out);
         if self.statics.resume(now) {
             self.add_statics(out);
         }

@@ -10,6 +10,7 @@ mod farm;
 mod inner;
 mod kit;
 mod lvs_checks;
+mod lvs_host;
 mod lvs_other_checks;
 mod lvs_release;
 mod lvs_table;
@@ -54,6 +55,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_others::CASES,
         lvs_table::CASES,
         lvs_release::CASES,
+        lvs_host::CASES,
         lvs_checks::CASES,
         lvs_other_checks::CASES,
         systemd::CASES,

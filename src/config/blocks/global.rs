@@ -252,7 +252,6 @@ pub const TOP_LEVEL: &[Keyword] = &[
         .mark(Mark::B)
         .readers(Readers::PARENT)
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(|r, g| {
             if first(r, g) {
                 let name = g.argument(0).map(|word| word.as_str().to_owned());

@@ -37,7 +37,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     .since("≤1.2.20")
     .missing(Missing::Warns)
     .repeat(Repeat::FirstWins)
-    .later()
     .apply(lvs_sync_daemon),
     keyword("checker_log_all_failures", Shape::Bool, "Log each failed check, not only the last retry.")
         .default("false")

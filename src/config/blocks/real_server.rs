@@ -139,7 +139,6 @@ const KEYWORDS: &[Keyword] = &[
     keyword("snmp_name", Shape::Word, "Name for SNMP.")
         .missing(Missing::Warns)
         .one_word()
-        .later()
         .apply(|r, g| r.drafts.real_server.snmp_name = g.argument(0)),
 ];
 

@@ -215,7 +215,6 @@ const POOL: &[Keyword] = &[
         .repeat(Repeat::FirstWins)
         .apply(|r, g| scripts::set_once(r, g, |r| &mut r.drafts.virtual_server.quorum_down)),
     keyword("ha_suspend", Shape::Flag, "Check only while the virtual address is on this host.")
-        .later()
         .apply(|r, g| r.drafts.virtual_server.ha_suspend = Some(g.head())),
     keyword("smtp_alert", Shape::Bool, "Mail on quorum changes.")
         .default("smtp_alert_checker, smtp_alert, no")
@@ -224,7 +223,6 @@ const POOL: &[Keyword] = &[
     keyword("snmp_name", Shape::Word, "Name for SNMP.")
         .missing(Missing::Warns)
         .one_word()
-        .later()
         .apply(|r, g| r.drafts.virtual_server.snmp_name = g.argument(0)),
     keyword("sorry_server", Shape::Words, "Used while no real server is: ADDR [PORT].")
         .mark(Mark::A)

@@ -531,7 +531,6 @@ const NOTIFY: &[Keyword] = &[
         .apply(|r, g| r.drafts.instance.notify_priority_changes = Some(g.bool())),
     keyword("lvs_sync_daemon_interface", Shape::Word, "Old form of the global lvs_sync_daemon.")
         .deprecated_for("lvs_sync_daemon")
-        .later()
         .apply(|r, g| r.drafts.instance.lvs_sync_interface = g.argument(0)),
 ];
 

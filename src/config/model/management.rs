@@ -62,6 +62,15 @@ pub struct SyncDaemon {
     pub group: Option<IpAddr>,
 }
 
+/// What a sync daemon does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyncRole {
+    /// Sends the connections of this host.
+    Master,
+    /// Takes in those of another one.
+    Backup,
+}
+
 /// `nftables*`: the table of the VRRP filters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nftables {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::hosting::is_suspended;
 use super::{Check, Director, Kernel, Orders, Server};
 use crate::check::schedule::{Beginning, Schedule, first_delay};
 use crate::config::model::{VirtualServer, VirtualServerGroup};
@@ -132,8 +133,11 @@ impl Director {
                 Source::New(_) | Source::Resumed(_) => Vec::new(),
             };
             let checks = Vec::new();
-            self.servers.push(Server { health, services, labels, checks, reloaded, dirty: false });
+            let suspended = is_suspended(health.config(), &self.groups, &self.hosted);
+            let (dirty, place) = (false, self.servers.len());
+            self.servers.push(Server { health, services, labels, checks, reloaded, suspended, dirty });
             self.take_checks(&source, &mut before.checks, now, random, &mut activations, out);
+            self.follow_hosting(place, now, random, out);
             self.carry(index, actions, out);
         }
         for id in before.checks.into_iter().flatten().filter_map(|check| check.asked) {
@@ -238,8 +242,9 @@ impl Director {
                     remarked: Vec::new(),
                 };
                 let mut begin = |beginning| {
+                    let verb = if server.suspended { "Deactivating" } else { "Activating" };
                     activations.push(format!(
-                        "Activating healthchecker for service {} for VS {}",
+                        "{verb} healthchecker for service {} for VS {}",
                         server.labels[rs_index],
                         server.health.label()
                     ));

@@ -14,7 +14,7 @@ use crate::lvs::virtual_server::tests::virtual_server;
 
 /// A kernel table that answers as IPVS does.
 #[derive(Default)]
-struct FakeKernel {
+pub(super) struct FakeKernel {
     table: Table,
     keys: BTreeSet<ServiceKey>,
     /// Every command that was carried out, briefly.
@@ -26,7 +26,7 @@ struct FakeKernel {
 }
 
 impl FakeKernel {
-    fn taken(&mut self) -> Vec<String> {
+    pub(super) fn taken(&mut self) -> Vec<String> {
         std::mem::take(&mut self.done)
     }
 
@@ -111,15 +111,15 @@ impl Kernel for FakeKernel {
     }
 }
 
-struct World {
-    director: Director,
-    kernel: FakeKernel,
-    now: Time,
-    out: Orders,
+pub(super) struct World {
+    pub(super) director: Director,
+    pub(super) kernel: FakeKernel,
+    pub(super) now: Time,
+    pub(super) out: Orders,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             director: Director::default(),
             kernel: FakeKernel::default(),
@@ -128,14 +128,20 @@ impl World {
         }
     }
 
-    fn run(&mut self, virtual_servers: &[VirtualServer], state: Option<State>) {
+    pub(super) fn hosts(&mut self, address: &str, present: bool) {
+        self.out = Orders::default();
+        let address = address.parse().unwrap();
+        self.director.hosts(&[(address, present)], self.now, &mut || 0, &mut self.out);
+    }
+
+    pub(super) fn run(&mut self, virtual_servers: &[VirtualServer], state: Option<State>) {
         self.run_part(
             &CheckersPart { virtual_servers: virtual_servers.to_vec(), ..CheckersPart::default() },
             state,
         );
     }
 
-    fn run_part(&mut self, part: &CheckersPart, state: Option<State>) {
+    pub(super) fn run_part(&mut self, part: &CheckersPart, state: Option<State>) {
         let arrangement = arrange(&part.virtual_servers, &part.groups).unwrap();
         let settings = Settings {
             virtual_servers: arrangement.virtual_servers,
@@ -148,7 +154,7 @@ impl World {
     }
 
     /// Goes to the next deadline and lets every attempt end like this: `fails` is given the real server's last octet.
-    fn round(&mut self, fails: impl Fn(u8) -> bool) {
+    pub(super) fn round(&mut self, fails: impl Fn(u8) -> bool) {
         self.out = Orders::default();
         self.now = self.director.deadline().expect("a check is due");
         self.director.due(self.now, &mut self.kernel, &mut self.out);
@@ -169,13 +175,13 @@ impl World {
 
 fn octet(probe: &Probe) -> u8 {
     match probe.connection().destination.ip() {
-        std::net::IpAddr::V4(address) => address.octets()[3],
-        std::net::IpAddr::V6(_) => 0,
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(_) => 0,
     }
 }
 
 /// As `virtual_server`, with checks that go to the real server itself.
-fn checked(real_servers: u8) -> VirtualServer {
+pub(super) fn checked(real_servers: u8) -> VirtualServer {
     let mut vs = virtual_server(real_servers);
     for rs in &mut vs.real_servers {
         for checker in &mut rs.checkers {

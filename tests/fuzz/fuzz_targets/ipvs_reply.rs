@@ -2,7 +2,7 @@
 #![cfg_attr(fuzzing, no_main)]
 
 use keepalived_rs::config::model::Family;
-use keepalived_rs::kernel::ipvs_message::{decode_destination, decode_service, decode_timeouts};
+use keepalived_rs::kernel::ipvs_message::{decode_destination, decode_service, decode_sync, decode_timeouts};
 use keepalived_rs::kernel::netlink::messages;
 
 #[cfg(fuzzing)]
@@ -24,6 +24,7 @@ fn run(bytes: &[u8]) -> usize {
             understood += usize::from(decode_destination(family, message.body).is_some());
         }
         understood += usize::from(decode_timeouts(message.body).is_some());
+        understood += usize::from(decode_sync(message.body).is_some());
     }
     understood
 }

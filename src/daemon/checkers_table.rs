@@ -1,0 +1,107 @@
+//! The checkers process' hold on IPVS beside the services: opening it, timeouts, sync daemons.
+
+use tracing::info;
+
+use super::director::Kernel;
+use crate::config::model::{Global, IpvsNamespace, LvsTimeouts, SyncDaemon, SyncRole};
+use crate::kernel::error::Error;
+use crate::kernel::ipvs::{Ipvs, Report};
+use crate::lvs::difference::Command;
+use crate::lvs::table::{ServiceKey, Table};
+
+/// IPVS, once a virtual server needs it, and what beside the table has been changed there.
+#[derive(Default)]
+pub(super) struct IpvsTable {
+    pub(super) ipvs: Option<Ipvs>,
+    /// The kernel's timeouts before we changed them.
+    pub(super) original_timeouts: Option<LvsTimeouts>,
+}
+
+impl IpvsTable {
+    pub(super) fn open(&mut self, namespace: &IpvsNamespace) -> Result<(), String> {
+        if self.ipvs.is_none() {
+            info!("Initializing ipvs");
+            self.ipvs = Some(Ipvs::open_in(namespace).map_err(|error| error.to_string())?);
+        }
+        Ok(())
+    }
+
+    /// Stock sets the originals back for a moment at every reload; here only what changes is set.
+    pub(super) fn set_timeouts(&mut self, wanted: LvsTimeouts, before: Option<LvsTimeouts>) {
+        let Some(ipvs) = &mut self.ipvs else { return };
+        let unset = LvsTimeouts::default();
+        if before == Some(wanted) || (before.is_none() && wanted == unset && self.original_timeouts.is_none())
+        {
+            return;
+        }
+        let result = (|| {
+            let original = match self.original_timeouts {
+                Some(original) => original,
+                None => ipvs.timeouts()?,
+            };
+            let or = |wanted, original| if wanted == 0 { original } else { wanted };
+            ipvs.set_timeouts(LvsTimeouts {
+                tcp: or(wanted.tcp, original.tcp),
+                tcp_fin: or(wanted.tcp_fin, original.tcp_fin),
+                udp: or(wanted.udp, original.udp),
+            })?;
+            self.original_timeouts = (wanted != unset).then_some(original);
+            Ok::<(), Error>(())
+        })();
+        if let Err(error) = result {
+            info!("{error}");
+        }
+    }
+
+    /// Without an instance to follow, both sync daemons run; those of an instance are the vrrp process'.
+    pub(super) fn set_sync(&mut self, global: &Global, before: Option<&Global>) {
+        let (wanted, was) = (own_sync(global), before.and_then(own_sync));
+        let Some(ipvs) = &mut self.ipvs else { return };
+        let mut result = Ok(());
+        if let Some(was) = was.filter(|was| wanted != Some(*was)) {
+            result = ipvs.sync(&[], was);
+        }
+        if let (Ok(()), Some(settings)) = (&result, wanted) {
+            result = ipvs.sync(&[SyncRole::Master, SyncRole::Backup], settings);
+        }
+        if let Err(error) = result {
+            info!("{error}");
+        }
+    }
+
+    /// What comes after the table's own release: errors do not end it.
+    pub(super) fn release(&mut self, global: &Global, flush: bool) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let Some(ipvs) = &mut self.ipvs else { return errors };
+        if flush {
+            errors.extend(ipvs.flush().err());
+        }
+        if let Some(settings) = own_sync(global) {
+            errors.extend(ipvs.sync(&[], settings).err());
+        }
+        if let Some(original) = self.original_timeouts.take() {
+            errors.extend(ipvs.set_timeouts(original).err());
+        }
+        errors
+    }
+}
+
+/// Without IPVS there are no virtual servers, so there is nothing to do and nothing to find.
+impl Kernel for IpvsTable {
+    fn apply(&mut self, table: &mut Table, commands: &[Command]) -> Result<Report, Error> {
+        self.ipvs.as_mut().map_or_else(|| Ok(Report::default()), |ipvs| ipvs.apply(table, commands))
+    }
+
+    fn read(&mut self, table: &mut Table, services: &[ServiceKey]) -> Result<(), Error> {
+        self.ipvs.as_mut().map_or(Ok(()), |ipvs| ipvs.read_into(table, services))
+    }
+
+    fn services(&mut self) -> Result<Vec<ServiceKey>, Error> {
+        self.ipvs.as_mut().map_or_else(|| Ok(Vec::new()), Kernel::services)
+    }
+}
+
+/// The sync daemons that are the checkers' business.
+fn own_sync(global: &Global) -> Option<&SyncDaemon> {
+    global.lvs_sync_daemon.as_ref().filter(|daemon| daemon.instance.is_none())
+}
