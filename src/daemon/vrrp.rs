@@ -316,7 +316,7 @@ impl<'a> Vrrp<'a> {
             }
         });
         let router = match predecessor {
-            Some(state) => Router::resume(&part, state, self.clock.at(now()), &mut self.out),
+            Some(state) => Router::resume(&part, state, &mut self.out),
             None => Router::new(&part),
         };
         self.running = Some(router);

@@ -28,6 +28,7 @@ impl Router {
             Some(g) => self.settle_group(g, i, now, cause, out),
             None => self.settle_alone(i, now, cause, out),
         }
+        self.tell_awaits(i, now, out);
     }
 
     fn settle_alone(&mut self, i: usize, now: Time, cause: &str, out: &mut Actions) {

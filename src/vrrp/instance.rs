@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ah;
 use super::announce::{Announce, Pacer};
+use super::awaits::Awaited;
 use super::event::{Action, Actions, Detail, StateWord, Subject, Transition};
 use super::facts::Facts;
 use super::holdings::Holdings;
@@ -48,6 +49,8 @@ pub(super) struct Run {
     pub(super) ids: IdCounter,
     /// Its own link is not there yet, but will be in a moment.
     pub(super) awaits_link: bool,
+    /// What it waits for in INIT or FAULT, as it was last told.
+    pub(super) awaits: Vec<Awaited>,
     /// What we have put on its links beside its addresses: the link-local address of the interface below.
     pub(super) shared: Vec<VirtualAddress>,
     /// What of its objects is in the kernel because of us.
@@ -163,6 +166,7 @@ impl Run {
             rogue: Rogue::None,
             ids: IdCounter::default(),
             awaits_link: false,
+            awaits: Vec::new(),
             shared: Vec::new(),
             held: Holdings::none(objects(config).count()),
             announce: Announce::default(),

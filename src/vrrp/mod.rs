@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! Router::new(part: &VrrpPart) -> Router                                 // then Event::Interfaces starts it
-//! Router::resume(part, State, now, out) -> Router                        // after a respawn; then Event::Interfaces
+//! Router::resume(part, State, out) -> Router                             // after a respawn; then Event::Interfaces
 //! router.handle(now, Event, out)       router.advert(now, index, envelope, packet: &[u8], out)
 //! router.deadline() -> Option<Time>    router.snapshot(now) -> Snapshot    router.state() -> State
 //! router.reconfigure(part, now, out)   router.stop(now, Release, out)    router.clear_counters()
@@ -18,6 +18,7 @@ pub mod ah;
 mod alarms;
 mod announce;
 mod authentic;
+mod awaits;
 mod budget;
 mod checksum;
 mod debounce;
@@ -58,6 +59,7 @@ mod transition;
 mod vectors;
 
 pub use alarms::Lateness;
+pub use awaits::Awaited;
 pub use event::*;
 pub use firewall::{Ruleset, TableV4, TableV6};
 pub use interface::*;

@@ -5,10 +5,11 @@
 
 use crate::config::model::{Priority, Tracked, TrackedInterface, TrackedScript};
 
+use super::awaits::Awaited;
 use super::snapshot::{Faults, Verdict};
 
 /// The trackers' verdict on one instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Assessment {
     /// Sum of base and weights, unlimited.
     pub(super) total: i32,
@@ -20,6 +21,8 @@ pub(super) struct Assessment {
     pub(super) files: usize,
     /// The own link is not there yet.
     pub(super) awaits_link: bool,
+    /// The events that end its faults and what it waits for.
+    pub(super) awaits: Vec<Awaited>,
 }
 
 /// A file's number times its weight is a FAULT from here down (spec/vrrp-behaviour.md §6.1) …
@@ -35,22 +38,26 @@ impl Assessment {
     /// Counts one tracked interface in.
     pub(super) fn interface(&mut self, tracked: &TrackedInterface, is_up: bool) {
         if self.weigh(tracked.weight, is_up != tracked.reverse) {
-            self.faults.trackers += 1;
+            self.fault(Awaited::Interface { name: tracked.interface.clone(), up: !tracked.reverse });
         }
     }
 
     /// Counts one tracked script in.
     pub(super) fn script(&mut self, tracked: &TrackedScript, verdict: Verdict) {
+        let script = || tracked.script.clone();
         let is_good = match verdict {
             Verdict::Unknown => {
-                self.pending += usize::from(tracked.weight == 0);
+                if tracked.weight == 0 {
+                    self.pending += 1;
+                    self.awaits.push(Awaited::FirstResult { script: script() });
+                }
                 return;
             }
             Verdict::AssumedFailed | Verdict::Bad => false,
             Verdict::Good => true,
         };
         if self.weigh(tracked.weight, is_good != tracked.reverse) {
-            self.faults.trackers += 1;
+            self.fault(Awaited::Script { script: script(), success: !tracked.reverse });
         }
     }
 
@@ -67,15 +74,30 @@ impl Assessment {
             }
             product <= FILE_FAULT
         };
-        self.files += usize::from(is_fault);
-        self.faults.trackers += usize::from(is_fault);
+        if is_fault {
+            self.files += 1;
+            self.fault(Awaited::File { name: tracked.name.clone() });
+        }
     }
 
-    /// Counts one tracked process or BFD session in.
-    pub(super) fn tracked(&mut self, tracked: &Tracked, is_good: bool) {
-        if self.weigh(tracked.weight, is_good != tracked.reverse) {
-            self.faults.trackers += 1;
+    /// Counts one tracked process in.
+    pub(super) fn process(&mut self, tracked: &Tracked, has_quorum: bool) {
+        if self.weigh(tracked.weight, has_quorum != tracked.reverse) {
+            self.fault(Awaited::Quorum { name: tracked.name.clone(), gained: !tracked.reverse });
         }
+    }
+
+    /// Counts one BFD session in.
+    pub(super) fn bfd(&mut self, tracked: &Tracked, is_up: bool) {
+        if self.weigh(tracked.weight, is_up != tracked.reverse) {
+            self.fault(Awaited::Bfd { name: tracked.name.clone(), up: !tracked.reverse });
+        }
+    }
+
+    /// Counts one tracker as a fault.
+    pub(super) fn fault(&mut self, end: Awaited) {
+        self.faults.trackers += 1;
+        self.awaits.push(end);
     }
 
     /// The priority to advertise: an owner's never changes, others' stay within 1..=254.

@@ -28,7 +28,7 @@ use crate::config::model::{Command, Family, Instance, Transport, VrrpPart, VrrpV
 use crate::time::Time;
 
 /// The format of [`State`]; a successor of another format starts afresh.
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 
 /// Everything a successor needs to go on where this core stopped; plain data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,9 +137,10 @@ impl Router {
     }
 
     /// A core that goes on where another one stopped: a MASTER stays MASTER. The driver then opens the sockets
-    /// (they are told again) and sends [`Event::Interfaces`](super::Event::Interfaces). Instances that are not in
-    /// `part` are released. A state of another version is worth nothing: the core is new.
-    pub fn resume(part: &VrrpPart, state: State, now: Time, out: &mut Actions) -> Self {
+    /// (they are told again) and sends [`Event::Interfaces`](super::Event::Interfaces), which starts what is new: here
+    /// nothing may be sent, because the time of the day is not known yet. Instances that are not in `part` are released.
+    /// A state of another version is worth nothing: the core is new.
+    pub fn resume(part: &VrrpPart, state: State, out: &mut Actions) -> Self {
         let mut router = Self::new(part);
         if state.version != VERSION {
             return router;
@@ -189,11 +190,6 @@ impl Router {
         if router.is_started() {
             out.push(Action::Listen(listeners));
             router.update_listeners(out);
-        }
-        for i in 0..router.runs.len() {
-            if router.is_started() && router.runs[i].state == VrrpState::Init {
-                router.reassess(i, now, "start", out);
-            }
         }
         router.alarms.rebuild(&router.runs);
         router

@@ -25,7 +25,7 @@ use super::snapshot::{Counters, GroupSnapshot, InstanceSnapshot, Snapshot, VrrpS
 use super::sync::Sync;
 use super::tracker::Readings;
 use super::transition::{Entry, Zero};
-use crate::config::model::{Family, Instance, Transport, VirtualAddress, VrrpPart};
+use crate::config::model::{Family, Transport, VirtualAddress, VrrpPart};
 use crate::time::Time;
 
 /// Unknown VRIDs logged in a second.
@@ -231,7 +231,7 @@ impl Router {
     pub fn snapshot(&self, now: Time) -> Snapshot {
         Snapshot {
             now,
-            instances: self.part.instances.iter().zip(&self.runs).map(instance_snapshot).collect(),
+            instances: (0..self.runs.len()).map(|i| self.instance_snapshot(i)).collect(),
             groups: (0..self.groups.len())
                 .map(|g| GroupSnapshot {
                     state: self.groups[g].state,
@@ -496,31 +496,33 @@ impl Router {
             machine.announce_source();
         }
     }
-}
 
-fn instance_snapshot((config, run): (&Instance, &Run)) -> InstanceSnapshot {
-    let mut marks = run.held.marks();
-    let vips = marks.by_ref().take(config.vips.len()).collect();
-    let excluded = marks.take(config.excluded.len()).collect();
-    InstanceSnapshot {
-        state: run.state,
-        wanted: run.wanted,
-        master: run.master,
-        master_advert_int: run.master_advert_int,
-        effective_priority: run.effective,
-        total_priority: run.total,
-        source: run.source,
-        faults: run.faults,
-        scripts_pending: run.pending,
-        last_transition: run.last_transition,
-        timer: run.timer,
-        master_down: run.master_down(config),
-        last_advert: run.last_advert,
-        highest_other: run.highest_other,
-        vips_set: vips,
-        excluded_set: excluded,
-        logged: run.logged,
-        old_checksum: run.old_checksum,
-        counters: run.counters,
+    fn instance_snapshot(&self, i: usize) -> InstanceSnapshot {
+        let (config, run) = (&self.part.instances[i], &self.runs[i]);
+        let mut marks = run.held.marks();
+        let vips = marks.by_ref().take(config.vips.len()).collect();
+        let excluded = marks.take(config.excluded.len()).collect();
+        InstanceSnapshot {
+            state: run.state,
+            wanted: run.wanted,
+            master: run.master,
+            master_advert_int: run.master_advert_int,
+            effective_priority: run.effective,
+            total_priority: run.total,
+            source: run.source,
+            faults: run.faults,
+            awaits: self.awaits(i),
+            scripts_pending: run.pending,
+            last_transition: run.last_transition,
+            timer: run.timer,
+            master_down: run.master_down(config),
+            last_advert: run.last_advert,
+            highest_other: run.highest_other,
+            vips_set: vips,
+            excluded_set: excluded,
+            logged: run.logged,
+            old_checksum: run.old_checksum,
+            counters: run.counters,
+        }
     }
 }

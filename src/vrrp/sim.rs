@@ -29,11 +29,14 @@ pub struct Network {
     pub jitter: Duration,
     /// Packets lost out of 1000, by chance.
     pub loss: u32,
+    /// Packets that come twice out of 1000, by chance, each copy with a delay of its own.
+    pub duplicates: u32,
 }
 
 impl Network {
     /// A quiet switch: 100 µs, nothing lost.
-    pub const QUIET: Self = Self { delay: Duration::from_micros(100), jitter: Duration::ZERO, loss: 0 };
+    pub const QUIET: Self =
+        Self { delay: Duration::from_micros(100), jitter: Duration::ZERO, loss: 0, duplicates: 0 };
 }
 
 /// One host.
@@ -160,12 +163,23 @@ impl Cluster {
         let Some(router) = self.nodes[node].router.take() else { return };
         let mut out = Vec::new();
         let part = self.nodes[node].part.clone();
-        let mut router = Router::resume(&part, router.state(), self.now, &mut out);
+        let mut router = Router::resume(&part, router.state(), &mut out);
         router.handle(self.now, Event::WallClock { at_zero: TODAY }, &mut out);
         self.nodes[node].router = Some(router);
         self.carry_out(node, out);
         let interfaces = self.interfaces(node);
         self.give(node, Event::Interfaces(interfaces));
+    }
+
+    /// Puts another core into the place of a running one, made from its state and told nothing else. The actions that
+    /// its making asks for are not carried out but returned.
+    pub fn replace(&mut self, node: usize) -> Actions {
+        let mut out = Vec::new();
+        let Some(router) = self.nodes[node].router.take() else { return out };
+        let mut successor = Router::resume(&self.nodes[node].part, router.state(), &mut out);
+        successor.handle(self.now, Event::WallClock { at_zero: TODAY }, &mut out);
+        self.nodes[node].router = Some(successor);
+        out
     }
 
     /// Stops the daemon in good order.
@@ -351,9 +365,12 @@ impl Cluster {
                 IpAddr::V4(_) => Envelope::V4,
                 IpAddr::V6(_) => Envelope::V6 { source, destination, hop_limit: ttl },
             };
-            let jitter = self.chance(u64::try_from(self.network.jitter.as_nanos()).unwrap_or(u64::MAX));
-            let after = self.network.delay + Duration::from_nanos(jitter);
-            self.post(after, to, Event::Advert { index, envelope, packet: packet.to_vec() });
+            let copies = if self.chance(1000) < u64::from(self.network.duplicates) { 2 } else { 1 };
+            for _ in 0..copies {
+                let jitter = self.chance(u64::try_from(self.network.jitter.as_nanos()).unwrap_or(u64::MAX));
+                let after = self.network.delay + Duration::from_nanos(jitter);
+                self.post(after, to, Event::Advert { index, envelope, packet: packet.to_vec() });
+            }
         }
     }
 

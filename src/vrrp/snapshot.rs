@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::alarms::Lateness;
+use super::awaits::Awaited;
 use super::interface::Interface;
 use crate::config::model::Centis;
 use crate::time::Time;
@@ -96,6 +97,8 @@ pub struct InstanceSnapshot {
     pub source: Option<IpAddr>,
     /// What keeps it in FAULT.
     pub faults: Faults,
+    /// The events that INIT or FAULT waits for; empty in the other states.
+    pub awaits: Vec<Awaited>,
     /// Unweighted track scripts without a first result.
     pub scripts_pending: usize,
     /// When the state was entered.

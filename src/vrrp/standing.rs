@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use super::awaits::Awaited;
 use super::event::{Actions, Detail};
 use super::instance::Rogue;
 use super::links::LinkStanding;
@@ -72,8 +73,18 @@ impl Router {
     pub(super) fn assessment(&self, i: usize, source: Option<IpAddr>) -> Assessment {
         let config = &self.part.instances[i];
         let mut assessment = Assessment::new(config.priority);
-        assessment.faults.config = config.config_fault.is_some();
-        assessment.faults.no_source = source.is_none();
+        if config.config_fault.is_some() {
+            assessment.faults.config = true;
+            assessment.awaits.push(Awaited::Configuration);
+        }
+        if source.is_none() {
+            assessment.faults.no_source = true;
+            assessment.awaits.push(Awaited::Source {
+                interface: config.interface.clone(),
+                family: config.family,
+                address: config.source,
+            });
+        }
         self.assess_primary(config, &mut assessment);
         let group = self.group_of(i).map(|g| &self.part.sync_groups[g]);
         let interfaces = || {
@@ -99,12 +110,12 @@ impl Router {
         }
         for tracked in processes {
             if let Some(has_quorum) = self.readings.has_quorum(&tracked.name) {
-                assessment.tracked(tracked, has_quorum);
+                assessment.process(tracked, has_quorum);
             }
         }
         for tracked in bfds {
             if let Some(is_up) = self.readings.is_bfd_up(&tracked.name) {
-                assessment.tracked(tracked, is_up);
+                assessment.bfd(tracked, is_up);
             }
         }
         let mut seen: Vec<&str> = Vec::new();
@@ -117,7 +128,9 @@ impl Router {
                 continue;
             }
             seen.push(name);
-            assessment.faults.trackers += usize::from(!self.will_be_up(name));
+            if !self.will_be_up(name) {
+                assessment.fault(Awaited::Interface { name: name.to_owned(), up: true });
+            }
         }
         assessment
     }
@@ -126,18 +139,29 @@ impl Router {
     /// is a fault even with `dont_track_primary`.
     fn assess_primary(&self, config: &Instance, assessment: &mut Assessment) {
         let is_tracked = !config.dont_track_primary;
-        let base_down =
-            config.interface.as_deref().is_some_and(|interface| is_tracked && !self.facts.is_up(interface));
-        let faults = &mut assessment.faults;
+        let up = |name: &str| Awaited::Interface { name: name.to_owned(), up: true };
+        let base_down = config.interface.as_deref().filter(|name| is_tracked && !self.facts.is_up(name));
+        assessment.awaits.extend(base_down.map(up));
         let Some(own) = &config.links.own else {
-            faults.interface_down = base_down;
+            assessment.faults.interface_down = base_down.is_some();
             return;
         };
-        faults.base_down = base_down;
-        match self.links.standing(&own.name) {
-            LinkStanding::Ready => faults.interface_down = is_tracked && !self.facts.is_up(&own.name),
-            LinkStanding::Awaited => assessment.awaits_link = true,
-            LinkStanding::Missing => faults.interface_down = true,
+        assessment.faults.base_down = base_down.is_some();
+        let name = own.name.as_str();
+        match self.links.standing(name) {
+            LinkStanding::Ready if is_tracked && !self.facts.is_up(name) => {
+                assessment.faults.interface_down = true;
+                assessment.awaits.push(up(name));
+            }
+            LinkStanding::Ready => {}
+            LinkStanding::Awaited => {
+                assessment.awaits_link = true;
+                assessment.awaits.push(Awaited::Link { name: name.to_owned() });
+            }
+            LinkStanding::Missing => {
+                assessment.faults.interface_down = true;
+                assessment.awaits.push(up(name));
+            }
         }
     }
 }

@@ -94,6 +94,9 @@ impl Machine<'_> {
         self.run.preempt = PreemptDelay::Off;
         self.run.logged = 0;
         self.run.lower_heard = None;
+        if matches!(state, VrrpState::Backup | VrrpState::Master) {
+            self.run.awaits.clear();
+        }
     }
 
     pub(super) fn leave_master(&mut self, zero: Zero) {

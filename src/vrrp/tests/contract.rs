@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::samples::*;
 use crate::config::model::{Auth, Centis, Instance, ScriptEnd, VrrpPart, VrrpVersion};
 use crate::vrrp::{
-    Action, Actions, Change, Envelope, Event, Owned, Owner, Requester, Router, State, VrrpState,
+    Action, Actions, Awaited, Change, Envelope, Event, Owned, Owner, Requester, Router, State, VrrpState,
 };
 
 /// Two instances in a group, one of version 3 with a password-free life of its own, an owner, three scripts.
@@ -159,6 +159,47 @@ impl Teller {
     }
 }
 
+impl Teller {
+    /// Lets happen what is waited for.
+    fn grant(&mut self, awaited: &Awaited) {
+        let number = |name: &str| name.trim_start_matches("eth").parse::<u32>().unwrap() + 1;
+        let event = match awaited {
+            Awaited::Interface { name, up } => Event::Link(link(number(name), name, *up)),
+            Awaited::Source { interface: Some(name), .. } => {
+                let address = IpAddr::from([10, 0, u8::try_from(number(name) - 1).unwrap(), 2]);
+                Event::AddressAdded { index: number(name), address, prefix: 24 }
+            }
+            Awaited::FirstResult { script } | Awaited::Script { script, success: true } => {
+                let position = self.router.part.scripts.iter().position(|s| s.name == *script).unwrap();
+                while self.router.scripts[position].running().is_none() {
+                    self.now = self.router.deadline().unwrap().max(self.now);
+                    self.give(Event::Timer);
+                }
+                let id = self.router.scripts[position].running().unwrap();
+                Event::ScriptEnded { id, end: ScriptEnd::Exited { status: 0 } }
+            }
+            Awaited::Member { name } => {
+                let i = self.router.part.instances.iter().position(|i| i.name == *name).unwrap();
+                let theirs = self.router.awaits(i);
+                assert!(
+                    !theirs.iter().any(|awaited| matches!(awaited, Awaited::Member { .. })),
+                    "{theirs:?}"
+                );
+                for awaited in &theirs {
+                    self.grant(awaited);
+                }
+                return;
+            }
+            other => panic!("nothing here needs {other:?}"),
+        };
+        self.give(event);
+    }
+
+    fn state(&self, i: usize) -> VrrpState {
+        self.router.runs[i].state
+    }
+}
+
 /// As the parent keeps it: bytes.
 fn through_bytes(state: &State) -> State {
     postcard::from_bytes(&postcard::to_stdvec(state).unwrap()).unwrap()
@@ -179,6 +220,33 @@ proptest! {
                     prop_assert_eq!(instance.timer, None);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn init_and_fault_name_what_they_wait_for_and_end_with_it_and_not_with_time(
+        story in proptest::collection::vec(blow(), 0..60),
+    ) {
+        let mut teller = Teller::new();
+        for blow in &story {
+            teller.tell(blow);
+        }
+        for i in 0..teller.router.runs.len() {
+            let waits = matches!(teller.state(i), VrrpState::Init | VrrpState::Fault);
+            prop_assert_eq!(teller.router.awaits(i).is_empty(), !waits);
+            let mut patient = teller.clone();
+            patient.tell(&Blow::Wait(20_000));
+            let still_waits = matches!(patient.state(i), VrrpState::Init | VrrpState::Fault);
+            prop_assert_eq!(still_waits, waits, "instance {}", i);
+            let mut granted = teller.clone();
+            // Its members' wishes come one after the other.
+            for _ in 0..4 {
+                for awaited in granted.router.awaits(i) {
+                    granted.grant(&awaited);
+                }
+            }
+            prop_assert_eq!(granted.router.awaits(i), []);
+            prop_assert!(matches!(granted.state(i), VrrpState::Backup | VrrpState::Master));
         }
     }
 
@@ -207,7 +275,7 @@ proptest! {
         }
         let mut out = Vec::new();
         let state = through_bytes(&original.router.state());
-        let router = Router::resume(&everything(), state, original.now, &mut out);
+        let router = Router::resume(&everything(), state, &mut out);
         prop_assert!(out.iter().all(|action| matches!(action, Action::Listen(_))), "{:?}", out);
         let mut successor = Teller { router, ..original };
         prop_assert_eq!(successor.router.state(), original.router.state());

@@ -203,7 +203,7 @@ fn a_successor_finds_the_vmac_of_its_predecessor() {
     let bench = master();
     let config = part(&[on_vmac(255)]);
     let mut out = Vec::new();
-    let mut router = crate::vrrp::Router::resume(&config, bench.router.state(), bench.now, &mut out);
+    let mut router = crate::vrrp::Router::resume(&config, bench.router.state(), &mut out);
     let mut all = interfaces(1);
     all.push(Interface { link: made(7), addresses: vec![(ip("10.0.0.101"), 32)] });
     router.handle(bench.now, Event::Interfaces(all), &mut out);

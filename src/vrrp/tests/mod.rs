@@ -10,4 +10,5 @@ mod owning;
 mod pairs;
 mod reloads;
 pub(crate) mod samples;
+mod storms;
 mod trackers;

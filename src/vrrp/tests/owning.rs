@@ -310,7 +310,7 @@ fn a_successor_takes_static_objects_over() {
     let mut next = static_part();
     next.statics.rules.clear();
     let mut out = Vec::new();
-    let mut router = Router::resume(&next, bench.router.state(), bench.now, &mut out);
+    let mut router = Router::resume(&next, bench.router.state(), &mut out);
     assert_eq!(removed(&out), [STATIC[2]]);
     out.clear();
     // The kernel knows whether they are there still.

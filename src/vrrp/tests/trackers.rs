@@ -144,7 +144,7 @@ fn a_successor_learns_the_end_of_its_predecessors_script_or_runs_it_again() {
     let id = id.unwrap();
     let successor = |running: Vec<u64>| {
         let mut out = Vec::new();
-        let router = Router::resume(&part, bench.router.state(), bench.now, &mut out);
+        let router = Router::resume(&part, bench.router.state(), &mut out);
         let mut bench = Bench { router, now: bench.now + Duration::from_millis(100) };
         bench.event(Event::ScriptsRunning(running));
         bench.event(Event::Interfaces(interfaces(1)));
