@@ -5,7 +5,7 @@ pub mod bfd; // pure: packet, session, which packet belongs to which
 pub mod check; // schedule (pure) and one probe per check type (I/O, no rights)
 pub mod cli; // the options, exactly stock's, plus our subcommands; exit codes
 pub mod config; // text -> typed, validated, immutable model, with diagnostics
-pub mod daemon; // the roles: parent, vrrp, checkers, prober, bfd; ipc, reload, logging
+pub mod daemon; // the roles: parent, vrrp, checkers, prober, bfd, reporter; ipc, reload, logging
 pub mod kernel; // Linux: netlink, raw sockets, timerfd, spawn, syslog; the only home of `unsafe`
 pub mod lvs; // pure: a virtual server's health arithmetic -> desired IPVS table -> difference
 pub mod notify; // the ordered queue of scripts

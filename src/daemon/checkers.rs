@@ -19,7 +19,7 @@ use super::child::Parent;
 use super::director::{Director, Orders, Release, ScriptRequest, Settings, State};
 use super::dump::{self, Readers};
 use super::exit::Exit;
-use super::ipc::{Channel, Dump, FromChild, FromProber, Reading, Received, ToChild, ToProber};
+use super::ipc::{Channel, Dump, FromChild, FromProber, Order, Reading, Received, ToChild, ToProber};
 use super::options::Options;
 use crate::check::probe::connect;
 use crate::check::schedule::Schedule;
@@ -172,7 +172,8 @@ impl Checkers {
             }
             ToChild::Prober => self.meet_prober(received.descriptor, orders),
             ToChild::Dump(Dump::Data) => self.dump(),
-            ToChild::Dump(_) | ToChild::ScriptsRunning(_) => {}
+            ToChild::Snapshot => self.snapshot(),
+            ToChild::Dump(_) | ToChild::ScriptsRunning(_) | ToChild::Order(Order::SendGarp { .. }) => {}
             ToChild::Reading(reading) => self.read(reading, orders),
             ToChild::ScriptEnded { id, end } => {
                 self.scripts.remove(&id);
@@ -360,6 +361,9 @@ impl Checkers {
         for line in orders.log {
             info!("{line}");
         }
+        for event in orders.events {
+            self.parent.tell(&FromChild::Report(event));
+        }
         for (receiver, command) in orders.notify {
             self.parent.tell(&FromChild::Notify { receiver, commands: vec![command] });
         }
@@ -455,6 +459,15 @@ impl Checkers {
     }
 
     /// What `keepalived_check.data` holds now.
+    /// Tells the reporter how things are.
+    fn snapshot(&mut self) {
+        let servers: Vec<_> = self.director.reports().map(|report| report.health.snapshot()).collect();
+        match postcard::to_stdvec(&servers) {
+            Ok(bytes) => self.parent.tell(&FromChild::Snapshot(bytes)),
+            Err(error) => info!("writing down how the virtual servers are: {error}"),
+        }
+    }
+
     fn data(&self) -> Option<String> {
         let Running { common, .. } = self.running.as_ref()?;
         let virtual_servers = self.director.reports().map(|report| VirtualServerData {

@@ -34,6 +34,8 @@ pub enum Role {
     Prober,
     /// BFD sessions.
     Bfd,
+    /// Mail, SNMP, D-Bus.
+    Reporter,
 }
 
 impl Role {
@@ -44,6 +46,7 @@ impl Role {
             Self::Checkers => "Healthcheck",
             Self::Prober => "Prober",
             Self::Bfd => "BFD",
+            Self::Reporter => "Reporter",
         }
     }
 
@@ -54,6 +57,7 @@ impl Role {
             Self::Checkers => Speaker::Checkers,
             Self::Prober => Speaker::Prober,
             Self::Bfd => Speaker::Bfd,
+            Self::Reporter => Speaker::Reporter,
         }
     }
 }
@@ -65,6 +69,7 @@ impl fmt::Display for Role {
             Self::Checkers => "checkers",
             Self::Prober => "prober",
             Self::Bfd => "bfd",
+            Self::Reporter => "reporter",
         })
     }
 }
@@ -78,7 +83,7 @@ pub struct Assignment {
     pub descriptor: RawFd,
     /// Suffix of the syslog ident.
     pub instance: Option<String>,
-    /// The pid file to write and hold; the prober has none.
+    /// The pid file to write and hold; the prober and the reporter have none.
     pub pid_file: Option<PathBuf>,
     /// `comm`.
     pub name: String,

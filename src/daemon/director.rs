@@ -20,6 +20,7 @@ use crate::kernel::ipvs::{Ipvs, Report};
 use crate::lvs::difference::{Command, Extent, difference};
 use crate::lvs::table::{ServiceKey, ServiceSettings, Table};
 use crate::lvs::virtual_server::{Action, Event, Scope, VirtualServerHealth};
+use crate::report::event::{ReporterEvent, ServerChange};
 use crate::time::Time;
 
 mod hosting; // checks that wait for an address of this host
@@ -58,6 +59,8 @@ pub struct Orders {
     pub log: Vec<String>,
     /// Scripts to run, in order: whose queue, and what.
     pub notify: Vec<(String, Script)>,
+    /// What mail and SNMP are told, in order.
+    pub events: Vec<ReporterEvent>,
     /// Attempts to make.
     pub probe: Vec<ProbeRequest>,
     /// Scripts of checks to run, whose end is wanted by [`Director::script_ended`].
@@ -405,6 +408,19 @@ impl Director {
                 Action::Log(line) => out.log.push(line),
                 Action::Apply(scope) => self.applies.push((server, scope)),
                 Action::Notify { receiver, command } => out.notify.push((receiver, command)),
+                Action::Served { real_server, label, up } => {
+                    out.events.push(ReporterEvent::RealServer(ServerChange {
+                        virtual_server: server,
+                        real_server,
+                        virtual_name: self.servers[server].health.label().to_owned(),
+                        real_name: label,
+                        up,
+                    }));
+                }
+                Action::Quorum { up } => {
+                    let name = self.servers[server].health.label().to_owned();
+                    out.events.push(ReporterEvent::Quorum { virtual_server: server, name, up });
+                }
                 Action::StateChanged => out.state_changed = true,
                 Action::Undo { real_server, checker } => {
                     let index = self.servers[server].checks[real_server] + checker;

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 pub use super::channel::{Channel, Received};
 use crate::check::{ProbeReport, ProbeRequest};
-use crate::config::model::Command;
 pub use crate::config::model::ScriptEnd;
+use crate::config::model::{Command, ReporterPart};
+use crate::report::event::ReporterEvent;
 
 /// Set by the parent for a child it executes: its [`Assignment`](super::child::Assignment).
 pub const ROLE_VARIABLE: &str = "KEEPALIVED_RS_ROLE";
@@ -53,6 +54,10 @@ pub enum ToChild<P> {
     Prober,
     /// Write this dump now.
     Dump(Dump),
+    /// Answer with a `Snapshot` (vrrp and checkers).
+    Snapshot,
+    /// Somebody who may changes something that runs (vrrp and checkers).
+    Order(Order),
     /// Release what is held (as the command line says), answer `Stopped`, exit 0.
     Stop,
 }
@@ -140,6 +145,10 @@ pub enum FromChild {
         /// Its contents.
         text: String,
     },
+    /// Something that the reporter is to know.
+    Report(ReporterEvent),
+    /// What `ToChild::Snapshot` asked for: postcard, which only the reporter reads.
+    Snapshot(Vec<u8>),
     /// The cores' state, for a successor should this process die.
     State(Vec<u8>),
     /// Everything is released; the process exits.
@@ -176,4 +185,67 @@ pub enum ToProber {
 pub enum FromProber {
     /// These came to an end.
     Done(Vec<ProbeReport>),
+}
+
+/// What somebody who may can ask of what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Announce the addresses of this instance once, if it is master.
+    SendGarp {
+        /// Its name.
+        instance: String,
+    },
+}
+
+/// Parent to reporter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToReporter {
+    /// This runs now. The first message; another one after each reload.
+    Configure(Box<ReporterPart>),
+    /// Something happened.
+    Event(ReporterEvent),
+    /// What `FromReporter::Snapshot` asked for.
+    Snapshot {
+        /// Of whom.
+        of: Reported,
+        /// Postcard.
+        bytes: Vec<u8>,
+    },
+    /// What `FromReporter::Connect` asked for comes as a descriptor; without one it is not there.
+    Connected(Service),
+    /// The other children have ended: say the last words and exit.
+    Stop,
+}
+
+/// Reporter to parent: a closed list. The parent does what the configuration allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromReporter {
+    /// A `Snapshot` is wanted. A process that does not run gives none.
+    Snapshot(Reported),
+    /// A connection is wanted that takes rights: sockets of services often let only root in.
+    Connect(Service),
+    /// As the signal does.
+    Dump(Dump),
+    /// As SIGHUP does.
+    Reload,
+    /// Passed on to vrrp or checkers.
+    Order(Order),
+}
+
+/// Who is reported of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Reported {
+    /// The vrrp process.
+    Vrrp,
+    /// The checkers process.
+    Checkers,
+}
+
+/// A local service that the reporter talks to; where it is, the parent knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Service {
+    /// The system bus.
+    Bus,
+    /// The `AgentX` master.
+    AgentX,
 }

@@ -32,6 +32,8 @@ pub enum Speaker {
     Prober,
     /// `Keepalived_bfd`.
     Bfd,
+    /// `Keepalived_reporter`; stock has no such process.
+    Reporter,
 }
 
 impl Speaker {
@@ -43,6 +45,7 @@ impl Speaker {
             Self::Checkers => "Keepalived_healthcheckers",
             Self::Prober => "Keepalived_prober",
             Self::Bfd => "Keepalived_bfd",
+            Self::Reporter => "Keepalived_reporter",
         };
         match instance {
             Some(instance) => format!("{name}_{instance}"),

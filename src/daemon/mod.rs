@@ -1,4 +1,4 @@
-//! The roles: parent, vrrp, checkers, prober; the channel between them, reload, logging, systemd.
+//! The roles: parent, vrrp, checkers, prober, bfd, reporter; the channel between them, reload, logging, systemd.
 //!
 //! A child is this binary executed again with the parent's command line; the environment variable
 //! [`ipc::ROLE_VARIABLE`] tells it which role it plays and which descriptor is its channel.
@@ -22,9 +22,12 @@ pub mod parent; // the parent process: before and after its event loop
 pub mod places; // where the pid files are
 pub mod prober; // probes foreign servers, without rights
 pub mod reign; // the parent's event loop
+pub mod reporter; // the reporter process: mail, SNMP, D-Bus
+mod reporter_seat; // its place in the supervisor
 pub mod respawn; // how long until a lost child is started again
 pub mod roles; // which function plays which role
 pub mod scripts; // all scripts run here, in the parent
+mod service; // local services that the reporter talks to
 pub mod signals; // signals as requests
 mod slot; // the place of one child process in its supervisor
 pub mod supervise; // the children: started, asked, agreed with, respawned, stopped

@@ -12,10 +12,11 @@ use super::child::Role;
 use super::configuration::{Read, Source};
 use super::dump::{self, Readers};
 use super::exit::Exit;
-use super::ipc::{Dump, FromChild};
+use super::ipc::{Dump, FromChild, FromReporter};
 use super::options::Options;
 use super::places::Places;
 use super::scripts::{Ended, Scripts};
+use super::service;
 use super::signals::{Request, Requests};
 use super::supervise::{self, Cause, Happening, Supervisor};
 use super::systemd::Systemd;
@@ -154,6 +155,7 @@ impl Reign {
             Happening::Committed { plan } => self.committed(&plan),
             Happening::Refused { reasons, cause } => self.refused(&reasons, cause),
             Happening::Asked { role, message } => self.asked(role, message),
+            Happening::Wanted(message) => self.wanted(&message),
             Happening::Died { role, permanent, .. } => {
                 // A successor goes on with the scripts of a lost vrrp process.
                 if role != Role::Vrrp || permanent.is_some() || self.options.dont_respawn {
@@ -162,7 +164,7 @@ impl Reign {
                 if let Some(exit) = permanent {
                     self.systemd.failed(if exit == Exit::Config { libc::EINVAL } else { libc::EPERM });
                     self.stop(exit);
-                } else if self.options.dont_respawn && role != Role::Prober {
+                } else if self.options.dont_respawn && !matches!(role, Role::Prober | Role::Reporter) {
                     self.stop(Exit::Success);
                 }
             }
@@ -283,12 +285,28 @@ impl Reign {
             }
             FromChild::Session { name, up } => self.supervisor.session(name, up),
             // The supervisor's.
-            FromChild::Prepared { .. }
+            FromChild::Report(_)
+            | FromChild::Snapshot(_)
+            | FromChild::Prepared { .. }
             | FromChild::Refused { .. }
             | FromChild::Committed { .. }
             | FromChild::State(_)
             | FromChild::Dumped { .. }
             | FromChild::Stopped => {}
+        }
+    }
+
+    /// What the reporter may ask for.
+    fn wanted(&mut self, message: &FromReporter) {
+        match *message {
+            FromReporter::Dump(dump) => self.request(Request::Dump(dump)),
+            FromReporter::Reload => self.request(Request::Reload),
+            FromReporter::Connect(service) => {
+                let connection = service::connect(service, &self.supervisor.running().global);
+                self.supervisor.connected(service, connection);
+            }
+            // The supervisor's.
+            FromReporter::Snapshot(_) | FromReporter::Order(_) => {}
         }
     }
 

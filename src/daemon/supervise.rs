@@ -5,6 +5,7 @@
 //! through the same two messages alone, with the state its predecessor last reported.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use tokio::time::Instant;
 
 use super::child::{Assignment, Role};
 use super::exit::Exit;
-use super::ipc::{Dump, FromChild, Reading, ToChild};
+use super::ipc::{Dump, FromChild, FromReporter, Order, Reading, Reported, Service, ToChild, ToReporter};
+use super::reporter_seat::{Reporter, ReporterHappening};
 use super::slot::{Birth, CLOSED_LIMIT, Prober, ProberEvent, Seat, Slot, SlotEvent, start, until};
 use crate::config::model::{BfdPart, CheckersPart, Config, ScriptEnd, VrrpPart};
 use crate::kernel::fdpass;
@@ -54,6 +56,8 @@ pub enum Happening {
         /// What.
         message: FromChild,
     },
+    /// The reporter wants something of the parent.
+    Wanted(FromReporter),
     /// A child process ended unasked; its scripts are nobody's now. It is started again by itself, unless `-R`.
     Died {
         /// Which.
@@ -108,6 +112,7 @@ pub struct Supervisor {
     checkers: Slot<CheckersPart>,
     bfd: Slot<BfdPart>,
     prober: Prober,
+    reporter: Reporter,
     /// What the bfd process last said of each session.
     sessions: BTreeMap<String, bool>,
     generation: u64,
@@ -148,6 +153,7 @@ impl Supervisor {
             checkers: Slot::new(Role::Checkers),
             bfd: Slot::new(Role::Bfd),
             prober: Prober::default(),
+            reporter: Reporter::default(),
             sessions: BTreeMap::new(),
             generation: 0,
             running: Arc::new(Config::default()),
@@ -192,7 +198,7 @@ impl Supervisor {
             let runs = match role {
                 Role::Vrrp => self.options.vrrp,
                 Role::Checkers => self.options.checkers,
-                Role::Bfd | Role::Prober => self.options.bfd,
+                Role::Bfd | Role::Prober | Role::Reporter => self.options.bfd,
             };
             if runs {
                 let assignment = self.assignment(role, &config);
@@ -214,7 +220,7 @@ impl Supervisor {
             Role::Vrrp => Some(&mut self.vrrp),
             Role::Checkers => Some(&mut self.checkers),
             Role::Bfd => Some(&mut self.bfd),
-            Role::Prober => None,
+            Role::Prober | Role::Reporter => None,
         }
     }
 
@@ -224,6 +230,7 @@ impl Supervisor {
             Role::Checkers => self.checkers.is_alive(),
             Role::Bfd => self.bfd.is_alive(),
             Role::Prober => self.prober.process.is_some(),
+            Role::Reporter => self.reporter.is_alive(),
         }
     }
 
@@ -235,6 +242,7 @@ impl Supervisor {
             Role::Checkers => (Some(self.options.checkers_pid.clone()), &names.checkers),
             Role::Bfd => (Some(self.options.bfd_pid.clone()), &names.bfd),
             Role::Prober => (None, &names.checkers),
+            Role::Reporter => (None, &names.parent),
         };
         let instance = self.options.instance.clone();
         // The descriptor is known when the connection is made.
@@ -314,7 +322,10 @@ impl Supervisor {
                 return self.happenings.remove(0);
             }
             if self.stopping.is_some() && !self.has_children() && self.prober.process.is_none() {
-                return Happening::Stopped;
+                // The last to end: it tells of the ends of the others.
+                if !self.reporter.end() {
+                    return Happening::Stopped;
+                }
             }
             let deadline = self.stopping.or(self.transaction.as_ref().map(|t| t.deadline));
             tokio::select! {
@@ -322,6 +333,7 @@ impl Supervisor {
                 event = self.checkers.next() => self.heard(Role::Checkers, event),
                 event = self.bfd.next() => self.heard(Role::Bfd, event),
                 event = self.prober.next() => self.prober_event(&event),
+                event = self.reporter.next() => self.reporter_event(event),
                 () = until(deadline) => self.overdue(),
             }
         }
@@ -383,6 +395,11 @@ impl Supervisor {
                     seat.remember(state);
                 }
             }
+            FromChild::Report(event) => self.reporter.say(&ToReporter::Event(event)),
+            FromChild::Snapshot(bytes) => {
+                let of = if role == Role::Vrrp { Reported::Vrrp } else { Reported::Checkers };
+                self.reporter.say(&ToReporter::Snapshot { of, bytes });
+            }
             // The end of the process is what counts.
             FromChild::Stopped => {}
             message => self.happenings.push(Happening::Asked { role, message }),
@@ -423,6 +440,7 @@ impl Supervisor {
                 transaction.pending = pending;
             }
             self.start_prober();
+            self.configure_reporter();
         }
         if let Some(transaction) = self.transaction.take_if(|t| t.pending.is_empty()) {
             self.started = true;
@@ -529,6 +547,7 @@ impl Supervisor {
     fn kill(&mut self, role: Role) {
         match self.seat(role) {
             Some(seat) => seat.kill(),
+            None if role == Role::Reporter => self.reporter.kill(),
             None => self.prober.kill(),
         }
     }
@@ -613,6 +632,51 @@ impl Supervisor {
                 );
             }
         }
+    }
+
+    /// Has the reporter run what the configuration that runs asks for.
+    fn configure_reporter(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let part = self.running.reporter_part();
+        let assignment = self.assignment(Role::Reporter, &self.running);
+        if let Some(pid) = self.reporter.configure(part, &assignment) {
+            self.happenings.push(Happening::Started { role: Role::Reporter, pid });
+        }
+    }
+
+    fn reporter_event(&mut self, event: ReporterHappening) {
+        match event {
+            ReporterHappening::Due => self.configure_reporter(),
+            ReporterHappening::Ended { pid } => {
+                // Its successor is planned already; nobody else depends on it.
+                self.happenings.push(Happening::Died { role: Role::Reporter, pid, permanent: None });
+            }
+            ReporterHappening::Said(FromReporter::Snapshot(of)) => self.snapshot(of),
+            ReporterHappening::Said(FromReporter::Order(order)) => self.order(&order),
+            ReporterHappening::Said(message) => {
+                self.happenings.push(Happening::Wanted(message));
+            }
+        }
+    }
+
+    fn snapshot(&mut self, of: Reported) {
+        match of {
+            Reported::Vrrp => self.vrrp.say(&ToChild::Snapshot),
+            Reported::Checkers => self.checkers.say(&ToChild::Snapshot),
+        }
+    }
+
+    fn order(&mut self, order: &Order) {
+        match order {
+            Order::SendGarp { .. } => self.vrrp.say(&ToChild::Order(order.clone())),
+        }
+    }
+
+    /// Hands the reporter the connection it asked for, or tells it that there is none.
+    pub fn connected(&mut self, service: Service, connection: Option<OwnedFd>) {
+        self.reporter.connected(service, connection);
     }
 }
 

@@ -12,7 +12,7 @@ use tracing::{debug, info};
 use super::child::Parent;
 use super::dump;
 use super::exit::Exit;
-use super::ipc::{Dump, FromChild, Reading, ToChild};
+use super::ipc::{Dump, FromChild, Order, Reading, ToChild};
 use super::options::Options;
 use super::vrrp_io::Edge;
 use crate::config::model::{Scheduling, VrrpPart};
@@ -279,6 +279,13 @@ impl<'a> Vrrp<'a> {
                 Reading::Bfd { name, up } => Event::Bfd { name, up },
             }),
             ToChild::Dump(dump) => self.dump(dump),
+            ToChild::Snapshot => self.snapshot(),
+            ToChild::Order(Order::SendGarp { instance }) => {
+                if let Some(router) = &mut self.running {
+                    router.announce(&instance, self.clock.at(now()), &mut self.out);
+                    self.carry_out();
+                }
+            }
             // The loop ends on the one and the checkers alone hear the other.
             ToChild::Stop | ToChild::Prober => {}
         }
@@ -365,6 +372,15 @@ impl<'a> Vrrp<'a> {
         let clock = Clock { now, epoch: wall.epoch, utc_offset: wall.utc_offset };
         let snapshot = router.snapshot(now);
         Some(report::data(View { part: router.part(), snapshot: &snapshot, clock, sockets }))
+    }
+
+    /// Tells the reporter how things are.
+    fn snapshot(&mut self) {
+        let Some(router) = &self.running else { return };
+        match postcard::to_stdvec(&router.snapshot(now())) {
+            Ok(bytes) => self.told.push(FromChild::Snapshot(bytes)),
+            Err(error) => info!("writing down how the instances are: {error}"),
+        }
     }
 
     fn dump(&mut self, what: Dump) {

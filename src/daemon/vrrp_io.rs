@@ -35,6 +35,7 @@ use crate::kernel::vmac::{self, Below};
 use crate::kernel::vrrp_sender::{Route, Sender};
 use crate::kernel::vrrp_socket::{Admit, Local, Received, Receiver};
 use crate::kernel::{link, process, sysctl, timer};
+use crate::report::event::ReporterEvent;
 use crate::report::vrrp as report;
 use crate::time::Time;
 use crate::vrrp::{Action, Change, Detail, Envelope, Event, Link, Listener, ListenerKind, Owned, Requester};
@@ -185,8 +186,9 @@ impl Edge {
                     told.push(FromChild::RunScript { id, command, timeout });
                 }
                 Action::KillScript { id } => told.push(FromChild::KillScript { id }),
-                // The parent is told the state as a whole.
-                Action::Transition(_) => {}
+                Action::Transition(transition) => {
+                    told.push(FromChild::Report(ReporterEvent::Vrrp(transition)));
+                }
                 Action::Add { owner, objects } => {
                     self.guards.outdate();
                     self.queue.push_changes(owner, Change::Add, objects);

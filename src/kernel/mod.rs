@@ -38,6 +38,7 @@ pub mod spawn; // scripts: own group and identity, nothing inherited
 pub mod sysctl; // interface settings
 pub mod syslog; // the C library's
 pub mod timer; // the clock of the cores, one alarm on it
+pub mod unix_socket; // connections to local stream sockets
 pub mod vmac; // macvlans and ipvlans of our own
 pub mod vrrp_sender; // adverts out
 pub mod vrrp_socket; // adverts in

@@ -9,6 +9,7 @@
 //! configuration; unknown ones are ignored.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,20 @@ pub enum Action {
         /// Index of its checker.
         checker: usize,
     },
+    /// A real server came into service or left it: for mail and SNMP.
+    Served {
+        /// Its address and port: it may be gone from the configuration.
+        real_server: (IpAddr, u16),
+        /// How logs name it.
+        label: String,
+        /// Is it in service now?
+        up: bool,
+    },
+    /// The quorum was gained or lost: for mail and SNMP.
+    Quorum {
+        /// Is there one now?
+        up: bool,
+    },
     /// Something that [`VirtualServerHealth::state`] holds has changed.
     StateChanged,
 }
@@ -120,7 +135,7 @@ impl RealServerState {
 }
 
 /// For reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Is there a quorum?
     pub quorum_up: bool,
@@ -131,7 +146,7 @@ pub struct Snapshot {
 }
 
 /// One real server of a [`Snapshot`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RealServerSnapshot {
     /// No checker has failed.
     pub alive: bool,
@@ -648,6 +663,11 @@ impl VirtualServerHealth {
 
     fn notify_real_server(&self, index: usize, direction: Direction, out: &mut Vec<Action>) {
         let rs = &self.config.real_servers[index];
+        out.push(Action::Served {
+            real_server: (rs.address, rs.port),
+            label: self.real_server_label(index),
+            up: direction == Direction::Up,
+        });
         let command = match direction {
             Direction::Up => &rs.notify_up,
             Direction::Down => &rs.notify_down,
@@ -661,6 +681,7 @@ impl VirtualServerHealth {
     }
 
     fn notify_quorum(&self, direction: Direction, out: &mut Vec<Action>) {
+        out.push(Action::Quorum { up: direction == Direction::Up });
         let command = match direction {
             Direction::Up => &self.config.quorum_up,
             Direction::Down => &self.config.quorum_down,

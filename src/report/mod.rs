@@ -4,6 +4,7 @@ pub mod bfd; // keepalived_bfd.data
 pub mod check_data; // keepalived_check.data
 mod checkers; // what it tells of one checker
 pub mod clock; // a moment of the cores as the dumps print it
+pub mod event; // what mails, SNMP traps and D-Bus signals are made of
 pub mod global; // the section that every data dump begins with
 mod interfaces; // interfaces in the dump
 pub mod json; // keepalived.json

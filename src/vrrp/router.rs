@@ -269,6 +269,14 @@ impl Router {
         }
     }
 
+    /// Announces the addresses of this instance once, if it is master.
+    pub fn announce(&mut self, name: &str, now: Time, out: &mut Actions) {
+        let place = self.part.instances.iter().position(|instance| instance.name == name);
+        if let Some(i) = place.filter(|&i| self.runs[i].state == VrrpState::Master) {
+            self.machine(i, now, out).announce(1);
+        }
+    }
+
     /// Steps down everywhere. After this the core is inert.
     pub fn stop(&mut self, now: Time, release: Release, out: &mut Actions) {
         for id in self.scripts.iter().filter_map(ScriptRun::running) {

@@ -15,6 +15,7 @@ mod lvs_other_checks;
 mod lvs_release;
 mod lvs_table;
 mod pair;
+mod reporter;
 mod runner;
 mod systemd;
 mod twins;
@@ -52,6 +53,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_daemon::CASES,
         vrrp_stock::CASES,
         vrrp_wire::CASES,
+        reporter::CASES,
         vrrp_others::CASES,
         lvs_table::CASES,
         lvs_release::CASES,

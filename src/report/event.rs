@@ -1,0 +1,43 @@
+//! What mails, SNMP traps and D-Bus signals are made of: one event of vrrp or checkers, with its cause.
+//!
+//! Pure data. The vrrp and checkers processes tell these to the parent, which passes them on to the reporter; they are
+//! lost without harm while there is none.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::vrrp::Transition;
+
+/// Something that those around the daemon are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReporterEvent {
+    /// An instance or a sync group entered a state.
+    Vrrp(Transition),
+    /// A real server came into service or left it.
+    RealServer(ServerChange),
+    /// A virtual server gained or lost its quorum.
+    Quorum {
+        /// Place of the virtual server in the configuration.
+        virtual_server: usize,
+        /// How logs name it: `[10.0.0.1]:tcp:80`.
+        name: String,
+        /// Is there a quorum now?
+        up: bool,
+    },
+}
+
+/// A real server came into service or left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerChange {
+    /// Place of the virtual server in the configuration.
+    pub virtual_server: usize,
+    /// Address and port of the real server; a reload may have removed it from the configuration.
+    pub real_server: (IpAddr, u16),
+    /// How logs name the virtual server.
+    pub virtual_name: String,
+    /// How logs name the real server: `[10.0.0.2]:tcp:80`.
+    pub real_name: String,
+    /// Is it in service now?
+    pub up: bool,
+}
