@@ -570,6 +570,9 @@ impl Edge {
             monitor::Event::RouteGone { route, port } => {
                 Some(Event::RouteDeleted { route, by: self.requester(port) })
             }
+            monitor::Event::RouteReplaced { route, port } => {
+                Some(Event::RouteReplaced { by_route: route, by: self.requester(port) })
+            }
             monitor::Event::RuleGone { rule, port } => {
                 Some(Event::RuleDeleted { rule, by: self.requester(port) })
             }

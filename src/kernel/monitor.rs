@@ -42,7 +42,14 @@ pub enum Event {
         /// Port of the socket that asked for it (IPv4 only; the kernel tells 0 for IPv6).
         port: u32,
     },
-    /// A route vanished, or another one took its place.
+    /// A route took the place of another one: `ip route replace` brings no word of the one that went.
+    RouteReplaced {
+        /// The new one.
+        route: SeenRoute,
+        /// As for a route that vanished.
+        port: u32,
+    },
+    /// A route vanished.
     RouteGone {
         /// Which.
         route: SeenRoute,
@@ -151,9 +158,12 @@ pub fn decode(datagram: &[u8], events: &mut Vec<Event>) {
                 })
             })
             .or_else(|| {
-                let gone = route::removed(message.kind, message.body)
-                    .or_else(|| route::replaced(message.kind, message.flags, message.body))?;
+                let gone = route::removed(message.kind, message.body)?;
                 Some(Event::RouteGone { route: gone, port: message.port })
+            })
+            .or_else(|| {
+                let route = route::replaced(message.kind, message.flags, message.body)?;
+                Some(Event::RouteReplaced { route, port: message.port })
             })
             .or_else(|| {
                 let gone = rule::removed(message.kind, message.body)?;
@@ -192,7 +202,7 @@ mod tests {
                     Event::LinkGone(link) => want == format!("gone {}", link.name),
                     Event::Address(address) => want == format!("address {address}"),
                     Event::AddressGone { address, .. } => want == format!("lost {address}"),
-                    Event::RouteGone { .. } | Event::RuleGone { .. } => false,
+                    Event::RouteGone { .. } | Event::RouteReplaced { .. } | Event::RuleGone { .. } => false,
                     Event::Resync => want == "resync",
                 })
             };

@@ -458,7 +458,8 @@ mod tests {
             let gone: Vec<_> = events
                 .into_iter()
                 .filter_map(|event| match event {
-                    monitor::Event::RouteGone { route, port } => Some((route, port)),
+                    monitor::Event::RouteGone { route, port }
+                    | monitor::Event::RouteReplaced { route, port } => Some((route, port)),
                     _ => None,
                 })
                 .collect();

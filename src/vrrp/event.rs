@@ -110,6 +110,13 @@ pub enum Event {
         /// Who asked for it.
         by: Requester,
     },
+    /// A route took the place of another one, of which nothing else tells.
+    RouteReplaced {
+        /// The one that is there now.
+        by_route: SeenRoute,
+        /// Who asked for it.
+        by: Requester,
+    },
     /// `RTM_DELRULE`, also the echo of our own requests.
     RuleDeleted {
         /// Which.

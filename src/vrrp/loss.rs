@@ -25,6 +25,19 @@ impl Router {
         self.all_lost(lost, by, now, out);
     }
 
+    /// Of ours that lay where `route` lies now none may be left. To add one that is there is no error.
+    pub(super) fn route_replaced(&mut self, now: Time, route: &SeenRoute, by: &Requester, out: &mut Actions) {
+        if *by == Requester::Us {
+            return;
+        }
+        let lost = matching(
+            &self.part,
+            &self.index.routes,
+            |object| matches!(object, Object::Route(ours) if route.has_place_of(ours)),
+        );
+        self.all_lost(lost, by, now, out);
+    }
+
     pub(super) fn rule_deleted(&mut self, now: Time, rule: &SeenRule, by: &Requester, out: &mut Actions) {
         let lost = matching(
             &self.part,

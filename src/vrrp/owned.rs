@@ -74,7 +74,7 @@ pub struct SeenRoute {
 
 impl SeenRoute {
     /// Does it lie where `route` lies, so that only one of the two can be there?
-    fn has_place_of(&self, route: &Route) -> bool {
+    pub(super) fn has_place_of(&self, route: &Route) -> bool {
         let metric = match route.family() {
             Family::V4 => route.metric.unwrap_or(0),
             // The kernel's `IP6_RT_PRIO_USER`.

@@ -141,6 +141,7 @@ impl Router {
             Event::FirewallTouched { by } => self.firewall_touched(by.as_deref(), now, out),
             Event::SyncRefused { note } => self.sync_refused(&note, now, out),
             Event::LinkRefused { name, errno, note } => self.link_refused(&name, errno, &note, now, out),
+            Event::RouteReplaced { by_route, by } => self.route_replaced(now, &by_route, &by, out),
             Event::RouteDeleted { route, by } => self.route_deleted(now, &route, &by, out),
             Event::RuleDeleted { rule, by } => self.rule_deleted(now, &rule, &by, out),
             Event::Refused { owner, object, change, errno, note } => {

@@ -25,6 +25,7 @@ mod vrrp_basic;
 mod vrrp_bfd;
 mod vrrp_daemon;
 mod vrrp_others;
+mod vrrp_repair;
 mod vrrp_routes;
 mod vrrp_stock;
 mod vrrp_track;
@@ -50,6 +51,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_addresses::CASES,
         vrrp_announce::CASES,
         vrrp_routes::CASES,
+        vrrp_repair::CASES,
         vrrp_daemon::CASES,
         vrrp_stock::CASES,
         vrrp_wire::CASES,

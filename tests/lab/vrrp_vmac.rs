@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use crate::case::{Case, Lab};
 use crate::kit::daemon::{Daemon, Program};
 use crate::kit::net::{Host, Switch};
-use crate::kit::place;
 use crate::kit::wait::{Outcome, ensure, secs, until};
 use crate::pair::{A, B, Pair, VIP, config, instance};
 
@@ -107,17 +106,8 @@ fn removed(lab: &Lab) -> Outcome {
 
 /// What `nft -j list ruleset` shows, without handles and in no order.
 fn ruleset(host: &Host) -> Outcome<Vec<String>> {
-    let output = host
-        .space
-        .inside(|| {
-            // Where its library is not installed it lies beside it.
-            let library = place::store().join("nftables/usr/lib/x86_64-linux-gnu");
-            let mut nft = std::process::Command::new(place::nft());
-            nft.args(["-j", "list", "ruleset"]).env("LD_LIBRARY_PATH", library).output()
-        })
-        .map_err(|e| format!("starting nft: {e}"))?;
-    ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
-    let all: Value = serde_json::from_slice(&output.stdout).map_err(|e| e.to_string())?;
+    let said = host.nft(&["-j", "list", "ruleset"])?;
+    let all: Value = serde_json::from_str(&said).map_err(|e| e.to_string())?;
     let objects = all["nftables"].as_array().ok_or("no nftables")?.iter();
     let mut lines: Vec<String> = objects
         .filter(|object| object.get("metainfo").is_none())

@@ -170,6 +170,25 @@ fn other_routes_may_come_and_go() {
 }
 
 #[test]
+fn a_route_in_whose_place_another_one_lies_now_is_put_back() {
+    let mut bench = master(rich());
+    let by = || Requester::Program("ip (process 7)".into());
+    let successor = |to: &str, metric| {
+        let ways = vec![(Some(ip("10.0.0.253")), 1)];
+        SeenRoute { protocol: 3, metric, ways, ..seen(to) }
+    };
+    let out = bench.event(Event::RouteReplaced { by_route: successor("192.0.2.0/24", 0), by: by() });
+    assert_eq!(added(&out).len(), 1, "{out:?}");
+    for (route, by) in [
+        (successor("192.0.2.0/24", 5), by()),
+        (successor("192.0.3.0/24", 0), by()),
+        (successor("192.0.2.0/24", 0), Requester::Us),
+    ] {
+        assert_eq!(bench.event(Event::RouteReplaced { by_route: route, by }), []);
+    }
+}
+
+#[test]
 fn the_third_loss_in_ten_seconds_is_waited_out_and_the_log_says_who_fights() {
     let mut bench = master(rich());
     for _ in 0..2 {

@@ -9,13 +9,13 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::place::tool;
+use super::place::{self, tool};
 use super::wait::{Outcome, ensure, until};
 
 /// A network namespace.
@@ -235,6 +235,19 @@ impl Host {
             let shown = self.space.run("ip", &["-o", "-6", "address", "show", "dev", interface]).ok()?;
             shown.contains("fe80::").then_some(())
         })
+    }
+
+    /// What `nft` says here; a failure is an error with what it said.
+    pub(crate) fn nft(&self, arguments: &[&str]) -> Outcome<String> {
+        // Where its library is not installed it lies beside it.
+        let library = place::store().join("nftables/usr/lib/x86_64-linux-gnu");
+        let output = self
+            .space
+            .inside(|| Command::new(place::nft()).args(arguments).env("LD_LIBRARY_PATH", library).output())
+            .map_err(|e| format!("starting nft: {e}"))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "nft {}: {}", arguments.join(" "), said.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// IPv4 addresses now on any interface.
