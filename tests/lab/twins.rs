@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::case::Lab;
 use crate::kit::daemon::{Daemon, Program};
 use crate::kit::net::{Host, Switch};
-use crate::kit::wait::{Outcome, ensure};
+use crate::kit::wait::{Outcome, ensure, secs, until};
 use crate::kit::wire::Sniffer;
 
 /// A host alone on its switch, with a daemon. The daemon is declared first: it ends before its host does.
@@ -65,6 +65,82 @@ impl Twin {
     /// Rules of both families.
     pub(crate) fn rules(&self) -> Outcome<Vec<String>> {
         self.sorted(&[&["-4", "rule", "show"], &["-6", "rule", "show"]])
+    }
+
+    /// A second interface eth1, up, with a hardware address that is known.
+    pub(crate) fn add_eth1(&self) -> Outcome {
+        self.host.space.sysctl("net.ipv6.conf.default.accept_dad", "0")?;
+        self.host.space.sysctl("net.ipv6.conf.all.accept_dad", "0")?;
+        self.host.space.ip(
+            "link add eth1 address 02:00:00:00:00:02 type veth peer name far1\nlink set eth1 up\nlink set far1 up",
+        )?;
+        for name in ["eth1.accept_dad", "eth1.disable_ipv6"] {
+            self.host.space.sysctl(&format!("net.ipv6.conf.{name}"), "0")?;
+        }
+        until(secs(5.0), "a link-local address", || {
+            let shown = self.host.space.run("ip", &["-o", "-6", "address", "show", "dev", "eth1"]).ok()?;
+            (shown.contains("fe80::") && !shown.contains("tentative")).then_some(())
+        })
+    }
+
+    /// Links with all that is known of them but what differs by chance; then addresses and settings of each.
+    pub(crate) fn links(&self) -> Outcome<Vec<String>> {
+        let mut lines = Vec::new();
+        for mut object in self.shown(&["address", "show"])? {
+            let name = object["ifname"].as_str().unwrap_or_default().to_owned();
+            if name == "far1" || name == "lo" {
+                continue;
+            }
+            for address in object["addr_info"].as_array().into_iter().flatten() {
+                lines.push(format!("{name} has {address}"));
+            }
+            let map = object.as_object_mut().ok_or("no object")?;
+            map.remove("addr_info");
+            map.remove("link_netnsid");
+            map.remove("gso_ipv4_max_size");
+            lines.push(format!("{name} is {object}"));
+            lines.extend(self.settings(&name)?);
+        }
+        lines.extend(self.settings("all")?);
+        lines.sort();
+        Ok(lines)
+    }
+
+    fn settings(&self, interface: &str) -> Outcome<Vec<String>> {
+        let names = [
+            (
+                "ipv4",
+                &[
+                    "arp_ignore",
+                    "arp_filter",
+                    "accept_local",
+                    "rp_filter",
+                    "promote_secondaries",
+                    "arp_announce",
+                ][..],
+            ),
+            (
+                "ipv6",
+                &[
+                    "disable_ipv6",
+                    "accept_dad",
+                    "addr_gen_mode",
+                    "accept_ra",
+                    "autoconf",
+                    "router_solicitations",
+                ],
+            ),
+        ];
+        let all = names.iter().flat_map(|(family, names)| {
+            names.iter().map(move |name| format!("/proc/sys/net/{family}/conf/{interface}/{name}"))
+        });
+        self.host.space.inside(|| {
+            all.map(|path| {
+                let value = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+                Ok(format!("{path} = {}", value.trim()))
+            })
+            .collect()
+        })
     }
 
     /// Addresses of eth0 and eth1, without link-local ones: those of eth1 are made of a random hardware address.

@@ -95,7 +95,7 @@ fn words(lab: &Lab) -> Outcome {
     let mut pair = twins(lab, &text)?;
     let mut seen = Vec::new();
     for twin in &mut pair {
-        twin.host.space.ip("link add eth1 type veth peer name far1\nlink set eth1 up\nlink set far1 up")?;
+        twin.add_eth1()?;
         let before = (twin.routes()?, twin.rules()?);
         twin.start()?;
         twin.daemon.wait_log("(VI_1) Entering MASTER STATE", secs(6.0))?;
@@ -163,10 +163,7 @@ fn address_words(lab: &Lab) -> Outcome {
     let mut pair = twins(lab, &text)?;
     let mut seen = Vec::new();
     for twin in &mut pair {
-        twin.host.space.ip("link add eth1 type veth peer name far1\nlink set eth1 up\nlink set far1 up")?;
-        for name in ["eth1.accept_dad", "eth1.disable_ipv6"] {
-            twin.host.space.sysctl(&format!("net.ipv6.conf.{name}"), "0")?;
-        }
+        twin.add_eth1()?;
         let before = twin.addresses()?;
         twin.start()?;
         twin.daemon.wait_log("(VI_1) Entering MASTER STATE", secs(6.0))?;
@@ -236,8 +233,7 @@ fn statics(lab: &Lab) -> Outcome {
     ];
     let mut seen = Vec::new();
     for twin in &mut pair {
-        twin.host.space.ip("link add eth1 type veth peer name far1\nlink set eth1 up\nlink set far1 up")?;
-        twin.host.space.sysctl("net.ipv6.conf.eth1.accept_dad", "0")?;
+        twin.add_eth1()?;
         let all = |twin: &Twin| -> Outcome<Vec<String>> {
             Ok([twin.routes()?, twin.rules()?, twin.addresses()?].concat())
         };

@@ -1,4 +1,5 @@
-//! What passes a switch: every frame with the kernel's stamp and the host that sent it; VRRP and ARP are decoded.
+//! What passes a switch: every frame with the kernel's stamp and the host that sent it; VRRP and ARP are decoded, IGMP and the like
+//! of IPv6 are kept.
 //!
 //! The decoder is the tests' own and shares nothing with the daemon's. Only frames that *arrive* at a port count, so each
 //! frame is seen once however many hosts get it.
@@ -332,9 +333,12 @@ fn listen(socket: &OwnedFd, ports: &HashMap<usize, String>, frames: &Mutex<Vec<F
                 let next = |at: usize| bytes.get(at).copied();
                 match kind {
                     [8, 6] => true,
-                    [8, 0] => matches!(next(23), Some(112 | 51)),
-                    // VRRP, and the neighbour advertisements of ICMPv6.
-                    [0x86, 0xdd] => next(20) == Some(112) || next(20) == Some(58) && next(54) == Some(136),
+                    // VRRP and IGMP.
+                    [8, 0] => matches!(next(23), Some(112 | 51 | 2)),
+                    // VRRP, the neighbour advertisements of ICMPv6, and MLD (behind a hop-by-hop header).
+                    [0x86, 0xdd] => {
+                        matches!(next(20), Some(112 | 0)) || next(20) == Some(58) && next(54) == Some(136)
+                    }
                     _ => false,
                 }
             });
