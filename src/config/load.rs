@@ -46,7 +46,30 @@ pub fn load(
 
 /// What `-t` says, without the model's virtual servers: the memory of a large file is little more than its text.
 pub fn verdict(files: &dyn Files, options: &ReadOptions, facts: &HostFacts, users: &dyn Users) -> Loaded {
-    load_whole(files, options, (Mode::ConfigTest, Keep::Reports), facts, users, Lints::Off, None)
+    let wish = Wish { mode: Mode::ConfigTest, keep: Keep::Reports, runs: Readers::ALL };
+    load_whole(files, options, wish, facts, users, Lints::Off, None)
+}
+
+/// The same for a daemon of which only the processes in `runs` read the files (`-P`, `-C`): what is wrong in the blocks
+/// of another one neither keeps it from starting nor is told.
+pub fn load_for(
+    files: &dyn Files,
+    options: &ReadOptions,
+    runs: Readers,
+    facts: &HostFacts,
+    users: &dyn Users,
+) -> Loaded {
+    let wish = Wish { mode: Mode::Run, keep: Keep::Model, runs };
+    load_whole(files, options, wish, facts, users, Lints::Off, None)
+}
+
+/// Who reads, and for what.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    mode: Mode,
+    keep: Keep,
+    /// The processes that read. The parent always does.
+    runs: Readers,
 }
 
 /// What is wanted of a configuration.
@@ -66,8 +89,8 @@ pub fn load_traced(
     users: &dyn Users,
 ) -> (Loaded, Trace) {
     let mut trace = Trace::default();
-    let loaded =
-        load_whole(files, options, (Mode::Run, Keep::Model), facts, users, Lints::Off, Some(&mut trace));
+    let wish = Wish { mode: Mode::Run, keep: Keep::Model, runs: Readers::ALL };
+    let loaded = load_whole(files, options, wish, facts, users, Lints::Off, Some(&mut trace));
     (loaded, trace)
 }
 
@@ -80,13 +103,14 @@ pub fn load_linted(
     users: &dyn Users,
     lints: Lints<'_>,
 ) -> Loaded {
-    load_whole(files, options, (mode, Keep::Model), facts, users, lints, None)
+    let wish = Wish { mode, keep: Keep::Model, runs: Readers::ALL };
+    load_whole(files, options, wish, facts, users, lints, None)
 }
 
 fn load_whole(
     files: &dyn Files,
     options: &ReadOptions,
-    (mode, keep): (Mode, Keep),
+    Wish { mode, keep, runs }: Wish,
     facts: &HostFacts,
     users: &dyn Users,
     lints: Lints<'_>,
@@ -103,10 +127,15 @@ fn load_whole(
     reader.drafts.global.derive_defaults(facts);
     config.global.clone_from(&reader.drafts.global.values);
     validate::global::parent_scripts(&mut reader, &mut config);
-    reader.walk(Readers::CHECKER, &TOP);
-    validate::lvs::validate(&mut reader, &mut config);
-    reader.walk(Readers::VRRP, &TOP);
-    let vrrp = validate::vrrp::validate(&mut reader, &mut config);
+    if runs.meets(Readers::CHECKER) {
+        reader.walk(Readers::CHECKER, &TOP);
+        validate::lvs::validate(&mut reader, &mut config);
+    }
+    let mut vrrp = Ok(());
+    if runs.meets(Readers::VRRP) {
+        reader.walk(Readers::VRRP, &TOP);
+        vrrp = validate::vrrp::validate(&mut reader, &mut config);
+    }
     reader.walk(Readers::BFD, &TOP);
     validate::bfd::validate(&mut reader, &mut config);
     reader.finish();

@@ -5,8 +5,9 @@ use super::files::{FileKind, MemoryFiles, Status};
 use super::model::*;
 use super::preprocess::{IncludeChecks, ReadOptions};
 use super::render::{Style, render};
+use super::schema::Readers;
 use super::value::Mode;
-use super::{Loaded, load};
+use super::{Loaded, load, load_for};
 
 struct TestUsers;
 
@@ -36,7 +37,8 @@ fn facts() -> HostFacts {
     facts
 }
 
-pub(super) fn loaded(text: &str, mode: Mode) -> Loaded {
+/// The files of the host, the main one with this text, and how to read them.
+fn host(text: &str) -> (MemoryFiles, ReadOptions) {
     let link = Status { kind: FileKind::Symlink("usr/bin".into()), uid: 0, gid: 0, mode: 0o777 };
     let files = MemoryFiles::new()
         .file("k.conf", text)
@@ -58,6 +60,19 @@ pub(super) fn loaded(text: &str, mode: Mode) -> Loaded {
         include_checks: IncludeChecks::default(),
         random_seed: 0,
     };
+    (files, options)
+}
+
+/// A daemon reads it that lacks one of stock's processes.
+pub(super) fn read_by(text: &str, left_out: Readers) -> Loaded {
+    let (files, options) = host(text);
+    let runs = [Readers::CHECKER, Readers::VRRP, Readers::BFD].into_iter().filter(|it| *it != left_out);
+    let runs = runs.fold(Readers::PARENT, Readers::and);
+    load_for(&files, &options, runs, &facts(), &TestUsers)
+}
+
+pub(super) fn loaded(text: &str, mode: Mode) -> Loaded {
+    let (files, options) = host(text);
     let loaded = load(&files, &options, mode, &facts(), &TestUsers);
     if mode == Mode::ConfigTest {
         // `-t` keeps no virtual servers, and says the same.

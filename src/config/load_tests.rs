@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::diagnostic::Class;
-use super::load_kit::{built, config, exit, instance, loaded, reports, service};
+use super::load_kit::{built, config, exit, instance, loaded, read_by, reports, service};
 use super::model::*;
+use super::schema::Readers;
 use super::value::Mode;
 
 #[test]
@@ -533,4 +534,22 @@ fn an_ipv6_instance_speaks_version_3_and_is_not_kept_from_running() {
     let config = loaded.config.expect("it is a good configuration");
     assert_eq!(config.instances[0].version, VrrpVersion::V3);
     assert_eq!(config.instances[0].config_fault, None);
+}
+
+#[test]
+fn what_is_wrong_in_the_blocks_of_a_process_that_does_not_run_keeps_nobody_from_starting() {
+    let half = "virtual_server 192.0.2.1 80 {\nlvs_sched rr\nreal_server 10.0.0.2 80 {\nnotify_down\n}\n}\n";
+    let other =
+        "vrrp_instance V {\ninterface nope0\nvirtual_router_id 5\nvirtual_ipaddress { 192.0.2.5 }\n}\n";
+    let refusal = |text: &str, left_out: Readers| read_by(text, left_out).refusal;
+    let (none, checkers, vrrp) = (Readers::PARENT, Readers::CHECKER, Readers::VRRP);
+    for (text, process) in [(half, checkers), (other, vrrp)] {
+        assert_eq!(refusal(text, none), Some(2), "{text}");
+        assert_eq!(refusal(text, process), None, "{text}");
+        assert!(read_by(text, process).diagnostics.iter().all(|report| report.class == Class::None));
+    }
+    assert_eq!(refusal(half, vrrp), Some(2));
+    assert_eq!(refusal(other, checkers), Some(2));
+    let both = format!("{half}{}", instance(""));
+    assert_eq!(read_by(&both, checkers).config.expect("it runs").instances.len(), 1);
 }

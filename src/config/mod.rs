@@ -47,4 +47,4 @@ pub mod value; // timers, ranges, addresses, booleans: parsed once, used by ever
 mod variables; // $NAME=VALUE and its uses
 pub mod words; // the words inside lines, for explain
 
-pub use load::{Loaded, load, load_linted, load_traced, verdict};
+pub use load::{Loaded, load, load_for, load_linted, load_traced, verdict};

@@ -8,6 +8,7 @@ use super::options::Options;
 use crate::config::model::Config;
 use crate::config::preprocess::{IncludeChecks, ReadOptions};
 use crate::config::render::{self, Style};
+use crate::config::schema::Readers;
 use crate::config::source::decode;
 use crate::config::value::Mode;
 use crate::config::{self, Loaded};
@@ -35,6 +36,8 @@ const DAMAGE: [&str; 7] = [
 /// Reads configurations, the first and those of later reloads, always from the same place.
 pub struct Source {
     options: ReadOptions,
+    /// The processes that this daemon has (`-P`, `-C`).
+    runs: Readers,
     /// `-s`, or what the first configuration says.
     namespace: Namespace,
 }
@@ -65,7 +68,13 @@ impl Source {
         } else {
             IncludeChecks::default()
         };
+        let only = |left_out: bool, process: Readers| if left_out { Readers::PARENT } else { process };
+        let runs = Readers::PARENT
+            .and(Readers::BFD)
+            .and(only(options.subsystems.no_checkers, Readers::CHECKER))
+            .and(only(options.subsystems.no_vrrp, Readers::VRRP));
         Ok(Self {
+            runs,
             options: ReadOptions {
                 main: decode(std::os::unix::ffi::OsStrExt::as_bytes(main.as_os_str()).to_vec()),
                 config_id: options.config_id.clone().unwrap_or_else(|| short_name.to_owned()),
@@ -122,7 +131,7 @@ impl Source {
         self.options.random_seed = crate::kernel::timer::now().as_nanos();
         Ok(match mode {
             Mode::ConfigTest => config::verdict(&HostFiles, &self.options, &facts, &HostUsers),
-            Mode::Run => config::load(&HostFiles, &self.options, mode, &facts, &HostUsers),
+            Mode::Run => config::load_for(&HostFiles, &self.options, self.runs, &facts, &HostUsers),
         })
     }
 }
