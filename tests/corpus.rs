@@ -77,6 +77,7 @@ fn facts() -> HostFacts {
         cpus: Some(2),
         own_identity: Identity::default(),
         own_user: "root".to_owned(),
+        ..HostFacts::default()
     }
 }
 

@@ -367,6 +367,9 @@ impl Schedule {
             if url.digest.is_some() {
                 say("MD5 digest");
             }
+            if url.regex.is_some() {
+                say("Regex match");
+            }
         }
         if self.retrying {
             // Only now does the round begin that decides.

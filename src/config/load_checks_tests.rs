@@ -206,3 +206,10 @@ fn a_session_is_checked_once_by_a_real_server() {
         format!("{}bfd_instance b {{\nneighbor_ip 192.0.2.9\n}}\n", service("", "BFD_CHECK {\nname b\n}"));
     assert_eq!(reports(&late).len(), 1);
 }
+
+#[test]
+fn a_pattern_that_the_library_refuses_is_reported_and_dropped() {
+    assert_eq!(regex("regex \"broken(\""), None);
+    let text = service("", "HTTP_GET {\nurl {\npath /\nregex \"broken(\"\n}\n}");
+    assert_eq!(reports(&text), ["10:bad-pattern"]);
+}

@@ -8,7 +8,8 @@ use nix::unistd::{Group, User, getegid, geteuid};
 use super::error::{Doing, Error};
 use super::link;
 use super::netlink::Connection;
-use crate::config::model::{HostFacts, Identity, Users};
+use super::pcre::Pattern;
+use crate::config::model::{HostFacts, Identity, Patterns, Users};
 
 /// The facts of this moment; interfaces come and go.
 pub fn facts() -> Result<HostFacts, Error> {
@@ -20,6 +21,7 @@ pub fn facts() -> Result<HostFacts, Error> {
         cpus: online_cpus(),
         own_identity: Identity { uid: geteuid().as_raw(), gid: getegid().as_raw() },
         own_user: own_user(),
+        patterns: Patterns(|regex| Pattern::new(regex).map(drop)),
     })
 }
 

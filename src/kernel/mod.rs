@@ -25,6 +25,7 @@ pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
 pub mod nftables; // our tables: written as a whole, changed by element
 mod nftables_rule; // their rules
 pub mod object; // what the vrrp process owns: addresses, routes, rules in one batch
+pub mod pcre; // patterns of HTTP checks
 pub mod pidfile; // a number, locked for life
 pub mod process; // this process: name, signals at birth, umask, limits
 pub mod process_events; // births and deaths of processes

@@ -83,6 +83,7 @@ pub fn run(words: &[OsString]) -> Exit {
         protocol: matches.get_one("protocol").copied().unwrap_or_default(),
         url: &url,
         digesting: if verbose { Digesting::AndCopying } else { Digesting::Yes },
+        wanted: None,
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

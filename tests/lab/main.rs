@@ -12,6 +12,7 @@ mod kit;
 mod lvs_checks;
 mod lvs_host;
 mod lvs_other_checks;
+mod lvs_patterns;
 mod lvs_release;
 mod lvs_table;
 mod pair;
@@ -64,6 +65,7 @@ fn cases() -> Vec<&'static case::Case> {
         lvs_host::CASES,
         lvs_checks::CASES,
         lvs_other_checks::CASES,
+        lvs_patterns::CASES,
         systemd::CASES,
     ]
     .into_iter()

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::{connect_until, errno};
 use super::http_response::{Digesting, HttpResponse, Response};
+use super::scan::{Scanned, Wanted};
 use super::tls::{self, Farewell, TlsRead, TlsStream, Waited};
 use crate::check::{Failure, Outcome, Remark};
 use crate::config::model::{Connection, HttpProtocol, Url};
@@ -51,6 +52,8 @@ pub struct Exchange<'a> {
     pub url: &'a Url,
     /// Is the body's MD5 wanted?
     pub digesting: Digesting,
+    /// What is looked for in the answer.
+    pub wanted: Option<Wanted>,
 }
 
 /// A whole answer.
@@ -80,7 +83,10 @@ impl Exchange<'_> {
         let request = request(self.url, self.protocol, connection.destination);
         let deadline = Instant::now() + connection.timeout;
         let stream = connect_until(connection, socket, deadline).await?;
-        let response = HttpResponse::new(self.digesting);
+        let mut response = HttpResponse::new(self.digesting);
+        if let Some(wanted) = &self.wanted {
+            response = response.looking_for(wanted.clone());
+        }
         let (response, unclean_end) = match self.tls {
             None => {
                 send(&stream, &request, Instant::now() + connection.timeout).await?;
@@ -105,17 +111,22 @@ impl Exchange<'_> {
     }
 }
 
-/// The verdict on an answer: the status first, then the digest.
+/// The verdict on an answer: the status first, then the digest, then the pattern.
 pub fn judge(url: &Url, response: &Response) -> Outcome {
     let wanted = |code: u16| url.status_codes.iter().any(|(low, high)| (*low..=*high).contains(&code));
     if !response.status.is_some_and(wanted) {
         return Outcome::Failed(Failure::Status { code: response.status });
     }
-    match (url.digest, response.digest) {
-        (Some(expected), Some(received)) if expected != received => {
-            Outcome::Failed(Failure::Digest { received })
-        }
-        _ => Outcome::Passed,
+    if let (Some(expected), Some(received)) = (url.digest, response.digest)
+        && expected != received
+    {
+        return Outcome::Failed(Failure::Digest { received });
+    }
+    match (&url.regex, response.scanned) {
+        (Some(regex), Some(Scanned::Match)) if !regex.no_match => Outcome::Passed,
+        (Some(regex), Some(Scanned::NoMatch)) if regex.no_match => Outcome::Passed,
+        (None, _) => Outcome::Passed,
+        _ => Outcome::Failed(Failure::Regex),
     }
 }
 

@@ -7,6 +7,8 @@
 
 use md5::{Digest as _, Md5};
 
+use super::scan::{Scan, Scanned, Wanted};
+
 /// Stock: the buffer for the header, in bytes; the blank line that ends it must fit.
 pub const HEADER_LIMIT: usize = 4095;
 
@@ -52,6 +54,8 @@ pub struct Response {
     pub received: u64,
     /// MD5 of the body, limited to `announced` bytes; `None` when it was not wanted.
     pub digest: Option<[u8; 16]>,
+    /// What came of the pattern; `None` when there is none.
+    pub scanned: Option<Scanned>,
     /// Header and body as they came; only with [`Digesting::AndCopying`].
     pub copy: Option<Vec<u8>>,
 }
@@ -66,6 +70,7 @@ pub struct HttpResponse {
     announced: Option<u64>,
     received: u64,
     digest: Option<Md5>,
+    scan: Option<Scan>,
     copy: Option<Vec<u8>>,
 }
 
@@ -79,8 +84,14 @@ impl HttpResponse {
             announced: None,
             received: 0,
             digest: (digesting != Digesting::No).then(Md5::new),
+            scan: None,
             copy: (digesting == Digesting::AndCopying).then(Vec::new),
         }
+    }
+
+    /// Looks for this pattern too: in the body, and in the header when body came with its end.
+    pub fn looking_for(self, wanted: Wanted) -> Self {
+        Self { scan: Some(Scan::new(wanted)), ..self }
     }
 
     /// How many bytes the next read may bring so that the same bytes arrive together as in stock; `None` is any number.
@@ -139,6 +150,7 @@ impl HttpResponse {
             announced: self.announced,
             received: self.received,
             digest: self.digest.map(|digest| digest.finalize().into()),
+            scanned: self.scan.map(Scan::end),
             copy: self.copy,
         })
     }
@@ -151,11 +163,21 @@ impl HttpResponse {
         self.complete = true;
         self.status = status(&received[..end]);
         self.announced = content_length(received);
-        self.body(&received[end..]);
+        if let Some(scan) = self.scan.as_mut().filter(|_| end < received.len()) {
+            scan.feed(received);
+        }
+        self.count(&received[end..]);
         true
     }
 
     fn body(&mut self, bytes: &[u8]) {
+        if let Some(scan) = &mut self.scan {
+            scan.feed(bytes);
+        }
+        self.count(bytes);
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
         if let Some(digest) = &mut self.digest {
             let left = self.announced.map_or(u64::MAX, |announced| announced.saturating_sub(self.received));
             let counted = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));

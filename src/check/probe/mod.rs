@@ -8,26 +8,55 @@ pub mod dns; // DNS_CHECK
 pub mod http; // HTTP_GET and SSL_GET: the request, the reading, the verdict
 pub mod http_response; // pure: what is looked for in an answer
 pub mod ping; // PING_CHECK
+pub mod scan; // a pattern in an answer that comes in pieces
 pub mod smtp; // SMTP_CHECK
 pub mod tcp; // TCP_CHECK
 pub mod tls; // the stream of SSL_GET
 pub mod udp; // UDP_CHECK
 
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Outcome, Probe, Remark};
+use crate::config::model::Regex;
+use crate::kernel::pcre::Pattern;
 use http_response::Digesting;
+use scan::Wanted;
 
 /// What all probes of a process share. Must live where a tokio runtime with I/O and time does.
 #[derive(Default)]
 pub struct Probes {
     tls: tls::Context,
+    patterns: Mutex<HashMap<Regex, Arc<Pattern>>>,
 }
+
+/// Patterns that are kept compiled. With more, those of former configurations are among them: all are made anew.
+const PATTERNS: usize = 4096;
 
 impl Probes {
     /// Nothing is allocated before the first TLS probe.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The pattern of a url, compiled at its first use.
+    fn wanted(&self, regex: &Regex) -> Result<Wanted, Outcome> {
+        let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pattern) = patterns.get(regex) {
+            return Ok(Wanted::new(regex, Arc::clone(pattern)));
+        }
+        // The configuration was refused if it did not compile; now only memory can be lacking.
+        let pattern = Pattern::new(regex).map_err(|error| {
+            let what = format!("compiling the pattern \"{}\": {error}", regex.pattern);
+            Outcome::NotTried { errno: None, what }
+        })?;
+        let pattern = Arc::new(pattern);
+        if patterns.len() >= PATTERNS {
+            patterns.clear();
+        }
+        patterns.insert(regex.clone(), Arc::clone(&pattern));
+        Ok(Wanted::new(regex, pattern))
     }
 
     /// Makes one attempt, on `socket` if one is given: not connected, with its options set and bound.
@@ -41,12 +70,17 @@ impl Probes {
                 (ping::run(connection, *sequence, socket).await, Vec::new())
             }
             Probe::Http { connection, tls, protocol, url } => {
+                let wanted = match url.regex.as_deref().map(|regex| self.wanted(regex)).transpose() {
+                    Ok(wanted) => wanted,
+                    Err(outcome) => return (outcome, Vec::new()),
+                };
                 let exchange = http::Exchange {
                     connection,
                     tls: tls.then_some(&self.tls),
                     protocol: *protocol,
                     url,
                     digesting: if url.digest.is_some() { Digesting::Yes } else { Digesting::No },
+                    wanted,
                 };
                 match exchange.run(socket).await {
                     Ok(answer) => (http::judge(url, &answer.response), answer.remarks()),

@@ -40,6 +40,8 @@ pub struct UrlDraft<'a> {
     pub tls_compliant: bool,
     /// The pattern, with the words around it from the end of the block on.
     pub regex: Option<Box<Regex>>,
+    /// Where the pattern stands.
+    pub regex_at: Option<Span>,
     /// A word that needs a `regex`.
     pub regex_words: Option<Span>,
     pub regex_options: RegexOptions,
@@ -128,27 +130,21 @@ const URL: &[Keyword] = &[
         .apply(|r, g| r.drafts.http.url.virtualhost = g.argument(0)),
     keyword("regex", Shape::Words, "A pattern that the body must match (PCRE2); escapes are resolved first.")
         .mark(Mark::B)
-        .later()
         .apply(regex),
-    keyword("regex_no_match", Shape::Flag, "It must not match.").later().apply(|r, g| {
+    keyword("regex_no_match", Shape::Flag, "It must not match.").apply(|r, g| {
         r.drafts.http.url.no_match = true;
         r.drafts.http.url.regex_words = Some(g.head());
     }),
     keyword("regex_options", Shape::Words, "Options of the pattern, as caseless.")
         .repeat(Repeat::Accumulates)
-        .later()
         .apply(regex_options),
     keyword("regex_min_offset", Shape::Words, "First byte where a match may start.")
         .default("0")
-        .later()
         .apply(|r, g| offset(r, g, |url| &mut url.min_offset)),
     keyword("regex_max_offset", Shape::Words, "Last byte where a match may start.")
         .default("the last of the answer")
-        .later()
         .apply(|r, g| offset(r, g, |url| &mut url.max_offset)),
-    keyword("regex_stack", Shape::Words, "Stack of the matcher: START MAX, bytes.")
-        .later()
-        .apply(regex_stack),
+    keyword("regex_stack", Shape::Words, "Stack of the matcher: START MAX, bytes.").apply(regex_stack),
 ];
 
 const URL_TLS: &[Keyword] = &[keyword("tls_compliant", Shape::Bool, "Send a close-notify for this url.")
@@ -192,6 +188,7 @@ fn regex<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
         reader.push(report.help("put quotes around the pattern; inside them write \\\\ for a backslash"));
         return;
     };
+    reader.drafts.http.url.regex_at = Some(given.value_span());
     reader.drafts.http.url.regex = Some(Box::new(Regex {
         pattern: pattern.text.clone(),
         options: RegexOptions::default(),
@@ -280,6 +277,17 @@ fn close_regex(reader: &mut Reader<'_>, url: &mut UrlDraft<'_>) {
             regex.min_offset = min.unwrap_or(0);
             regex.max_offset = max;
         }
+    }
+    let Some(span) = url.regex_at else { return };
+    if let Err(error) = (reader.world.facts.patterns.0)(regex) {
+        let before = regex.pattern.get(..error.offset).unwrap_or(&regex.pattern);
+        reader.push(
+            Diagnostic::error("bad-pattern", span, format!("the pattern is none that PCRE2 knows: {error}"))
+                .label(format!("noticed behind `{before}`"))
+                .help("the check goes on without it; in quotes a backslash is written twice: `\\\\d+`")
+                .stock("accepts it, and its checker process dies of it again and again"),
+        );
+        url.regex = None;
     }
 }
 

@@ -176,6 +176,16 @@ pub struct Regex {
     pub stack: Option<(u64, u64)>,
 }
 
+/// Why PCRE2 does not take a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct BadPattern {
+    /// Byte of the pattern where it noticed.
+    pub offset: usize,
+    /// The library's words.
+    pub reason: String,
+}
+
 /// `regex_options`: a set of PCRE2 compile options. Bits are indices into [`RegexOptions::NAMES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct RegexOptions(u32);
@@ -208,6 +218,11 @@ impl RegexOptions {
         "alt_verbnames",
         "use_offset_limit",
     ];
+
+    /// The bits.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
 
     /// Adds an option by name; false when there is none of that name.
     pub fn add(&mut self, name: &str) -> bool {

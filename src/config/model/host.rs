@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::Identity;
+use super::{BadPattern, Identity, Regex};
 
 /// Facts of the host that validation needs. Of another machine they can be given, so its file can be checked here.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,18 @@ pub struct HostFacts {
     pub own_identity: Identity,
     /// The name of that user.
     pub own_user: String,
+    /// The library that matches patterns.
+    pub patterns: Patterns,
+}
+
+/// Does the host's PCRE2 take a pattern? The default takes all.
+#[derive(Debug, Clone, Copy)]
+pub struct Patterns(pub fn(&Regex) -> Result<(), BadPattern>);
+
+impl Default for Patterns {
+    fn default() -> Self {
+        Self(|_| Ok(()))
+    }
 }
 
 /// One interface of the host.
