@@ -39,6 +39,7 @@ pub mod vrrp; // the vrrp process
 mod vrrp_firewall; // its hold on nftables
 mod vrrp_guard; // others who announce what it holds
 mod vrrp_io; // its hold on the kernel
+mod vrrp_outlets; // what it puts on the wire
 mod vrrp_plan; // what a new configuration would change
 mod vrrp_queue; // its slow kernel work, in order
 mod vrrp_sync; // its hold on the kernel's connection sync

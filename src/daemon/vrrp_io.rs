@@ -19,40 +19,36 @@ use tracing::{debug, info};
 use super::ipc::FromChild;
 use super::vrrp_firewall::Firewall;
 use super::vrrp_guard::Guards;
+use super::vrrp_outlets::{Known, Outlets};
 use super::vrrp_queue::{Queue, Work};
 use super::vrrp_sync::Sync;
-use crate::config::model::{Family, VirtualLinkKind};
+use crate::config::model::VirtualLinkKind;
 use crate::kernel::address::Address;
-use crate::kernel::arp::ArpSocket;
 use crate::kernel::error::Error;
 use crate::kernel::monitor::{self, Monitor};
-use crate::kernel::neighbour::{NeighbourSocket, Node};
 use crate::kernel::netlink::{Answer, Connection, Refusal};
 use crate::kernel::object::{self, Indices};
 use crate::kernel::readiness::Watched;
 use crate::kernel::ready_set::ReadySet;
 use crate::kernel::vmac::{self, Below};
-use crate::kernel::vrrp_sender::{Route, Sender};
+use crate::kernel::vrrp_sender::Route;
 use crate::kernel::vrrp_socket::{Admit, Local, Received, Receiver};
 use crate::kernel::{link, process, sysctl, timer};
 use crate::report::event::ReporterEvent;
 use crate::report::vrrp as report;
-use crate::time::Time;
 use crate::vrrp::{Action, Change, Detail, Envelope, Event, Link, Listener, ListenerKind, Owned, Requester};
 
 /// A slice of queued work takes this long or a little longer.
 const SLICE: Duration = Duration::from_millis(1);
 /// Address changes in one send; the clock is looked at in between.
-const MESSAGES: usize = 16;
-/// Gratuitous ARPs between two looks at the clock.
-const FRAMES: usize = 16;
+const MESSAGES: usize = 32;
+/// Announcements in one send.
+const FRAMES: usize = 64;
 /// Packets read in one wake-up, so that a flood delays nothing by more than a fraction of a millisecond.
 const PACKETS: usize = 64;
 /// Larger than any advert: 255 IPv6 addresses with header and trailer.
 const ADVERT: usize = 4608;
 
-/// So old may be what is known of an interface's forwarding.
-const NODE_AGE: Duration = Duration::from_secs(5);
 /// Notifications read in one wake-up, in datagrams.
 const NEWS: usize = 64;
 /// The monitor's number among the sockets.
@@ -69,44 +65,15 @@ struct Listening {
     receiver: Receiver,
 }
 
-/// What is known of an interface.
-struct Known {
-    name: String,
-    mac: Vec<u8>,
-    /// Does it forward IPv6? As of this moment.
-    node: Option<(Node, Time)>,
-}
-
-impl Known {
-    /// Asked again when the answer is five seconds old, as stock does.
-    fn node(&mut self) -> Node {
-        let now = timer::now();
-        match self.node {
-            Some((node, asked)) if now.since(asked) < NODE_AGE => node,
-            _ => {
-                let forwards = sysctl::read_v6(&self.name, "forwarding").is_ok_and(|value| value != "0");
-                let node = if forwards { Node::Router } else { Node::Host };
-                self.node = Some((node, now));
-                node
-            }
-        }
-    }
-}
-
 /// All sockets of the process and the queue of work.
 pub(super) struct Edge {
     netlink: Connection,
     port: u32,
     monitor: Monitor,
-    arp: ArpSocket,
-    /// Opened when it is first needed: a host may be without IPv6.
-    neighbours: Option<NeighbourSocket>,
+    outlets: Outlets,
     sockets: Watched<ReadySet>,
     listening: Vec<Listening>,
     numbers: u64,
-    senders: HashMap<(u32, Family), Sender>,
-    /// Interfaces on which the last advert could not be sent; told once.
-    mute: Vec<(u32, Family)>,
     links: HashMap<u32, Known>,
     /// Their indices by name.
     indices: Indices,
@@ -134,13 +101,10 @@ impl Edge {
             port: netlink.port()?,
             netlink,
             monitor,
-            arp: ArpSocket::open()?,
-            neighbours: None,
+            outlets: Outlets::open()?,
             sockets: Watched::readable_only(sockets)?,
             listening: Vec::new(),
             numbers: 0,
-            senders: HashMap::new(),
-            mute: Vec::new(),
             links: HashMap::new(),
             indices: Indices::new(),
             removed: Vec::new(),
@@ -174,11 +138,13 @@ impl Edge {
         for action in actions {
             match action {
                 Action::Listen(listeners) => {
+                    // What was to be sent before is sent by the sockets of before.
+                    self.outlets.flush();
                     self.guards.outdate();
                     self.listen(listeners);
                 }
                 Action::SendAdvert { index, source, destination, ttl, packet, .. } => {
-                    self.send(index, Route { source, destination, hop_limit: ttl }, &packet);
+                    self.outlets.advert(index, Route { source, destination, hop_limit: ttl }, packet);
                 }
                 Action::Log { detail: Detail::Normal, text } => info!("{text}"),
                 Action::Log { detail: Detail::Detail, text } => debug!("{text}"),
@@ -231,6 +197,7 @@ impl Edge {
                 }
             }
         }
+        self.outlets.flush();
     }
 
     /// Watches for others who announce what `held` names, when there is nothing else to do.
@@ -251,26 +218,17 @@ impl Edge {
     /// Does queued work for about a millisecond. What came of it goes to `events` (for the core) and `told`.
     pub(super) fn slice(&mut self, events: &mut Vec<Event>, told: &mut Vec<FromChild>) {
         let end = timer::now() + SLICE;
-        let mut frames = 0;
         while let Some(work) = self.queue.front() {
             match work {
                 Work::Change { .. } => {
                     self.change_objects(events);
                     // What is there already is announced before the rest is.
-                    for _ in 0..FRAMES {
-                        let Some((index, address)) = self.queue.early() else { break };
-                        self.announce(index, address);
-                    }
+                    let targets = self.queue.early(FRAMES);
+                    self.announce(&targets);
                 }
-                Work::Announce(burst) => {
-                    match burst.step() {
-                        Some((index, address)) => self.announce(index, address),
-                        None => drop(self.queue.pop()),
-                    }
-                    frames += 1;
-                    if frames % FRAMES != 0 {
-                        continue;
-                    }
+                Work::Announce(_) => {
+                    let targets = self.queue.announcements(FRAMES);
+                    self.announce(&targets);
                 }
                 Work::PromoteSecondaries { interface, on } => {
                     let value = if *on { "1" } else { "0" };
@@ -317,8 +275,7 @@ impl Edge {
                         VirtualLinkKind::Vmac { mac, .. } => mac.to_vec(),
                         VirtualLinkKind::Ipvlan { .. } => Vec::new(),
                     };
-                    let known = Known { name: link.name, mac, node: None };
-                    self.links.entry(index).or_insert(known);
+                    self.links.entry(index).or_insert(Known::new(link.name, mac));
                     return;
                 }
                 Err(error) => {
@@ -345,12 +302,7 @@ impl Edge {
 
     /// Sends the next few changes at the head of the queue.
     fn change_objects(&mut self, events: &mut Vec<Event>) {
-        let mut asked = Vec::new();
-        while asked.len() < MESSAGES {
-            let Some(Work::Change { .. }) = self.queue.front() else { break };
-            let Some(Work::Change { owner, change, object }) = self.queue.pop() else { break };
-            asked.push((owner, change, object));
-        }
+        let asked = self.queue.changes(MESSAGES);
         let changes = asked.iter().map(|(_, change, object)| (*change, object));
         let answers = object::apply(&mut self.netlink, &self.indices, changes).unwrap_or_else(|error| {
             info!("{error}");
@@ -377,48 +329,9 @@ impl Edge {
         }
     }
 
-    fn announce(&mut self, index: u32, address: IpAddr) {
-        let Some(known) = self.links.get_mut(&index) else { return };
-        let (sent, what) = match address {
-            IpAddr::V4(v4) => (self.arp.announce(index, &known.mac, v4), "gratuitous ARP"),
-            IpAddr::V6(v6) => {
-                let node = known.node();
-                let socket = match &self.neighbours {
-                    Some(socket) => Ok(socket),
-                    None => NeighbourSocket::open().map(|socket| self.neighbours.insert(socket) as &_),
-                };
-                let sent = socket.and_then(|socket| socket.announce(index, &known.mac, v6, node));
-                (sent, "unsolicited Neighbour Advert")
-            }
-        };
-        match sent {
-            Ok(()) => debug!("Sending {what} on {} for {address}", known.name),
-            Err(error) => info!("{error}"),
-        }
-    }
-
-    fn send(&mut self, index: u32, route: Route, packet: &[u8]) {
-        let family = Family::of(route.destination);
-        let result = self.sender(family, index).and_then(|sender| sender.send(route, packet));
-        let told = self.mute.iter().position(|mute| *mute == (index, family));
-        match (result, told) {
-            (Ok(()), Some(place)) => {
-                self.mute.swap_remove(place);
-            }
-            (Err(error), None) => {
-                info!("{error}");
-                self.mute.push((index, family));
-            }
-            (Ok(()), None) | (Err(_), Some(_)) => {}
-        }
-    }
-
-    fn sender(&mut self, family: Family, index: u32) -> Result<&Sender, Error> {
-        use std::collections::hash_map::Entry;
-        match self.senders.entry((index, family)) {
-            Entry::Occupied(open) => Ok(open.into_mut()),
-            Entry::Vacant(slot) => Ok(slot.insert(Sender::open(family, NonZeroU32::new(index))?)),
-        }
+    fn announce(&mut self, targets: &[(u32, IpAddr)]) {
+        let left = self.outlets.announce(&mut self.links, targets);
+        self.queue.put_back(left);
     }
 
     /// Opens and closes sockets until exactly these are open.
@@ -428,13 +341,9 @@ impl Edge {
                 && a.interface == b.interface
         };
         self.listening.retain(|open| wanted.iter().any(|listener| same(listener, &open.listener)));
-        let is_wanted = |place: &(u32, Family)| wanted.iter().any(|l| (l.index, l.family) == *place);
-        self.senders.retain(|place, _| is_wanted(place));
-        self.mute.retain(is_wanted);
+        self.outlets.retain(|place| wanted.iter().any(|l| (l.index, l.family) == *place));
         for listener in wanted {
-            if let Err(error) = self.sender(listener.family, listener.index) {
-                info!("{error}");
-            }
+            self.outlets.prepare((listener.index, listener.family));
             let admit = if self.admit_all { Admit::All } else { Admit::Vrids(&listener.vrids) };
             if let Some(open) = self.listening.iter_mut().find(|open| same(&listener, &open.listener)) {
                 if let Err(error) = open.receiver.admit(admit) {
@@ -465,10 +374,7 @@ impl Edge {
         let socket = |open: &Listening| report::Socket {
             listener: open.listener.clone(),
             fd_in: open.receiver.as_fd().as_raw_fd(),
-            fd_out: self
-                .senders
-                .get(&(open.listener.index, open.listener.family))
-                .map_or(-1, |sender| sender.as_fd().as_raw_fd()),
+            fd_out: self.outlets.descriptor((open.listener.index, open.listener.family)),
             receive_buffer: open.receiver.buffer_size(),
         };
         self.listening.iter().map(socket).collect()
@@ -615,7 +521,7 @@ impl Edge {
     }
 
     fn know(&mut self, link: &Link) {
-        let known = Known { name: link.name.clone(), mac: link.mac.clone(), node: None };
+        let known = Known::new(link.name.clone(), link.mac.clone());
         self.indices.insert(link.name.clone(), link.index);
         if let Some(before) = self.links.insert(link.index, known).filter(|before| before.name != link.name) {
             self.indices.remove(&before.name);

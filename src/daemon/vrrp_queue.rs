@@ -66,6 +66,13 @@ pub(super) struct Queue {
     rest: VecDeque<(u64, Work)>,
     /// How often each address waits to be added.
     adding: HashMap<IpAddr, usize>,
+    /// Additions and bursts that wait: what a removal may have to forget.
+    revocable: usize,
+}
+
+/// Does a removal end it?
+fn is_revocable(work: &Work) -> bool {
+    matches!(work, Work::Announce(_) | Work::Change { change: Change::Add, .. })
 }
 
 impl Queue {
@@ -87,11 +94,21 @@ impl Queue {
     }
 
     pub(super) fn pop(&mut self) -> Option<Work> {
-        let lane = if self.is_change_next() { &mut self.changes } else { &mut self.rest };
-        let (_, work) = lane.pop_front()?;
+        if self.is_change_next() { self.pop_change() } else { self.pop_other() }
+    }
+
+    fn pop_change(&mut self) -> Option<Work> {
+        let (_, work) = self.changes.pop_front()?;
         if let Work::Change { change: Change::Add, object: Owned::Address(vip), .. } = &work {
             Self::count_down(&mut self.adding, vip.address);
         }
+        self.revocable -= usize::from(is_revocable(&work));
+        Some(work)
+    }
+
+    fn pop_other(&mut self) -> Option<Work> {
+        let (_, work) = self.rest.pop_front()?;
+        self.revocable -= usize::from(is_revocable(&work));
         Some(work)
     }
 
@@ -104,17 +121,67 @@ impl Queue {
         }
     }
 
-    /// The next packet in the round of the first burst, if only changes come before it, and none that adds its address.
-    pub(super) fn early(&mut self) -> Option<(u32, IpAddr)> {
-        let Some((_, Work::Announce(burst))) = self.rest.front_mut() else { return None };
-        let (_, address) = burst.targets.get(burst.next).filter(|_| burst.rounds > 0)?;
-        if self.adding.contains_key(address) {
-            return None;
+    /// The next changes, if they are next at all: at most so many. They overtake announcements, so that those of many
+    /// instances go to the kernel together; additions overtake what is told to scripts, too.
+    pub(super) fn changes(&mut self, most: usize) -> Vec<(Owner, Change, Owned)> {
+        let first = |may_wait: fn(&Work) -> bool| {
+            self.rest.iter().find(|(_, work)| !may_wait(work)).map_or(u64::MAX, |(number, _)| *number)
+        };
+        let before_removals = first(|work| matches!(work, Work::Announce(_)));
+        let before_additions = first(|work| matches!(work, Work::Announce(_) | Work::Tell(_)));
+        let may_go = |(number, work): &(u64, Work)| match work {
+            Work::Change { change: Change::Add, .. } => *number < before_additions,
+            _ => *number < before_removals,
+        };
+        let mut taken = Vec::new();
+        while taken.len() < most && self.changes.front().is_some_and(may_go) {
+            if let Some(Work::Change { owner, change, object }) = self.pop_change() {
+                taken.push((owner, change, object));
+            }
         }
-        burst.step()
+        taken
+    }
+
+    /// The next announcements, at most so many: of bursts that stand one behind the other before any other work.
+    pub(super) fn announcements(&mut self, most: usize) -> Vec<(u32, IpAddr)> {
+        let mut targets = Vec::new();
+        while targets.len() < most && !self.is_change_next() {
+            let Some((_, Work::Announce(burst))) = self.rest.front_mut() else { break };
+            match burst.step() {
+                Some(target) => targets.push(target),
+                None => drop(self.pop_other()),
+            }
+        }
+        targets
+    }
+
+    /// Announcements of the first bursts whose addresses are there already, at most so many. Before them stand changes
+    /// at most.
+    pub(super) fn early(&mut self, most: usize) -> Vec<(u32, IpAddr)> {
+        let mut targets = Vec::new();
+        while targets.len() < most {
+            let Some((_, Work::Announce(burst))) = self.rest.front_mut() else { break };
+            match burst.targets.get(burst.next).filter(|_| burst.rounds > 0) {
+                Some((_, address)) if self.adding.contains_key(address) => break,
+                Some(_) => targets.extend(burst.step()),
+                // A further round waits for the end of this one.
+                None if burst.rounds > 1 => break,
+                None => drop(self.pop_other()),
+            }
+        }
+        targets
+    }
+
+    /// These could not be sent: they come first again.
+    pub(super) fn put_back(&mut self, targets: Vec<(u32, IpAddr)>) {
+        if !targets.is_empty() {
+            self.revocable += 1;
+            self.rest.push_front((0, Work::Announce(Burst::new(targets, 1))));
+        }
     }
 
     pub(super) fn push(&mut self, work: Work) {
+        self.revocable += usize::from(is_revocable(&work));
         self.rest.push_back((self.next, work));
         self.next += 1;
     }
@@ -124,6 +191,7 @@ impl Queue {
             if let (Change::Add, Owned::Address(vip)) = (change, &object) {
                 *self.adding.entry(vip.address).or_default() += 1;
             }
+            self.revocable += usize::from(change == Change::Add);
             self.changes.push_back((self.next, Work::Change { owner, change, object }));
             self.next += 1;
         }
@@ -136,7 +204,7 @@ impl Queue {
     /// These are to be removed: what is still queued for them must not be done. Announcing an address that another
     /// router has taken over would take its packets.
     pub(super) fn forget(&mut self, objects: &[Owned], index: impl Fn(&str) -> Option<u32>) {
-        if self.is_empty() {
+        if self.revocable == 0 {
             return;
         }
         let target = |object: &Owned| match object {
@@ -150,10 +218,11 @@ impl Queue {
                 burst.forget(|target| silent.contains(target));
             }
         }
-        let adding = &mut self.adding;
+        let (adding, revocable) = (&mut self.adding, &mut self.revocable);
         self.changes.retain(|(_, work)| {
             let Work::Change { change: Change::Add, object, .. } = work else { return true };
             let is_wanted = !gone.contains(&key(object));
+            *revocable -= usize::from(!is_wanted);
             if let (false, Owned::Address(vip)) = (is_wanted, object) {
                 Self::count_down(adding, vip.address);
             }
@@ -211,7 +280,7 @@ mod tests {
         );
         queue.push(Work::RemoveLink { name: "x".into() });
         queue.push_changes(owner, Change::Add, vec![vip(4)]);
-        let early = |queue: &mut Queue| std::iter::from_fn(|| queue.early()).count();
+        let early = |queue: &mut Queue| queue.early(64).len();
         assert_eq!(early(&mut queue), 0);
         queue.pop();
         assert_eq!(early(&mut queue), 1);
@@ -221,7 +290,48 @@ mod tests {
         assert!(matches!(queue.pop(), Some(Work::Announce(_))));
         assert!(matches!(queue.pop(), Some(Work::RemoveLink { .. })));
         queue.forget(&[vip(4)], |_| Some(1));
-        assert!(queue.is_empty() && queue.adding.is_empty());
+        assert!(queue.is_empty() && queue.adding.is_empty() && queue.revocable == 0);
+    }
+
+    #[test]
+    fn changes_of_many_instances_go_together_and_scripts_still_find_their_addresses() {
+        let mut queue = Queue::default();
+        let told = |id| Work::Tell(FromChild::KillScript { id });
+        for number in 1..=3 {
+            let owner = Owner::Instance(usize::from(number));
+            queue.push_changes(owner, Change::Add, vec![vip(number)]);
+            queue.push_burst(vec![(1, [10, 0, 0, number].into())], 1);
+            queue.push(told(number.into()));
+        }
+        queue.push_changes(Owner::Instance(1), Change::Remove, vec![vip(9)]);
+        queue.push(Work::RemoveLink { name: "x".into() });
+        queue.push_changes(Owner::Instance(1), Change::Add, vec![vip(4)]);
+        let owners: Vec<_> = queue.changes(2).into_iter().map(|(owner, ..)| owner).collect();
+        assert_eq!(owners, [Owner::Instance(1), Owner::Instance(2)]);
+        assert_eq!(queue.changes(9).len(), 1, "a removal waits for what scripts are told before it");
+        assert!(queue.changes(9).is_empty());
+        for number in 1..=3 {
+            assert_eq!(queue.announcements(9), [(1, [10, 0, 0, number].into())]);
+            assert!(queue.announcements(9).is_empty());
+            assert!(matches!(queue.pop(), Some(Work::Tell(_))));
+        }
+        assert_eq!(queue.changes(9).len(), 1, "an addition waits for links");
+        assert!(matches!(queue.pop(), Some(Work::RemoveLink { .. })));
+        assert_eq!(queue.changes(9).len(), 1);
+        assert!(queue.is_empty() && queue.revocable == 0);
+    }
+
+    #[test]
+    fn what_could_not_be_sent_comes_first_and_is_forgotten_like_the_rest() {
+        let mut queue = Queue::default();
+        let target = |last: u8| (1, IpAddr::from([10, 0, 0, last]));
+        queue.push_burst(vec![target(1), target(2), target(3), target(4)], 1);
+        let taken = queue.announcements(3);
+        queue.put_back(taken[1..].to_vec());
+        assert_eq!(queue.early(1), [target(2)]);
+        queue.forget(&[vip(3)], |_| Some(1));
+        assert_eq!(queue.announcements(9), [target(4)]);
+        assert!(queue.is_empty() && queue.revocable == 0);
     }
 
     #[test]

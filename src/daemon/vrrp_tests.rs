@@ -20,7 +20,7 @@ use crate::config::model::{
 };
 use crate::kernel::readiness::Watched;
 use crate::kernel::testing::{in_namespace, ip_json, run, wire};
-use crate::kernel::vrrp_sender::{Route, Sender};
+use crate::kernel::vrrp_sender::{Outgoing, Route, Sender};
 
 /// The parent's end of the channel and the far end of the wire.
 struct Outside {
@@ -349,7 +349,7 @@ fn a_router_that_yields_in_the_middle_of_a_takeover_announces_no_more_and_leaves
         let group = Route { source, destination: [224, 0, 0, 18].into(), hop_limit: None };
         let mut advert = vec![0x45, 0xc0, 0, 32, 0, 1, 0, 0, 255, 112, 0, 0, 10, 0, 0, 2, 224, 0, 0, 18];
         advert.extend([0x31, 7, 200, 1, 0, 20, 0, 0, 10, 1, 0, 1]);
-        better.send(group, &advert).unwrap();
+        better.send(&[Outgoing { index, route: group, bytes: advert.clone() }]).unwrap();
         // Enough of them for the removal of 2000 addresses, and no takeover in between. What was there before the
         // better advert came has been announced.
         let mut announced = 0;
@@ -366,7 +366,7 @@ fn a_router_that_yields_in_the_middle_of_a_takeover_announces_no_more_and_leaves
             };
             let seen = tokio::time::timeout(Duration::from_millis(40), ours_only).await;
             assert!(seen.is_err(), "{seen:?}");
-            better.send(group, &advert).unwrap();
+            better.send(&[Outgoing { index, route: group, bytes: advert.clone() }]).unwrap();
         }
         assert!(announced < 1000, "{announced} of 2000 announced");
         assert_eq!(addresses(), ["10.0.0.1"]);

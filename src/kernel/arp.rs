@@ -1,61 +1,85 @@
 //! Gratuitous ARP by a packet socket: stock's frame to the byte (spec/vrrp-behaviour.md §7).
 
-use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
+use std::time::Duration;
 
-use nix::errno::Errno;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::error::{Doing, Error};
+use super::many::{self, Datagram};
 
 const ETH_P_ARP: u16 = 0x0806;
 const BROADCAST: [u8; 6] = [0xff; 6];
+/// Room for the announcements of some thousand addresses on an interface that sends slowly.
+const BUFFER: usize = 4 << 20;
 
 /// Sends ARP frames on any interface; receives nothing.
 pub struct ArpSocket {
     socket: Socket,
 }
 
+/// An IPv4 address at a hardware address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announcement {
+    /// Kernel index of the interface to send on.
+    pub index: u32,
+    /// The hardware address.
+    pub mac: [u8; 6],
+    /// The address.
+    pub address: Ipv4Addr,
+}
+
 impl ArpSocket {
     /// Opens the socket.
     pub fn open() -> Result<Self, Error> {
         // Protocol 0: the socket gets no packets at all.
-        Socket::new_raw(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)
-            .map(|socket| Self { socket })
-            .doing(|| "opening an ARP socket")
+        let socket = Socket::new_raw(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)
+            .doing(|| "opening an ARP socket")?;
+        many::send_buffer(&socket, BUFFER);
+        Ok(Self { socket })
     }
 
-    /// Announces `address` at `mac` on the interface with this index. An interface whose hardware address is not six
-    /// bytes long speaks no ARP that we know: `EAFNOSUPPORT`.
-    pub fn announce(&self, index: u32, mac: &[u8], address: Ipv4Addr) -> Result<(), Error> {
-        let doing = || format!("sending a gratuitous ARP for {address} on interface {index}");
-        let mac = <[u8; 6]>::try_from(mac).map_err(|_| Error::new(doing(), Errno::EAFNOSUPPORT))?;
-        self.send(index, &gratuitous(mac, address)).doing(doing)
+    /// Announces these, in order, and tells `refused` what could not be sent. When the socket is full the rest is left:
+    /// the number of those that were dealt with is returned.
+    pub fn announce(&self, announcements: &[Announcement], mut refused: impl FnMut(Error)) -> usize {
+        let mut done = 0;
+        for some in announcements.chunks(many::MOST) {
+            let sent = self.announce_some(some, &mut refused);
+            done += sent;
+            if sent < some.len() {
+                break;
+            }
+        }
+        done
     }
 
-    fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
-        let index = i32::try_from(index).map_err(|_| Errno::ENODEV)?;
-        // SAFETY: all zero is a valid `sockaddr_ll`.
-        let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        to.sll_family = u16::try_from(libc::AF_PACKET).expect("AF_PACKET is 17");
-        to.sll_protocol = ETH_P_ARP.to_be();
-        to.sll_ifindex = index;
-        to.sll_halen = 6;
-        to.sll_addr[..6].copy_from_slice(&BROADCAST);
-        let length = libc::socklen_t::try_from(size_of_val(&to)).expect("an address is small");
-        // SAFETY: frame and address are live for the call and their lengths are theirs.
-        let sent = unsafe {
-            libc::sendto(
-                self.socket.as_raw_fd(),
-                frame.as_ptr().cast(),
-                frame.len(),
-                0,
-                (&raw const to).cast(),
-                length,
-            )
+    fn announce_some(&self, announcements: &[Announcement], refused: &mut impl FnMut(Error)) -> usize {
+        let frames: Vec<[u8; 42]> =
+            announcements.iter().map(|one| gratuitous(one.mac, one.address)).collect();
+        // There is one interface mostly, and there are never many.
+        let mut places: Vec<(u32, SockAddr)> = Vec::new();
+        let place_of = |index: u32, places: &mut Vec<(u32, SockAddr)>| {
+            places.iter().position(|(known, _)| *known == index).unwrap_or_else(|| {
+                places.push((index, many::link_address(index, ETH_P_ARP, BROADCAST)));
+                places.len() - 1
+            })
         };
-        Errno::result(sent).map(drop).map_err(Into::into)
+        let chosen: Vec<usize> = announcements.iter().map(|one| place_of(one.index, &mut places)).collect();
+        let datagrams: Vec<Datagram<'_>> = chosen
+            .iter()
+            .zip(&frames)
+            .map(|(place, frame)| Datagram { to: &places[*place].1, bytes: frame, beside: &[] })
+            .collect();
+        many::send(&self.socket, &datagrams, 0, |place, errno| {
+            let Announcement { index, address, .. } = announcements[place];
+            let doing = format!("sending a gratuitous ARP for {address} on interface {index}");
+            refused(Error::new(doing, errno));
+        })
+    }
+
+    /// Waits until the socket takes more, as long as this at most.
+    pub fn wait(&self, limit: Duration) {
+        many::wait_writable(&self.socket, limit);
     }
 }
 
@@ -83,6 +107,7 @@ pub fn gratuitous(mac: [u8; 6], address: Ipv4Addr) -> [u8; 42] {
 mod tests {
     use std::mem::MaybeUninit;
 
+    use nix::errno::Errno;
     use socket2::Protocol;
 
     use super::*;
@@ -110,15 +135,33 @@ mod tests {
             let kind = Type::RAW.nonblocking();
             let listener = Socket::new_raw(Domain::PACKET, kind, Some(protocol)).unwrap();
             let index = nix::net::if_::if_nametoindex("va").unwrap();
-            let (mac, address) = ([2, 0, 0, 0, 0, 1], Ipv4Addr::new(10, 0, 0, 1));
-            ArpSocket::open().unwrap().announce(index, &mac, address).unwrap();
-            let mut buffer = [MaybeUninit::uninit(); 128];
-            let length = listener.recv(&mut buffer).unwrap();
-            // SAFETY: `recv` filled this much.
-            let seen = unsafe { buffer[..length].assume_init_ref() };
-            assert_eq!(seen, gratuitous(mac, address));
-            let refused = ArpSocket::open().unwrap().announce(index, &[], address).unwrap_err();
-            assert_eq!(refused.errno, Errno::EAFNOSUPPORT);
+            let mac = [2, 0, 0, 0, 0, 1];
+            let address = |number: u16| {
+                let [high, low] = number.to_be_bytes();
+                Ipv4Addr::new(10, 0, high, low)
+            };
+            // One of an interface that is not there, in the middle.
+            let at = |number| Announcement {
+                index: if number == 100 { index + 100 } else { index },
+                mac,
+                address: address(number),
+            };
+            let wanted: Vec<Announcement> = (0..200).map(at).collect();
+            let mut refused = Vec::new();
+            let done = ArpSocket::open().unwrap().announce(&wanted, |error| refused.push(error));
+            assert_eq!(done, 200);
+            let told = [Error::new(
+                format!("sending a gratuitous ARP for 10.0.0.100 on interface {}", index + 100),
+                Errno::ENXIO,
+            )];
+            assert_eq!(refused.iter().map(Error::to_string).collect::<Vec<_>>(), told.map(|e| e.to_string()));
+            for number in (0..200).filter(|number| *number != 100) {
+                let mut buffer = [MaybeUninit::uninit(); 128];
+                let length = listener.recv(&mut buffer).unwrap();
+                // SAFETY: `recv` filled this much.
+                let seen = unsafe { buffer[..length].assume_init_ref() };
+                assert_eq!(seen, gratuitous(mac, address(number)));
+            }
         });
     }
 }

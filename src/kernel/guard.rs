@@ -254,8 +254,8 @@ fn only_advertisements(socket: &Socket) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::arp::{ArpSocket, gratuitous};
-    use crate::kernel::neighbour::{NeighbourSocket, Node, unsolicited};
+    use crate::kernel::arp::{self, ArpSocket, gratuitous};
+    use crate::kernel::neighbour::{self, NeighbourSocket, Node, unsolicited};
     use crate::kernel::testing::{eventually, in_namespace, run, wire};
 
     const MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
@@ -297,7 +297,10 @@ mod tests {
             wire("va", "vc");
             let (guard, sender) = (Guard::arp().unwrap(), ArpSocket::open().unwrap());
             let ours = Ipv4Addr::new(10, 0, 0, 100);
-            let announce = |address: Ipv4Addr| sender.announce(index("va"), &MAC, address).unwrap();
+            let announce = |address: Ipv4Addr| {
+                let one = arp::Announcement { index: index("va"), mac: MAC, address };
+                sender.announce(&[one], |error| panic!("{error}"));
+            };
             announce(ours);
             assert!(guard.receive().is_err(), "nothing is watched yet");
             guard.watch([ours.into()].into_iter()).unwrap();
@@ -334,9 +337,13 @@ mod tests {
             guard.watch([ours.into()].into_iter()).unwrap();
             let mut seen = None;
             eventually(|| {
-                for address in [other, ours] {
-                    let _ = sender.announce(index("va"), &MAC, address, Node::Host);
-                }
+                let both = [other, ours].map(|address| neighbour::Announcement {
+                    index: index("va"),
+                    mac: MAC,
+                    address,
+                    node: Node::Host,
+                });
+                sender.announce(&both, |_| ());
                 seen = guard.receive().ok().flatten();
                 seen.is_some()
             });

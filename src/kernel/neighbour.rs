@@ -1,12 +1,12 @@
 //! Unsolicited neighbour advertisements: what gratuitous ARP is for IPv4 (RFC 4861 §7.2.6, spec/vrrp-behaviour.md §7).
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddrV6};
+use std::time::Duration;
 
-use nix::errno::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::error::{Doing, Error};
-use super::vrrp_sender::send_v6;
+use super::many::{self, Datagram};
 use super::vrrp_socket::DROP_ALL;
 
 /// All nodes on the link.
@@ -17,6 +17,8 @@ const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 const FLAG_ROUTER: u8 = 0x80;
 const FLAG_OVERRIDE: u8 = 0x20;
 const OPTION_TARGET_LINK_ADDRESS: u8 = 2;
+/// Room for the announcements of some thousand addresses on an interface that sends slowly.
+const BUFFER: usize = 4 << 20;
 
 /// Does the announcing interface forward packets?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,19 @@ pub enum Node {
     Router,
     /// It does not.
     Host,
+}
+
+/// An IPv6 address at a hardware address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announcement {
+    /// Kernel index of the interface to send on.
+    pub index: u32,
+    /// The hardware address.
+    pub mac: [u8; 6],
+    /// The address.
+    pub address: Ipv6Addr,
+    /// What the interface is.
+    pub node: Node,
 }
 
 /// Sends neighbour advertisements on any interface; receives nothing.
@@ -40,17 +55,45 @@ impl NeighbourSocket {
         let socket = Socket::new_raw(Domain::IPV6, kind, Some(Protocol::ICMPV6)).doing(doing)?;
         socket.attach_filter(&DROP_ALL).doing(doing)?;
         socket.set_multicast_loop_v6(false).doing(doing)?;
+        many::send_buffer(&socket, BUFFER);
         Ok(Self { socket })
     }
 
-    /// Announces `address`, which must be on the interface with this index, at `mac`.
-    pub fn announce(&self, index: u32, mac: &[u8], address: Ipv6Addr, node: Node) -> Result<(), Error> {
-        let doing =
-            || format!("sending an unsolicited neighbour advertisement for {address} on interface {index}");
-        let mac = <[u8; 6]>::try_from(mac).map_err(|_| Error::new(doing(), Errno::EAFNOSUPPORT))?;
-        let packet = unsolicited(mac, address, node);
-        let ends = (address, ALL_NODES);
-        send_v6(&self.socket, index, ends, Some(HOP_LIMIT), libc::MSG_DONTROUTE, &packet).doing(doing)
+    /// Announces these, which must be on their interfaces, in order, and tells `refused` what could not be sent. When the
+    /// socket is full the rest is left: the number of those that were dealt with is returned.
+    pub fn announce(&self, announcements: &[Announcement], mut refused: impl FnMut(Error)) -> usize {
+        let mut done = 0;
+        for some in announcements.chunks(many::MOST) {
+            let sent = self.announce_some(some, &mut refused);
+            done += sent;
+            if sent < some.len() {
+                break;
+            }
+        }
+        done
+    }
+
+    fn announce_some(&self, announcements: &[Announcement], refused: &mut impl FnMut(Error)) -> usize {
+        let made: Vec<_> = announcements
+            .iter()
+            .map(|Announcement { index, mac, address, node }| {
+                let to = SockAddr::from(SocketAddrV6::new(ALL_NODES, 0, 0, *index));
+                (to, unsolicited(*mac, *address, *node), many::header_v6(*address, *index, Some(HOP_LIMIT)))
+            })
+            .collect();
+        let datagrams: Vec<Datagram<'_>> =
+            made.iter().map(|(to, bytes, beside)| Datagram { to, bytes, beside }).collect();
+        many::send(&self.socket, &datagrams, libc::MSG_DONTROUTE, |place, errno| {
+            let Announcement { index, address, .. } = announcements[place];
+            let doing =
+                format!("sending an unsolicited neighbour advertisement for {address} on interface {index}");
+            refused(Error::new(doing, errno));
+        })
+    }
+
+    /// Waits until the socket takes more, as long as this at most.
+    pub fn wait(&self, limit: Duration) {
+        many::wait_writable(&self.socket, limit);
     }
 }
 
@@ -94,7 +137,12 @@ mod tests {
             let index = nix::net::if_::if_nametoindex("va").unwrap();
             let (mac, address) = ([2, 0, 0, 0, 0, 1], "2001:db8::1".parse().unwrap());
             let socket = NeighbourSocket::open().unwrap();
-            socket.announce(index, &mac, address, Node::Host).unwrap();
+            let ours = Announcement { index, mac, address, node: Node::Host };
+            // One whose address is nowhere, before it.
+            let other = Announcement { address: "2001:db8::2".parse().unwrap(), ..ours };
+            let mut refused = 0;
+            assert_eq!(socket.announce(&[other, ours], |_| refused += 1), 2);
+            assert_eq!(refused, 1);
             let mut frame = [0; 256];
             eventually(|| {
                 // Multicast listener reports and the like pass by too.

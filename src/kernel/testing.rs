@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::arp::ArpSocket;
+use super::arp::{Announcement, ArpSocket};
 
 /// Runs `test` on a thread of its own in a new network namespace with `lo` up. Without the right to make one the test
 /// is skipped, aloud.
@@ -36,7 +36,8 @@ pub(crate) fn wire(near: &str, far: &str) {
     let listener = socket2::Socket::new_raw(socket2::Domain::PACKET, kind, Some(protocol)).unwrap();
     let (arp, index) = (ArpSocket::open().unwrap(), nix::net::if_::if_nametoindex(near).unwrap());
     eventually(|| {
-        arp.announce(index, &[2, 0, 0, 0, 0, 0xff], [0, 0, 0, 0].into()).unwrap();
+        let nobody = Announcement { index, mac: [2, 0, 0, 0, 0, 0xff], address: [0, 0, 0, 0].into() };
+        arp.announce(&[nobody], |error| panic!("{error}"));
         listener.recv(&mut [std::mem::MaybeUninit::uninit(); 64]).is_ok()
     });
 }

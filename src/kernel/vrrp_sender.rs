@@ -3,20 +3,23 @@
 //! spec/vrrp-behaviour.md §1.1. For IPv4 the whole packet is the caller's, IP header included; for IPv6 the kernel writes
 //! header and checksum, and source and hop limit travel beside the packet.
 
-use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn6, sendmsg};
+use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::error::{Doing, Error};
+use super::many::{self, Datagram};
 use super::vrrp_socket::{DROP_ALL, IPPROTO_VRRP, checksum_v6, interface_name};
 use crate::config::model::Family;
 
 /// Traffic class of adverts: internetwork control.
 const CLASS_CONTROL: u32 = 0xc0;
+/// Room for the adverts of 255 instances at once on an interface that sends slowly.
+const BUFFER: usize = 1 << 20;
 
 /// A send socket.
 pub struct Sender {
@@ -35,6 +38,24 @@ pub struct Route {
     pub hop_limit: Option<u8>,
 }
 
+impl Route {
+    /// Groups are on the link; hosts are where the routes say.
+    fn flags(self) -> libc::c_int {
+        if self.destination.is_multicast() { libc::MSG_DONTROUTE } else { 0 }
+    }
+}
+
+/// A packet on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Kernel index of the interface it shall leave by, 0 for as routed: that of its [`Sender`].
+    pub index: u32,
+    /// Where it goes and how.
+    pub route: Route,
+    /// For IPv4 the whole packet, for IPv6 its payload.
+    pub bytes: Vec<u8>,
+}
+
 impl Sender {
     /// Opens a sender on the interface with this index (`None`: as routed).
     pub fn open(family: Family, index: Option<NonZeroU32>) -> Result<Self, Error> {
@@ -43,6 +64,7 @@ impl Sender {
             Family::V6 => Self::build_v6(index),
         };
         socket
+            .inspect(|socket| many::send_buffer(socket, BUFFER))
             .map(|socket| Self { socket, index: index.map_or(0, NonZeroU32::get) })
             .doing(|| format!("opening a VRRP send socket on {}", interface_name(index)))
     }
@@ -75,30 +97,48 @@ impl Sender {
         Ok(socket)
     }
 
-    /// Sends one packet.
-    pub fn send(&self, route: Route, packet: &[u8]) -> Result<(), Error> {
-        let flags = if route.destination.is_multicast() { libc::MSG_DONTROUTE } else { 0 };
-        let sent = match (route.destination, route.source) {
-            (IpAddr::V6(to), IpAddr::V6(from)) => self.send_v6((from, to), route.hop_limit, flags, packet),
-            (IpAddr::V4(to), _) => self.send_v4(to, flags, packet),
-            (IpAddr::V6(_), IpAddr::V4(_)) => Err(nix::errno::Errno::EAFNOSUPPORT.into()),
-        };
-        sent.doing(|| format!("sending an advert to {}", route.destination))
+    /// Sends these in order; an error if one could not be sent, which keeps no other.
+    pub fn send(&self, packets: &[Outgoing]) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        for some in packets.chunk_by(|a, b| a.route.flags() == b.route.flags()) {
+            for some in some.chunks(many::MOST) {
+                outcome = outcome.and(self.send_some(some));
+            }
+        }
+        outcome
     }
 
-    fn send_v4(&self, to: Ipv4Addr, flags: i32, packet: &[u8]) -> io::Result<()> {
-        let address = SockAddr::from(SocketAddr::from((to, 0)));
-        self.socket.send_to_with_flags(packet, &address, flags).map(drop)
+    /// All with the same flags.
+    fn send_some(&self, packets: &[Outgoing]) -> Result<(), Error> {
+        let Some(first) = packets.first() else { return Ok(()) };
+        let doing = |packet: &Outgoing| format!("sending an advert to {}", packet.route.destination);
+        let places: Vec<(SockAddr, Vec<u8>)> =
+            packets.iter().map(|packet| self.place(packet.route)).collect();
+        let datagrams: Vec<Datagram<'_>> = packets
+            .iter()
+            .zip(&places)
+            .map(|(Outgoing { bytes, .. }, (to, beside))| Datagram { to, bytes, beside })
+            .collect();
+        let mut outcome = Ok(());
+        let done = many::send(&self.socket, &datagrams, first.route.flags(), |place, errno| {
+            outcome = Err(Error::new(doing(&packets[place]), errno));
+        });
+        match packets.get(done) {
+            // Nobody waits for an advert: the next one is better than a late one.
+            Some(left) => Err(Error::new(doing(left), Errno::EAGAIN)),
+            None => outcome,
+        }
     }
 
-    fn send_v6(
-        &self,
-        (from, to): (Ipv6Addr, Ipv6Addr),
-        hop_limit: Option<u8>,
-        flags: i32,
-        packet: &[u8],
-    ) -> io::Result<()> {
-        send_v6(&self.socket, self.index, (from, to), hop_limit, flags, packet)
+    fn place(&self, route: Route) -> (SockAddr, Vec<u8>) {
+        match (route.destination, route.source) {
+            (IpAddr::V6(to), IpAddr::V6(from)) => (
+                SocketAddrV6::new(to, 0, 0, self.index).into(),
+                many::header_v6(from, self.index, route.hop_limit),
+            ),
+            // The packet itself says the rest.
+            (to, _) => (SocketAddr::from((to, 0)).into(), Vec::new()),
+        }
     }
 }
 
@@ -106,24 +146,4 @@ impl AsFd for Sender {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Sends the payload of an IPv6 packet with this source, on the interface with this index (0: as routed).
-pub(super) fn send_v6(
-    socket: &Socket,
-    index: u32,
-    (from, to): (Ipv6Addr, Ipv6Addr),
-    hop_limit: Option<u8>,
-    flags: i32,
-    packet: &[u8],
-) -> io::Result<()> {
-    let address = SockaddrIn6::from(SocketAddrV6::new(to, 0, 0, index));
-    let source =
-        libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: from.octets() }, ipi6_ifindex: index };
-    let hops = hop_limit.map(i32::from);
-    let mut beside = vec![ControlMessage::Ipv6PacketInfo(&source)];
-    beside.extend(hops.as_ref().map(ControlMessage::Ipv6HopLimit));
-    let flags = MsgFlags::from_bits_retain(flags);
-    sendmsg(socket.as_raw_fd(), &[IoSlice::new(packet)], &beside, flags, Some(&address))?;
-    Ok(())
 }

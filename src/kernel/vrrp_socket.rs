@@ -290,7 +290,7 @@ fn vrid_filter(family: Family, carrier: Carrier, vrids: &[u8]) -> Vec<SockFilter
 mod tests {
     use super::*;
     use crate::kernel::testing::{eventually, in_namespace, run, wire};
-    use crate::kernel::vrrp_sender::{Route, Sender};
+    use crate::kernel::vrrp_sender::{Outgoing, Route, Sender};
 
     const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 
@@ -310,6 +310,10 @@ mod tests {
     fn to(destination: Ipv4Addr) -> Route {
         let source = Ipv4Addr::UNSPECIFIED.into();
         Route { source, destination: destination.into(), hop_limit: None }
+    }
+
+    fn out(route: Route, bytes: Vec<u8>) -> Outgoing {
+        Outgoing { index: 0, route, bytes }
     }
 
     /// The VRIDs of the packets that came, when so many are there.
@@ -348,14 +352,14 @@ mod tests {
                 Sender::open(Family::V4, index("vb")).unwrap(),
             );
             for vrid in [7, 8, 9] {
-                from_a.send(to(GROUP), &packet([10, 0, 0, 1], GROUP, vrid)).unwrap();
+                from_a.send(&[out(to(GROUP), packet([10, 0, 0, 1], GROUP, vrid))]).unwrap();
             }
-            from_b.send(to(GROUP), &packet([10, 0, 1, 1], GROUP, 8)).unwrap();
+            from_b.send(&[out(to(GROUP), packet([10, 0, 1, 1], GROUP, 8))]).unwrap();
             assert_eq!(received(&on_c, 2), [7, 9]);
             assert_eq!(received(&on_d, 1), [8]);
             on_c.admit(Admit::Vrids(&[8])).unwrap();
             for vrid in [7, 8, 9] {
-                from_a.send(to(GROUP), &packet([10, 0, 0, 1], GROUP, vrid)).unwrap();
+                from_a.send(&[out(to(GROUP), packet([10, 0, 0, 1], GROUP, vrid))]).unwrap();
             }
             assert_eq!(received(&on_c, 1), [8]);
         });
@@ -368,7 +372,7 @@ mod tests {
             let receiver =
                 Receiver::open(index("vc"), Local::Group(GROUP.into()), Carrier::Vrrp, Admit::All).unwrap();
             let sent = packet([10, 0, 0, 1], GROUP, 7);
-            Sender::open(Family::V4, index("va")).unwrap().send(to(GROUP), &sent).unwrap();
+            Sender::open(Family::V4, index("va")).unwrap().send(&[out(to(GROUP), sent.clone())]).unwrap();
             let mut buffer = [0; 64];
             eventually(|| receiver.receive(&mut buffer).unwrap().is_some());
             let seen = &buffer[..sent.len()];
@@ -389,7 +393,7 @@ mod tests {
             run("ip addr add 10.0.0.2/32 dev lo");
             let sender = Sender::open(Family::V4, None).unwrap();
             for vrid in [3, 4] {
-                sender.send(to(source), &packet([10, 0, 0, 2], source, vrid)).unwrap();
+                sender.send(&[out(to(source), packet([10, 0, 0, 2], source, vrid))]).unwrap();
             }
             assert_eq!(received(&receiver, 1), [3]);
         });
@@ -406,7 +410,7 @@ mod tests {
                     .unwrap();
             let sender = Sender::open(Family::V4, None).unwrap();
             for vrid in [0, 1, 128, 255] {
-                sender.send(to(source), &packet([10, 0, 0, 2], source, vrid)).unwrap();
+                sender.send(&[out(to(source), packet([10, 0, 0, 2], source, vrid))]).unwrap();
             }
             assert_eq!(received(&receiver, 3), [1, 128, 255]);
         });
@@ -427,7 +431,7 @@ mod tests {
                 sealed.extend([112, 4, 0, 0]);
                 sealed.extend([0; 20]);
                 sealed.extend(&plain[20..]);
-                sender.send(to(source), &sealed).unwrap();
+                sender.send(&[out(to(source), sealed)]).unwrap();
             }
             let mut buffer = [0; 64];
             eventually(|| receiver.receive(&mut buffer).unwrap().is_some());
@@ -447,7 +451,7 @@ mod tests {
             let sender = Sender::open(Family::V4, None).unwrap();
             let waited = Duration::from_millis(20);
             eventually(|| {
-                sender.send(to(source), &packet([10, 0, 0, 2], source, 1)).unwrap();
+                sender.send(&[out(to(source), packet([10, 0, 0, 2], source, 1))]).unwrap();
                 let sent = std::time::Instant::now();
                 while sent.elapsed() < waited {
                     std::hint::spin_loop();
@@ -465,7 +469,7 @@ mod tests {
             let receiver =
                 Receiver::open(None, Local::Source(source.into()), Carrier::Vrrp, Admit::All).unwrap();
             let sender = Sender::open(Family::V4, None).unwrap();
-            sender.send(to(source), &packet([10, 0, 0, 2], source, 1)).unwrap();
+            sender.send(&[out(to(source), packet([10, 0, 0, 2], source, 1))]).unwrap();
             let mut small = [0; 20];
             eventually(|| receiver.receive(&mut small).unwrap().is_some_and(|seen| seen.packet.is_empty()));
             assert_eq!(receiver.receive(&mut small).unwrap(), None);
@@ -486,7 +490,7 @@ mod tests {
             let sender = Sender::open(Family::V6, index("va")).unwrap();
             for vrid in [6, 7] {
                 let route = Route { source: from.into(), destination: group.into(), hop_limit: Some(255) };
-                sender.send(route, &[0x31, vrid, 100, 0, 0, 100, 0, 0]).unwrap();
+                sender.send(&[out(route, vec![0x31, vrid, 100, 0, 0, 100, 0, 0])]).unwrap();
             }
             let mut buffer = [0; 64];
             let mut seen = None;
@@ -503,7 +507,7 @@ mod tests {
                 Receiver::open(index("vc"), Local::Source(host.into()), Carrier::Vrrp, Admit::All).unwrap();
             let route = Route { source: from.into(), destination: host.into(), hop_limit: None };
             eventually(|| {
-                sender.send(route, &[0x31, 9, 100, 0, 0, 100, 0, 0]).unwrap();
+                sender.send(&[out(route, vec![0x31, 9, 100, 0, 0, 100, 0, 0])]).unwrap();
                 let header = receiver_header(&one, &mut buffer);
                 header.is_some_and(|header| header.destination == host && header.hop_limit == 64)
             });

@@ -283,6 +283,12 @@ impl Router {
         for id in self.scripts.iter().filter_map(ScriptRun::running) {
             out.push(Action::KillScript { id });
         }
+        // First of all: whoever takes over waits for this, and for nothing else of it.
+        for i in (0..self.runs.len()).filter(|_| release != Release::Nothing) {
+            if self.runs[i].state == VrrpState::Master {
+                self.machine(i, now, out).send_zero();
+            }
+        }
         for i in 0..self.runs.len() {
             let config = &self.part.instances[i];
             let was_master = self.runs[i].state == VrrpState::Master;
@@ -291,9 +297,6 @@ impl Router {
             }
             let promote = config.promote_secondaries.then(|| config.interface.clone()).flatten();
             let mut machine = self.machine(i, now, out);
-            if was_master && release != Release::Nothing {
-                machine.send_zero();
-            }
             if release == Release::All || was_master && release == Release::Ours {
                 machine.remove_objects();
             }
