@@ -408,18 +408,13 @@ impl Director {
                 Action::Log(line) => out.log.push(line),
                 Action::Apply(scope) => self.applies.push((server, scope)),
                 Action::Notify { receiver, command } => out.notify.push((receiver, command)),
-                Action::Served { real_server, label, up } => {
-                    out.events.push(ReporterEvent::RealServer(ServerChange {
-                        virtual_server: server,
-                        real_server,
-                        virtual_name: self.servers[server].health.label().to_owned(),
-                        real_name: label,
-                        up,
-                    }));
+                // Names, not places: a reload tells of servers that have none any more.
+                Action::Served { real_server, labels: (real_name, virtual_name), up } => {
+                    let change = ServerChange { real_server, virtual_name, real_name, up };
+                    out.events.push(ReporterEvent::RealServer(change));
                 }
-                Action::Quorum { up } => {
-                    let name = self.servers[server].health.label().to_owned();
-                    out.events.push(ReporterEvent::Quorum { virtual_server: server, name, up });
+                Action::Quorum { label: name, up } => {
+                    out.events.push(ReporterEvent::Quorum { name, up });
                 }
                 Action::StateChanged => out.state_changed = true,
                 Action::Undo { real_server, checker } => {

@@ -85,13 +85,15 @@ pub enum Action {
     Served {
         /// Its address and port: it may be gone from the configuration.
         real_server: (IpAddr, u16),
-        /// How logs name it.
-        label: String,
+        /// How logs name it, and the virtual server.
+        labels: (String, String),
         /// Is it in service now?
         up: bool,
     },
     /// The quorum was gained or lost: for mail and SNMP.
     Quorum {
+        /// How logs name the virtual server.
+        label: String,
         /// Is there one now?
         up: bool,
     },
@@ -665,7 +667,7 @@ impl VirtualServerHealth {
         let rs = &self.config.real_servers[index];
         out.push(Action::Served {
             real_server: (rs.address, rs.port),
-            label: self.real_server_label(index),
+            labels: (self.real_server_label(index), self.label.clone()),
             up: direction == Direction::Up,
         });
         let command = match direction {
@@ -681,7 +683,7 @@ impl VirtualServerHealth {
     }
 
     fn notify_quorum(&self, direction: Direction, out: &mut Vec<Action>) {
-        out.push(Action::Quorum { up: direction == Direction::Up });
+        out.push(Action::Quorum { label: self.label.clone(), up: direction == Direction::Up });
         let command = match direction {
             Direction::Up => &self.config.quorum_up,
             Direction::Down => &self.config.quorum_down,

@@ -18,9 +18,7 @@ pub enum ReporterEvent {
     RealServer(ServerChange),
     /// A virtual server gained or lost its quorum.
     Quorum {
-        /// Place of the virtual server in the configuration.
-        virtual_server: usize,
-        /// How logs name it: `[10.0.0.1]:tcp:80`.
+        /// How logs name the virtual server: `[10.0.0.1]:tcp:80`.
         name: String,
         /// Is there a quorum now?
         up: bool,
@@ -30,11 +28,9 @@ pub enum ReporterEvent {
 /// A real server came into service or left it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerChange {
-    /// Place of the virtual server in the configuration.
-    pub virtual_server: usize,
     /// Address and port of the real server; a reload may have removed it from the configuration.
     pub real_server: (IpAddr, u16),
-    /// How logs name the virtual server.
+    /// How logs name the virtual server: `[10.0.0.1]:tcp:80`.
     pub virtual_name: String,
     /// How logs name the real server: `[10.0.0.2]:tcp:80`.
     pub real_name: String,
