@@ -32,7 +32,8 @@ use crate::kernel::error::Error;
 use crate::kernel::ipvs::Ipvs;
 use crate::kernel::timer::{Timer, now};
 use crate::kernel::{process, rights, schedule};
-use crate::lvs::arrangement::{Arranged, Arrangement, arrange, plan};
+use crate::lvs::arrangement::{Arranged, Arrangement, Marking, arrange, plan};
+use crate::lvs::marks::{MarkTable, Marks, SavedMarks};
 use crate::report::check_data::{CheckData, CheckState, VirtualServerData, check_data};
 use crate::report::clock::Clock;
 use crate::time::Time;
@@ -64,6 +65,8 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
         running: None,
         random: Random::seeded(),
         state_due: None,
+        marks: Marks::new(),
+        marks_due: None,
         scripts: HashSet::new(),
         numbers: HashMap::new(),
         sessions: HashMap::new(),
@@ -71,7 +74,10 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
     };
     checkers.director.numbering_from(u64::from(std::process::id()) << 32);
     loop {
-        let deadline = [checkers.director.deadline(), checkers.state_due].into_iter().flatten().min();
+        let deadline = [checkers.director.deadline(), checkers.state_due, checkers.marks_due]
+            .into_iter()
+            .flatten()
+            .min();
         checkers.timer.set(deadline)?;
         let mut orders = Orders::default();
         tokio::select! {
@@ -83,6 +89,7 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
             }
             ring = checkers.timer.ring() => {
                 ring?;
+                checkers.mark_again();
                 checkers.director.due(now(), &mut checkers.table, &mut orders);
             }
             answer = answer(&mut checkers.prober) => checkers.probed(answer, &mut orders),
@@ -107,6 +114,7 @@ struct Prepared {
 struct Running {
     common: Common,
     virtual_servers: Vec<Arranged>,
+    mark_table: Option<MarkTable>,
 }
 
 /// The part of a configuration that belongs to no virtual server.
@@ -118,11 +126,12 @@ struct Common {
     track_files: Vec<TrackFile>,
 }
 
-/// What the parent keeps for a successor (version 1).
+/// What the parent keeps for a successor.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     version: u8,
     original_timeouts: Option<LvsTimeouts>,
+    marks: SavedMarks,
     director: State,
 }
 
@@ -145,6 +154,10 @@ struct Checkers {
     random: Random,
     /// When the parent is told the state.
     state_due: Option<Time>,
+    /// The marks of virtual server groups (`nftables_ipvs`).
+    marks: Marks,
+    /// When nftables is asked again for what it refused.
+    marks_due: Option<Time>,
     /// The scripts that the parent runs for us.
     scripts: HashSet<u64>,
     /// The numbers in tracked files.
@@ -193,7 +206,14 @@ impl Checkers {
     fn prepare(&mut self, generation: u64, part: CheckersPart, state: Option<Vec<u8>>) {
         let CheckersPart { global, groups, virtual_servers, ssl, bfd_instances, track_files } = part;
         let common = Common { global, groups, ssl, bfd_instances, track_files };
-        let arrangement = arrange(&virtual_servers, &common.groups).and_then(|arrangement| {
+        let saved = state.and_then(|bytes| Saved::read(&bytes));
+        let before = saved.as_ref().map_or_else(|| self.marks.clone(), |saved| saved.marks.clone().into());
+        let marking = Marking {
+            settings: common.global.nftables_ipvs.as_ref(),
+            counters: common.global.nftables.counters,
+            before: Some(&before),
+        };
+        let arrangement = arrange(&virtual_servers, &common.groups, marking).and_then(|arrangement| {
             // A later configuration may need the table, but cannot enter another namespace any more.
             let elsewhere = common.global.net_namespace_ipvs != IpvsNamespace::Same;
             if arrangement.virtual_servers.is_empty() && !elsewhere {
@@ -209,7 +229,6 @@ impl Checkers {
             Ok(arrangement) => {
                 let before = self.running.as_ref().map_or(&[][..], |running| &running.virtual_servers);
                 let plan = plan(before, &arrangement.virtual_servers);
-                let saved = state.and_then(|bytes| Saved::read(&bytes));
                 self.prepared = Some(Prepared { generation, common, arrangement, saved });
                 FromChild::Prepared { generation, plan }
             }
@@ -254,7 +273,11 @@ impl Checkers {
         for (name, up) in self.sessions.iter().filter(|(name, _)| common.bfd_instances.contains(name)) {
             self.director.session(name, *up, now(), &mut self.table, orders);
         }
-        self.running = Some(Running { common, virtual_servers: arrangement.virtual_servers });
+        // The services are there before packets are led to them.
+        self.marks = arrangement.marks;
+        let (virtual_servers, mark_table) = (arrangement.virtual_servers, arrangement.mark_table);
+        self.marks_due = self.table.mark(mark_table.as_ref(), now());
+        self.running = Some(Running { common, virtual_servers, mark_table });
         if first
             && self.options.dump_config
             && let Some(text) = self.data()
@@ -263,6 +286,15 @@ impl Checkers {
         }
         if first && let Err(problem) = rights::keep(&RIGHTS) {
             info!("Health checkers: keeping more rights than needed: {problem}");
+        }
+    }
+
+    /// Asks nftables once more.
+    fn mark_again(&mut self) {
+        if self.marks_due.is_some_and(|due| due <= now())
+            && let Some(running) = &self.running
+        {
+            self.marks_due = self.table.mark(running.mark_table.as_ref(), now());
         }
     }
 
@@ -326,6 +358,9 @@ impl Checkers {
             FlushOnStop::OwnServices => (Release::Services, false),
             FlushOnStop::WholeTable => (Release::Nothing, true),
         };
+        if !self.options.keep_ipvs {
+            self.table.mark(None, now());
+        }
         self.director.stop(release, &mut self.table, orders);
         orders.log.extend(self.table.release(&global, flush).into_iter().map(|error| error.to_string()));
     }
@@ -443,6 +478,7 @@ impl Checkers {
         let saved = Saved {
             version: SAVED_VERSION,
             original_timeouts: self.table.original_timeouts,
+            marks: SavedMarks::from(&self.marks),
             director: self.director.state(),
         };
         match postcard::to_stdvec(&saved) {
@@ -512,7 +548,7 @@ fn check_state(schedule: &Schedule, enabled: bool) -> CheckState {
     }
 }
 
-const SAVED_VERSION: u8 = 1;
+const SAVED_VERSION: u8 = 2;
 
 impl Saved {
     /// `None`, and a line in the log, for what another version wrote.

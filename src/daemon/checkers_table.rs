@@ -1,13 +1,20 @@
 //! The checkers process' hold on IPVS beside the services: opening it, timeouts, sync daemons.
 
+use std::convert::identity;
+use std::time::Duration;
+
 use tracing::info;
 
 use super::director::Kernel;
 use crate::config::model::{Global, IpvsNamespace, LvsTimeouts, SyncDaemon, SyncRole};
 use crate::kernel::error::Error;
 use crate::kernel::ipvs::{Ipvs, Report};
+use crate::kernel::namespace::inside;
+use crate::kernel::nftables_ipvs::MarkFirewall;
 use crate::lvs::difference::Command;
+use crate::lvs::marks::MarkTable;
 use crate::lvs::table::{ServiceKey, Table};
+use crate::time::Time;
 
 /// IPVS, once a virtual server needs it, and what beside the table has been changed there.
 #[derive(Default)]
@@ -15,15 +22,41 @@ pub(super) struct IpvsTable {
     pub(super) ipvs: Option<Ipvs>,
     /// The kernel's timeouts before we changed them.
     pub(super) original_timeouts: Option<LvsTimeouts>,
+    /// Open once it was needed, or where it can be opened only at the start.
+    firewall: Option<MarkFirewall>,
 }
+
+/// Until nftables is asked again for what it refused.
+const MARKS_PAUSE: Duration = Duration::from_secs(60);
 
 impl IpvsTable {
     pub(super) fn open(&mut self, namespace: &IpvsNamespace) -> Result<(), String> {
         if self.ipvs.is_none() {
             info!("Initializing ipvs");
             self.ipvs = Some(Ipvs::open_in(namespace).map_err(|error| error.to_string())?);
+            if *namespace != IpvsNamespace::Same {
+                self.firewall = inside(namespace, MarkFirewall::open).and_then(identity).ok();
+            }
         }
         Ok(())
+    }
+
+    /// Has nftables mark the packets of groups, where the table is. Says when to try again, after a refusal.
+    pub(super) fn mark(&mut self, wanted: Option<&MarkTable>, now: Time) -> Option<Time> {
+        if self.firewall.is_none() && wanted.is_some() {
+            match MarkFirewall::open() {
+                Ok(firewall) => self.firewall = Some(firewall),
+                Err(error) => info!("{error}"),
+            }
+        }
+        let outcome = self.firewall.as_mut()?.apply(wanted);
+        outcome.err().map(|error| {
+            info!(
+                "{error}: virtual server groups get no packets, trying again in {} s",
+                MARKS_PAUSE.as_secs()
+            );
+            now + MARKS_PAUSE
+        })
     }
 
     /// Stock sets the originals back for a moment at every reload; here only what changes is set.

@@ -24,6 +24,7 @@ use crate::report::event::{ReporterEvent, ServerChange};
 use crate::time::Time;
 
 mod hosting; // checks that wait for an address of this host
+mod mending; // what the kernel refused is tried again
 mod reload; // a configuration becomes the running one: first, resumed, or changed
 
 pub use reload::{Settings, State};
@@ -116,8 +117,6 @@ struct Server {
     reloaded: Vec<bool>,
     /// Its checks wait for an address of this host.
     suspended: bool,
-    /// A command for it failed: the next time all of it is compared.
-    dirty: bool,
 }
 
 struct Check {
@@ -148,6 +147,10 @@ pub struct Director {
     owners: HashMap<ServiceKey, usize>,
     groups: Vec<VirtualServerGroup>,
     log_all_failures: bool,
+    /// Virtual servers with a command that failed: the next time all of each is compared.
+    dirty: BTreeSet<usize>,
+    /// When they are tried again unless something happens before, and the pause until then.
+    retry: Option<(Time, Duration)>,
     /// Virtual servers whose pool is to be made true.
     applies: Vec<(usize, Scope)>,
     /// The addresses that are on this host, as far as that matters.
@@ -160,6 +163,11 @@ pub struct Director {
 impl Director {
     /// When [`Self::due`] is to be called next.
     pub fn deadline(&mut self) -> Option<Time> {
+        let retry = self.retry.map(|(time, _)| time);
+        self.next_check().into_iter().chain(retry).min()
+    }
+
+    fn next_check(&mut self) -> Option<Time> {
         while let Some(Reverse((time, index))) = self.due.peek() {
             if self.checks.get(*index).and_then(|check| check.schedule.deadline()) == Some(*time) {
                 return Some(*time);
@@ -169,14 +177,17 @@ impl Director {
         None
     }
 
-    /// Starts every attempt that is due.
+    /// Starts every attempt that is due, and tries again what the kernel refused.
     pub fn due(&mut self, now: Time, kernel: &mut dyn Kernel, out: &mut Orders) {
-        while let Some(time) = self.deadline().filter(|time| *time <= now) {
+        if self.retry.is_some_and(|(time, _)| time <= now) {
+            self.try_again(kernel, out);
+        }
+        while let Some(time) = self.next_check().filter(|time| *time <= now) {
             let Some(Reverse((_, index))) = self.due.pop() else { break };
             debug_assert!(time <= now);
             self.schedule(index, now, schedule::Event::Due, out);
         }
-        self.settle(kernel, out);
+        self.settle(now, kernel, out);
     }
 
     /// Takes what the prober found.
@@ -190,7 +201,7 @@ impl Director {
         for report in reports {
             self.answered(report, now, out);
         }
-        self.settle(kernel, out);
+        self.settle(now, kernel, out);
     }
 
     /// Numbers of attempts begin behind this one, so that answers to a predecessor of this process are not taken for
@@ -211,7 +222,7 @@ impl Director {
         let Some(index) = self.asked.remove(&id) else { return };
         self.checks[index].asked = None;
         self.schedule(index, now, schedule::Event::Script(end), out);
-        self.settle(kernel, out);
+        self.settle(now, kernel, out);
     }
 
     /// Takes the state of a BFD session.
@@ -220,7 +231,7 @@ impl Director {
         for index in self.checks_with(concerned) {
             self.schedule(index, now, schedule::Event::Session { up }, out);
         }
-        self.settle(kernel, out);
+        self.settle(now, kernel, out);
     }
 
     /// Takes the number that a tracked file holds.
@@ -229,7 +240,7 @@ impl Director {
         for index in self.checks_with(concerned) {
             self.schedule(index, now, schedule::Event::Number(number), out);
         }
-        self.settle(kernel, out);
+        self.settle(now, kernel, out);
     }
 
     fn checks_with(&self, wanted: impl Fn(&CheckKind) -> bool) -> Vec<usize> {
@@ -427,17 +438,17 @@ impl Director {
     }
 
     /// Makes the table what the virtual servers want, all in one batch, until none wants anything more.
-    fn settle(&mut self, kernel: &mut dyn Kernel, out: &mut Orders) {
+    fn settle(&mut self, now: Time, kernel: &mut dyn Kernel, out: &mut Orders) {
         while !self.applies.is_empty() {
             let wanted = std::mem::take(&mut self.applies);
             let mut commands = Vec::new();
-            if std::mem::take(&mut self.distrust) {
-                let mut servers: Vec<usize> = wanted.iter().map(|(server, _)| *server).collect();
-                servers.dedup();
-                let keys = servers
+            if self.distrust {
+                // All of it is looked at by the timer.
+                let keys: Vec<ServiceKey> = wanted
                     .iter()
-                    .flat_map(|server| self.servers[*server].services.iter().map(|(key, _)| *key));
-                self.look(&keys.collect::<Vec<_>>(), kernel, out);
+                    .flat_map(|(server, _)| self.servers[*server].services.iter().map(|(key, _)| *key))
+                    .collect();
+                self.look(&keys, kernel, out);
             }
             for (server, scope) in &wanted {
                 self.compare(*server, *scope, &mut commands);
@@ -455,14 +466,15 @@ impl Director {
                 self.carry(place, actions, out);
             }
         }
+        self.plan_retry(now);
     }
 
     /// What is missing for what a virtual server wants.
     fn compare(&self, server: usize, scope: Scope, commands: &mut Vec<Command>) {
-        let Server { health, services, dirty, .. } = &self.servers[server];
+        let Server { health, services, .. } = &self.servers[server];
         let services = Arc::clone(services);
         match scope {
-            Scope::RealServer(index) if !dirty => {
+            Scope::RealServer(index) if !self.dirty.contains(&server) => {
                 let pool = health.pool_of(index, services);
                 difference(&self.table, &[], &pool, Extent::Named, commands);
             }
@@ -490,16 +502,13 @@ impl Director {
         }
         let touched: HashSet<usize> =
             commands.iter().filter_map(|command| self.owners.get(command.service()).copied()).collect();
-        let dirty: HashSet<usize> = failed
+        let dirty: BTreeSet<usize> = failed
             .commands
             .iter()
             .filter_map(|command| self.owners.get(command.service()).copied())
             .collect();
-        for index in touched.into_iter().chain(dirty.iter().copied()) {
-            if let Some(server) = self.servers.get_mut(index) {
-                server.dirty = dirty.contains(&index);
-            }
-        }
+        self.dirty.retain(|index| !touched.contains(index));
+        self.dirty.extend(dirty);
         failed.commands
     }
 

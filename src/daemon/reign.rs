@@ -387,6 +387,9 @@ fn unchangeable(running: &Config, wanted: &Config) -> Vec<String> {
     fixed("IPVS network namespace", running.global.net_namespace_ipvs != wanted.global.net_namespace_ipvs);
     let table = |config: &Config| config.global.nftables.table().to_owned();
     fixed("nftables table name", table(running) != table(wanted));
+    let marks = |config: &Config| config.global.nftables_ipvs.as_ref().map(|ipvs| ipvs.table.clone());
+    let renamed = marks(running).zip(marks(wanted)).is_some_and(|(before, after)| before != after);
+    fixed("nftables table name of IPVS", renamed);
     fixed("disable_local_igmp", running.global.disable_local_igmp != wanted.global.disable_local_igmp);
     fixed("use_pid_dir", running.global.use_pid_dir != wanted.global.use_pid_dir);
     found

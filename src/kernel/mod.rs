@@ -24,6 +24,7 @@ pub mod namespace; // entering a network namespace
 pub mod neighbour; // unsolicited neighbour advertisements
 pub mod netlink; // request engine: batches, acknowledgements, dumps, decoding
 pub mod nftables; // our tables: written as a whole, changed by element
+pub mod nftables_ipvs; // the table that marks the packets of virtual server groups
 mod nftables_rule; // their rules
 pub mod object; // what the vrrp process owns: addresses, routes, rules in one batch
 pub mod pcre; // patterns of HTTP checks

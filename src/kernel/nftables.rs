@@ -18,55 +18,57 @@ use super::nftables_rule::{self as rule, Rule};
 use super::readiness::Steady;
 use crate::vrrp::{Ruleset, TableV4, TableV6};
 
-const NFNL_SUBSYS_NFTABLES: u8 = 10;
-const NFT_MSG_NEWTABLE: u8 = 0;
+pub(super) const NFNL_SUBSYS_NFTABLES: u8 = 10;
+pub(super) const NFT_MSG_NEWTABLE: u8 = 0;
 const NFT_MSG_DELTABLE: u8 = 2;
-const NFT_MSG_NEWCHAIN: u8 = 3;
-const NFT_MSG_NEWRULE: u8 = 6;
-const NFT_MSG_NEWSET: u8 = 9;
-const NFT_MSG_NEWSETELEM: u8 = 12;
+pub(super) const NFT_MSG_NEWCHAIN: u8 = 3;
+pub(super) const NFT_MSG_NEWRULE: u8 = 6;
+pub(super) const NFT_MSG_NEWSET: u8 = 9;
+pub(super) const NFT_MSG_NEWSETELEM: u8 = 12;
 const NFT_MSG_DELSETELEM: u8 = 14;
 const NFT_MSG_NEWGEN: u8 = 15;
 const NFNLGRP_NFTABLES: u32 = 7;
 
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+pub(super) const AF_INET: u8 = 2;
+pub(super) const AF_INET6: u8 = 10;
 /// The name is the first attribute of tables, and the table's name that of everything in it.
 const NFTA_TABLE: u16 = 1;
-const NFTA_CHAIN_NAME: u16 = 3;
-const NFTA_CHAIN_HOOK: u16 = 4;
-const NFTA_CHAIN_POLICY: u16 = 5;
-const NFTA_CHAIN_TYPE: u16 = 7;
-const NFTA_HOOK_HOOKNUM: u16 = 1;
-const NFTA_HOOK_PRIORITY: u16 = 2;
-const NF_ACCEPT: u32 = 1;
-const NFTA_RULE_CHAIN: u16 = 2;
-const NFTA_RULE_EXPRESSIONS: u16 = 4;
-const NFTA_SET_NAME: u16 = 2;
-const NFTA_SET_FLAGS: u16 = 3;
-const NFTA_SET_KEY_TYPE: u16 = 4;
-const NFTA_SET_KEY_LEN: u16 = 5;
-const NFTA_SET_DATA_TYPE: u16 = 6;
-const NFTA_SET_DATA_LEN: u16 = 7;
-const NFTA_SET_ID: u16 = 10;
-const NFTA_SET_USERDATA: u16 = 13;
+pub(super) const NFTA_CHAIN_NAME: u16 = 3;
+pub(super) const NFTA_CHAIN_HOOK: u16 = 4;
+pub(super) const NFTA_CHAIN_POLICY: u16 = 5;
+pub(super) const NFTA_CHAIN_TYPE: u16 = 7;
+pub(super) const NFTA_HOOK_HOOKNUM: u16 = 1;
+pub(super) const NFTA_HOOK_PRIORITY: u16 = 2;
+pub(super) const NF_ACCEPT: u32 = 1;
+pub(super) const NFTA_RULE_CHAIN: u16 = 2;
+pub(super) const NFTA_RULE_EXPRESSIONS: u16 = 4;
+pub(super) const NFTA_SET_NAME: u16 = 2;
+pub(super) const NFTA_SET_FLAGS: u16 = 3;
+pub(super) const NFTA_SET_KEY_TYPE: u16 = 4;
+pub(super) const NFTA_SET_KEY_LEN: u16 = 5;
+pub(super) const NFTA_SET_DATA_TYPE: u16 = 6;
+pub(super) const NFTA_SET_DATA_LEN: u16 = 7;
+pub(super) const NFTA_SET_ID: u16 = 10;
+pub(super) const NFTA_SET_USERDATA: u16 = 13;
 /// `BYTEORDER_HOST_ENDIAN` of nft(8).
 const HOST_ENDIAN: u32 = 1;
 const NFT_SET_CONSTANT: u32 = 2;
-const NFT_SET_MAP: u32 = 8;
-const NFTA_SET_ELEM_LIST_SET: u16 = 2;
-const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
-const NFTA_SET_ELEM_KEY: u16 = 1;
-const NFTA_SET_ELEM_DATA: u16 = 2;
-const NFTA_LIST_ELEM: u16 = 1;
-const NFTA_DATA_VALUE: u16 = 1;
+pub(super) const NFT_SET_MAP: u32 = 8;
+pub(super) const NFTA_SET_ELEM_LIST_SET: u16 = 2;
+pub(super) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+pub(super) const NFTA_SET_ELEM_KEY: u16 = 1;
+pub(super) const NFTA_SET_ELEM_DATA: u16 = 2;
+pub(super) const NFTA_LIST_ELEM: u16 = 1;
+pub(super) const NFTA_DATA_VALUE: u16 = 1;
 const NFTA_GEN_PROC_NAME: u16 = 3;
-const NLM_F_CREATE: u16 = 0x400;
-const NLM_F_APPEND: u16 = 0x800;
+pub(super) const NLM_F_CREATE: u16 = 0x400;
+pub(super) const NLM_F_APPEND: u16 = 0x800;
 
 /// Type numbers of nft(8), by which it knows how to print a set.
-const IPV4_ADDR: u32 = 7;
-const IPV6_ADDR: u32 = 8;
+/// Of a number in the host's order, as interface indices.
+pub(super) const MARK: u32 = 19;
+pub(super) const IPV4_ADDR: u32 = 7;
+pub(super) const IPV6_ADDR: u32 = 8;
 const IFACE_INDEX: u32 = 20;
 const ICMPV6_TYPE: u32 = 29;
 /// Two types in one: each has six bits.
@@ -75,7 +77,7 @@ const IPV6_ADDR_AND_IFACE: u32 = (IPV6_ADDR << 6) | IFACE_INDEX;
 const NEIGHBOUR_DISCOVERY: [u8; 2] = [135, 136];
 
 /// Elements in one message: their list is an attribute, and that is below 64 KiB.
-const ELEMENTS: usize = 1000;
+pub(super) const ELEMENTS: usize = 1000;
 
 /// A set or map with its elements, as the kernel keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -376,7 +378,7 @@ fn element_changes(before: &Ruleset, after: &Ruleset) -> Vec<Request> {
 }
 
 /// Empties and removes both tables, whether they are there or not.
-fn removal(table: &str) -> Vec<Request> {
+pub(super) fn removal(table: &str) -> Vec<Request> {
     [AF_INET, AF_INET6]
         .into_iter()
         .flat_map(|family| {
@@ -446,8 +448,8 @@ fn set_request(table: &str, set: &Set, id: u32) -> Request {
 }
 
 /// What nft(8) notes about numbers in the host's order: `NFTNL_UDATA_SET_KEYBYTEORDER` or `…DATABYTEORDER`, four bytes.
-fn byte_order(note: u8, kind: u32) -> Vec<u8> {
-    if kind != IFACE_INDEX {
+pub(super) fn byte_order(note: u8, kind: u32) -> Vec<u8> {
+    if !matches!(kind, IFACE_INDEX | MARK) {
         return Vec::new();
     }
     let mut bytes = vec![note, 4];
@@ -479,7 +481,7 @@ fn element_requests(kind: u8, table: &str, set: &Set, elements: &[&(Vec<u8>, Vec
 }
 
 /// A message about something of a table: `struct nfgenmsg` and the table's name.
-fn message(kind: u8, flags: u16, family: u8, table: &str) -> Request {
+pub(super) fn message(kind: u8, flags: u16, family: u8, table: &str) -> Request {
     let kind = u16::from_be_bytes([NFNL_SUBSYS_NFTABLES, kind]);
     Request::new(kind, &[family, 0, 0, 0]).flags(flags).attribute(NFTA_TABLE, &c_string(table))
 }

@@ -2,6 +2,7 @@
 
 use super::netlink::Request;
 use super::nftables::c_string;
+use crate::config::model::Family;
 
 /// `NF_INET_LOCAL_IN`.
 pub(super) const LOCAL_IN: u32 = 1;
@@ -18,6 +19,7 @@ const NFTA_VERDICT_CHAIN: u16 = 2;
 
 const NETWORK: u32 = 1;
 const TRANSPORT: u32 = 2;
+const META_MARK: u32 = 3;
 const META_IIF: u32 = 4;
 const META_OIF: u32 = 5;
 const META_L4PROTO: u32 = 16;
@@ -32,6 +34,9 @@ const ND_NEIGHBOR_ADVERT: u8 = 136;
 const NF_DROP: i32 = 0;
 const NF_ACCEPT: i32 = 1;
 const NFT_GOTO: i32 = -4;
+const NFT_RETURN: i32 = -5;
+/// The second of the registers of four bytes: behind an IPv4 address in register 1.
+const SECOND_WORD: u32 = 9;
 
 /// Which address of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +71,11 @@ enum Expression {
         length: u32,
     },
     Meta {
+        register: u32,
+        key: u32,
+    },
+    /// Sets something of the packet.
+    SetMeta {
         register: u32,
         key: u32,
     },
@@ -118,7 +128,7 @@ impl Expression {
     fn name(&self) -> &'static str {
         match self {
             Self::Payload { .. } => "payload",
-            Self::Meta { .. } => "meta",
+            Self::Meta { .. } | Self::SetMeta { .. } => "meta",
             Self::Equal { .. } => "cmp",
             Self::TenBits { .. } => "bitwise",
             Self::Lookup { .. } => "lookup",
@@ -141,6 +151,9 @@ impl Expression {
                 numbers(to, &[*register, *base, *offset, *length])
             }
             Self::Meta { register, key } => numbers(to, &[*register, *key]),
+            Self::SetMeta { register, key } => {
+                to.attribute(2, &key.to_be_bytes()).attribute(3, &register.to_be_bytes())
+            }
             // The operation 0 is "equal".
             Self::Equal { register, value: bytes } => value(numbers(to, &[*register, 0]), 3, bytes),
             Self::TenBits { register } => {
@@ -280,4 +293,21 @@ pub(super) fn drop_link_local(side: Side, counters: bool) -> Rule {
     };
     let all = vec![payload(1, NETWORK, side.v6(), 16), meta(2, key), lookup(1, "vips_link_local", None)];
     rule(all, counters, NF_DROP, None)
+}
+
+/// `meta mark set ip daddr . tcp dport map @tcp_map counter return`, and the same of IPv6.
+pub(super) fn mark_by_map(family: Family, protocol: u8, map: &'static str) -> Rule {
+    let (address, port) = match family {
+        Family::V4 => (payload(1, NETWORK, Side::Destination.v4(), 4), SECOND_WORD),
+        Family::V6 => (payload(1, NETWORK, Side::Destination.v6(), 16), 2),
+    };
+    let all = vec![
+        meta(1, META_L4PROTO),
+        equal(1, &[protocol]),
+        address,
+        payload(port, TRANSPORT, 2, 2),
+        lookup(1, map, Some(1)),
+        Expression::SetMeta { register: 1, key: META_MARK },
+    ];
+    rule(all, true, NFT_RETURN, None)
 }

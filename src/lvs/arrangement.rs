@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::model::{VirtualServer, VirtualServerGroup};
+use crate::config::model::{NftablesIpvs, VirtualServer, VirtualServerGroup};
 use crate::lvs::label;
+use crate::lvs::marks::{MarkTable, Marks, assign, table};
 use crate::lvs::matching::Identity;
 use crate::lvs::service::{ExpandError, MAX_SERVICES, services};
 use crate::lvs::table::{ServiceKey, ServiceSettings};
@@ -22,11 +23,26 @@ pub struct Arranged {
     pub services: Arc<[(ServiceKey, ServiceSettings)]>,
 }
 
+/// What of `global_defs` decides about services.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Marking<'a> {
+    /// `nftables_ipvs`.
+    pub settings: Option<&'a NftablesIpvs>,
+    /// `nftables_counters`.
+    pub counters: bool,
+    /// The marks that are in use.
+    pub before: Option<&'a Marks>,
+}
+
 /// A configuration, ready to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Arrangement {
     /// In file order.
     pub virtual_servers: Vec<Arranged>,
+    /// The marks of groups, with `nftables_ipvs`.
+    pub marks: Marks,
+    /// What nftables must hold for them.
+    pub mark_table: Option<MarkTable>,
     /// Lines for the log: what was merged or left out, and why.
     pub remarks: Vec<String>,
 }
@@ -35,6 +51,7 @@ pub struct Arrangement {
 pub fn arrange(
     virtual_servers: &[VirtualServer],
     groups: &[VirtualServerGroup],
+    marking: Marking<'_>,
 ) -> Result<Arrangement, Vec<String>> {
     let mut remarks = Vec::new();
     let mut merged: Vec<VirtualServer> = Vec::new();
@@ -64,12 +81,19 @@ pub fn arrange(
         }
     }
 
+    let none = Marks::new();
+    let before = marking.before.unwrap_or(&none);
+    let marks =
+        marking.settings.map(|settings| assign(settings, &merged, groups, before)).unwrap_or_default();
+    let mark_table = (marking.settings.filter(|_| !marks.is_empty()))
+        .map(|settings| table(settings, marking.counters, &marks, groups));
+
     let mut reasons = Vec::new();
     let mut owners: HashMap<ServiceKey, String> = HashMap::new();
     let mut arranged = Vec::new();
     for vs in merged {
         let label = label::virtual_server(&vs);
-        let all = match services(&vs, groups) {
+        let all = match services(&vs, groups, &marks) {
             Ok(all) => all,
             Err(error @ ExpandError::NoGroup { .. }) => {
                 // Stock: an informational line, and the virtual server is dropped.
@@ -97,7 +121,11 @@ pub fn arrange(
     if u64::try_from(owners.len()).unwrap_or(u64::MAX) > MAX_SERVICES {
         reasons.push(format!("all virtual servers together have more than {MAX_SERVICES} services"));
     }
-    if reasons.is_empty() { Ok(Arrangement { virtual_servers: arranged, remarks }) } else { Err(reasons) }
+    if reasons.is_empty() {
+        Ok(Arrangement { virtual_servers: arranged, marks, mark_table, remarks })
+    } else {
+        Err(reasons)
+    }
 }
 
 /// What a reload would do, one line per virtual server that changes.
@@ -135,7 +163,7 @@ mod tests {
     fn two_blocks_of_one_identity_become_one_virtual_server() {
         let (first, mut second) = (virtual_server(2), virtual_server(3));
         second.quorum = 9;
-        let arrangement = arrange(&[first, second], &[]).unwrap();
+        let arrangement = arrange(&[first, second], &[], Marking::default()).unwrap();
         let [only] = &arrangement.virtual_servers[..] else { panic!("{arrangement:?}") };
         assert_eq!((only.config.real_servers.len(), only.config.quorum), (3, 1));
         assert!(arrangement.remarks[0].contains("[10.9.0.1]:tcp:80 is configured twice"));
@@ -151,7 +179,8 @@ mod tests {
             port: 80,
         };
         let groups = [VirtualServerGroup { name: "G".to_owned(), entries: vec![entry("10.9.0.2")] }];
-        let arrangement = arrange(&[virtual_server(1), grouped.clone()], &groups).unwrap();
+        let arrangement =
+            arrange(&[virtual_server(1), grouped.clone()], &groups, Marking::default()).unwrap();
         assert_eq!(arrangement.virtual_servers[1].services.len(), 1);
         assert_eq!(
             arrangement.remarks,
@@ -159,19 +188,23 @@ mod tests {
                 "Service 10.9.0.1:tcp:80 belongs to virtual server [10.9.0.1]:tcp:80; virtual server [G]:0 does without it"
             ]
         );
-        let arrangement = arrange(&[grouped.clone()], &[]).unwrap();
+        let arrangement = arrange(&[grouped.clone()], &[], Marking::default()).unwrap();
         assert!(arrangement.virtual_servers.is_empty());
         assert_eq!(
             arrangement.remarks,
             ["Virtual server [G]:0: virtual_server_group G does not exist - ignoring"]
         );
         let wide = [VirtualServerGroup { name: "G".to_owned(), entries: vec![entry("10.99.0.2")] }];
-        assert!(arrange(&[grouped], &wide).unwrap_err()[0].starts_with("virtual server [G]:0: "));
+        assert!(
+            arrange(&[grouped], &wide, Marking::default()).unwrap_err()[0]
+                .starts_with("virtual server [G]:0: ")
+        );
     }
 
     #[test]
     fn a_plan_names_what_changes_and_nothing_else() {
-        let arranged = |list: &[VirtualServer]| arrange(list, &[]).unwrap().virtual_servers;
+        let arranged =
+            |list: &[VirtualServer]| arrange(list, &[], Marking::default()).unwrap().virtual_servers;
         let with_port = |port| {
             let mut vs = virtual_server(1);
             vs.service = Service::Address { address: "10.9.0.1".parse().unwrap(), port };

@@ -5,6 +5,7 @@
 pub mod arrangement; // which virtual server owns which kernel service
 pub mod difference; // desired against known -> the commands, in stock's order
 pub mod label; // how logs, scripts and dumps name virtual and real servers
+pub mod marks; // groups that nftables turns into firewall marks
 pub mod matching; // reload: which real server and checker is which
 pub mod service; // a virtual server's identity -> the kernel's services
 pub mod sync; // the kernel's connection sync daemons: wanted against running

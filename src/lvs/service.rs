@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::config::model::{Family, Granularity, GroupEntry, Service, VirtualServer, VirtualServerGroup};
 use crate::lvs::label;
+use crate::lvs::marks::{Marks, families, marked_group};
 use crate::lvs::table::{Netmask, PERSISTENT, ServiceKey, ServiceSettings};
 
 /// More services than one virtual server may expand to. The kernel would take hours to hold them (20 µs each on a
@@ -33,9 +34,12 @@ pub enum ExpandError {
 }
 
 /// Every kernel service of a virtual server, in the order of the group's entries, none twice.
+///
+/// A group that nftables gives a mark (`marks`) is one service for each of its families.
 pub fn services(
     vs: &VirtualServer,
     groups: &[VirtualServerGroup],
+    marks: &Marks,
 ) -> Result<Vec<(ServiceKey, ServiceSettings)>, ExpandError> {
     let protocol = vs.protocol.map_or(0, crate::config::model::Protocol::number);
     let fwmark = |mark: u32, family: Option<Family>| ServiceKey::Fwmark {
@@ -52,6 +56,12 @@ pub fn services(
                 .iter()
                 .find(|group| group.name == *name)
                 .ok_or_else(|| ExpandError::NoGroup { name: name.clone() })?;
+            if let Some(mark) = marks.get(&(name.clone(), protocol))
+                && let Some(group) = marked_group(vs, groups)
+            {
+                let keys = families(group).into_iter().map(|family| fwmark(*mark, Some(family)));
+                return Ok(keys.map(|key| (key, settings(vs, key.family()))).collect());
+            }
             let total = group.entries.iter().map(size).fold(0u64, u64::saturating_add);
             if total > MAX_SERVICES {
                 return Err(ExpandError::TooMany { name: name.clone() });
@@ -198,7 +208,7 @@ mod tests {
             GroupEntry::Fwmark { mark: 3, family: Some(Family::V6) },
         ]);
         let names: Vec<String> =
-            services(&vs, &groups).unwrap().iter().map(|(key, _)| key.to_string()).collect();
+            services(&vs, &groups, &Marks::new()).unwrap().iter().map(|(key, _)| key.to_string()).collect();
         assert_eq!(
             names,
             [
@@ -216,17 +226,20 @@ mod tests {
     #[test]
     fn a_wide_ipv6_range_counts_only_its_last_sixteen_bits_and_a_wide_ipv4_one_is_refused() {
         let (vs, groups) = group(vec![range("fd00::", "fd00::ffff:ffff:ffff:ffff", 80)]);
-        assert_eq!(services(&vs, &groups).unwrap().len(), 65536);
+        assert_eq!(services(&vs, &groups, &Marks::new()).unwrap().len(), 65536);
         let (vs, groups) = group(vec![range("fd00::1:fffe", "fd00::2:1", 80)]);
-        assert_eq!(services(&vs, &groups).unwrap().len(), 4);
+        assert_eq!(services(&vs, &groups, &Marks::new()).unwrap().len(), 4);
         let (vs, groups) = group(vec![range("10.0.0.0", "10.255.255.255", 80)]);
-        assert_eq!(services(&vs, &groups), Err(ExpandError::TooMany { name: "G".to_owned() }));
+        assert_eq!(services(&vs, &groups, &Marks::new()), Err(ExpandError::TooMany { name: "G".to_owned() }));
     }
 
     #[test]
     fn a_group_that_does_not_exist_is_an_error_with_its_name() {
         let (vs, _) = group(Vec::new());
-        assert_eq!(services(&vs, &[]).unwrap_err().to_string(), "virtual_server_group G does not exist");
+        assert_eq!(
+            services(&vs, &[], &Marks::new()).unwrap_err().to_string(),
+            "virtual_server_group G does not exist"
+        );
     }
 
     #[test]

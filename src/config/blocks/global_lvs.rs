@@ -49,7 +49,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("nftables_ipvs", Shape::Words, "nftables table that sets the fwmarks of groups [TABLE].")
         .default("off")
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(|r, g| {
             if let Some(table) = table_name(r, g, "keepalived_ipvs") {
                 let defaults = NftablesIpvs { table, priority: -1, start_fwmark: 1000 };
@@ -58,7 +57,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         }),
     keyword("nftables_ipvs_priority", strict(i32::MIN as i64, i32::MAX as i64), "Priority of its chain.")
         .default("-1")
-        .later()
         .apply(|r, g| {
             if let Some(ipvs) = &mut r.drafts.global.values.nftables_ipvs {
                 ipvs.priority = i32::try_from(g.int()).unwrap_or(-1);
@@ -70,7 +68,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "First fwmark; must follow nftables_ipvs.",
     )
     .default("1000")
-    .later()
     .apply(|r, g| {
         if let Some(ipvs) = &mut r.drafts.global.values.nftables_ipvs {
             ipvs.start_fwmark = g.u32();

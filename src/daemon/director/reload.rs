@@ -134,8 +134,8 @@ impl Director {
             };
             let checks = Vec::new();
             let suspended = is_suspended(health.config(), &self.groups, &self.hosted);
-            let (dirty, place) = (false, self.servers.len());
-            self.servers.push(Server { health, services, labels, checks, reloaded, suspended, dirty });
+            let place = self.servers.len();
+            self.servers.push(Server { health, services, labels, checks, reloaded, suspended });
             self.take_checks(&source, &mut before.checks, now, random, &mut activations, out);
             self.follow_hosting(place, now, random, out);
             self.carry(index, actions, out);
@@ -151,7 +151,8 @@ impl Director {
             .collect();
         self.started = true;
         out.state_changed = true;
-        self.settle(kernel, out);
+        self.dirty.clear();
+        self.settle(now, kernel, out);
         out.log.append(&mut activations);
     }
 

@@ -8,7 +8,7 @@ use crate::check::{Failure, Outcome};
 use crate::config::model::{
     BfdCheck, CheckersPart, FileCheck, GroupEntry, Identity, MiscCheck, Service, SorryServer, VirtualServer,
 };
-use crate::lvs::arrangement::arrange;
+use crate::lvs::arrangement::{Marking, arrange};
 use crate::lvs::table::DestinationKey;
 use crate::lvs::virtual_server::tests::virtual_server;
 
@@ -20,9 +20,9 @@ pub(super) struct FakeKernel {
     /// Every command that was carried out, briefly.
     done: Vec<String>,
     /// Destinations whose commands are refused.
-    refuse: Vec<DestinationKey>,
+    pub(super) refuse: Vec<DestinationKey>,
     /// Refuse all services.
-    no_services: bool,
+    pub(super) no_services: bool,
 }
 
 impl FakeKernel {
@@ -31,7 +31,7 @@ impl FakeKernel {
     }
 
     /// `10.9.0.1:tcp:80 = 10.1.0.1:8000*1 …`, foreign ones too.
-    fn shown(&self) -> Vec<String> {
+    pub(super) fn shown(&self) -> Vec<String> {
         self.keys
             .iter()
             .map(|key| {
@@ -142,7 +142,7 @@ impl World {
     }
 
     pub(super) fn run_part(&mut self, part: &CheckersPart, state: Option<State>) {
-        let arrangement = arrange(&part.virtual_servers, &part.groups).unwrap();
+        let arrangement = arrange(&part.virtual_servers, &part.groups, Marking::default()).unwrap();
         let settings = Settings {
             virtual_servers: arrangement.virtual_servers,
             groups: part.groups.clone(),
