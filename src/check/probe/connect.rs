@@ -140,8 +140,8 @@ pub(super) async fn connect_until(
     Ok(stream)
 }
 
-/// An error of `connect` itself: about the server, or about this host?
-fn refused_at_once(error: &io::Error, destination: SocketAddr) -> Outcome {
+/// An error of `connect` itself: about the server, or about this host? spec/checkers.md §6.
+pub(super) fn refused_at_once(error: &io::Error, destination: SocketAddr) -> Outcome {
     match error.raw_os_error() {
         Some(
             errno @ (libc::ENETUNREACH

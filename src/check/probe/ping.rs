@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::time::{Instant, timeout_at};
 
-use super::connect::{errno, not_tried, prepare};
+use super::connect::{errno, not_tried, prepare, refused_at_once};
 use crate::check::{Failure, Outcome};
 use crate::config::model::Connection;
 use crate::kernel::readiness::Watched;
@@ -107,8 +107,16 @@ pub fn open(connection: &Connection) -> Result<OwnedFd, Outcome> {
     // Too little room is no reason not to ask.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     let destination = SockAddr::from(SocketAddr::new(address, 0));
-    socket.connect(&destination).map_err(|error| not_tried(&error, || format!("connecting to {address}")))?;
+    socket.connect(&destination).map_err(|error| no_way(&error, connection.destination))?;
     Ok(socket.into())
+}
+
+/// A server that no route leads to is down, as one that does not answer: stock finds out when it sends.
+fn no_way(error: &io::Error, destination: SocketAddr) -> Outcome {
+    match refused_at_once(error, destination) {
+        Outcome::Failed(Failure::ConnectRefused { errno, .. }) => Outcome::Failed(Failure::Send { errno }),
+        outcome => outcome,
+    }
 }
 
 /// One attempt.
@@ -194,6 +202,15 @@ mod tests {
         v6[0] = 129;
         assert!(is_reply(THERE, Framing::Raw { id: 9 }, 7, &v6));
         assert!(!is_reply(THERE, Framing::Raw { id: 9 }, 7, &request(THERE, 9, 7)), "our own request");
+    }
+
+    #[test]
+    fn a_server_without_a_route_has_failed() {
+        let outcome = |errno| no_way(&io::Error::from_raw_os_error(errno), SocketAddr::new(HERE, 0));
+        for errno in [libc::ENETUNREACH, libc::EHOSTUNREACH] {
+            assert_eq!(outcome(errno), Outcome::Failed(Failure::Send { errno }));
+        }
+        assert!(matches!(outcome(libc::EACCES), Outcome::NotTried { errno: Some(libc::EACCES), .. }));
     }
 
     #[test]
