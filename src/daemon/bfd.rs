@@ -13,7 +13,7 @@ use caps::Capability;
 use tracing::{debug, info};
 
 use super::child::Parent;
-use super::dump::{self, Readers};
+use super::dump;
 use super::exit::Exit;
 use super::ipc::{Dump, FromChild, ToChild};
 use crate::bfd::packet::Phase;
@@ -329,9 +329,9 @@ impl Bfd {
         }
     }
 
-    fn dump(&self) {
+    fn dump(&mut self) {
         if let Some(text) = self.data() {
-            dump::write("keepalived_bfd.data", &text, Readers::Umask);
+            self.parent.tell(&FromChild::Dumped { dump: Dump::Data, text });
         }
     }
 

@@ -17,7 +17,7 @@ use super::checkers_hosted::{self, Hosted};
 use super::checkers_table::IpvsTable;
 use super::child::Parent;
 use super::director::{Director, Orders, Release, ScriptRequest, Settings, State};
-use super::dump::{self, Readers};
+use super::dump;
 use super::exit::Exit;
 use super::ipc::{Channel, Dump, FromChild, FromProber, Order, Reading, Received, ToChild, ToProber};
 use super::options::Options;
@@ -487,10 +487,10 @@ impl Checkers {
         }
     }
 
-    fn dump(&self) {
+    fn dump(&mut self) {
         if let Some(text) = self.data() {
             info!("Printing checker data for process({}) on signal", std::process::id());
-            dump::write("keepalived_check.data", &text, Readers::Umask);
+            self.parent.tell(&FromChild::Dumped { dump: Dump::Data, text });
         }
     }
 

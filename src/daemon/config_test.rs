@@ -1,12 +1,11 @@
 //! `-t`: reads the configuration, says what there is to say, ends. spec/config-language.md §10.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 
 use super::configuration::{Source, style_of_stderr};
 use super::exit::Exit;
 use super::options::{ConfigTest, Options};
+use super::reload_words::append;
 use crate::config::render::Style;
 use crate::config::value::Mode;
 use crate::kernel::error::Error;
@@ -25,12 +24,7 @@ pub fn run(options: &Options, to: &ConfigTest) -> Exit {
     };
     let said = match to {
         ConfigTest::Stderr => std::io::stderr().write_all(read.rendered(style_of_stderr()).as_bytes()),
-        ConfigTest::File(path) => OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o644)
-            .open(path)
-            .and_then(|mut file| file.write_all(read.rendered(Style::Plain).as_bytes())),
+        ConfigTest::File(path) => append(path, &read.rendered(Style::Plain)),
     };
     if let (Err(error), ConfigTest::File(path)) = (said, to) {
         // Findings nobody can read: the code still tells.

@@ -154,6 +154,11 @@ impl Read {
         }
     }
 
+    /// The name and the text of every file, in the order of reading.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.loaded.sources.files().map(|source| (source.name(), source.text()))
+    }
+
     /// Everything there is to say, as text for people, with marks under the lines.
     pub fn rendered(&self, style: Style) -> String {
         render::render(&self.loaded.diagnostics, &self.loaded.sources, style)

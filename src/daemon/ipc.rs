@@ -138,7 +138,7 @@ pub enum FromChild {
         /// Is it up?
         up: bool,
     },
-    /// Write this into the file of that dump (vrrp only: what writes to a disk may wait for it).
+    /// Write this into the file of that dump: children have no business on a disk, and may have to wait for it.
     Dumped {
         /// Which.
         dump: Dump,
@@ -166,6 +166,13 @@ pub enum Dump {
     StatsClear,
     /// Signal 36: `keepalived.json`.
     Json,
+    /// For `config_save_dir`: the data of the vrrp process beside a reload.
+    Saved {
+        /// Which reload, from 1.
+        number: u32,
+        /// Behind it, else before it.
+        after: bool,
+    },
 }
 
 /// Checkers to prober, in batches.

@@ -22,6 +22,8 @@ pub mod parent; // the parent process: before and after its event loop
 pub mod places; // where the pid files are
 pub mod prober; // probes foreign servers, without rights
 pub mod reign; // the parent's event loop
+mod reload_time; // when `reload_time_file` wants a reload
+mod reload_words; // what the words about reload ask for beside the reload itself
 pub mod reporter; // the reporter process: mail, SNMP, D-Bus
 mod reporter_seat; // its place in the supervisor
 pub mod respawn; // how long until a lost child is started again

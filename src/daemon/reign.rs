@@ -10,11 +10,13 @@ use tracing::info;
 use super::authority::Authority;
 use super::child::Role;
 use super::configuration::{Read, Source};
-use super::dump::{self, Readers};
+use super::dump::{self, Content, Owner};
 use super::exit::Exit;
 use super::ipc::{Dump, FromChild, FromReporter};
 use super::options::Options;
 use super::places::Places;
+use super::reload_time::ReloadTime;
+use super::reload_words::{Copies, Marker, passes_check};
 use super::scripts::{Ended, Scripts};
 use super::service;
 use super::signals::{Request, Requests};
@@ -26,7 +28,7 @@ use crate::config::model::{Command, Config, ScriptEnd};
 use crate::config::value::Mode;
 use crate::kernel::error::Error;
 use crate::kernel::{process, timer};
-use crate::report::global::{Writer, global};
+use crate::report::global;
 
 /// How long notify scripts may go on after the children have ended; stock gives them its last second.
 const SCRIPTS_LIMIT: Duration = Duration::from_secs(1);
@@ -61,6 +63,12 @@ pub struct Reign {
     /// What the one under way wants watched.
     coming: Option<Watch>,
     requests: Requests,
+    reload_time: ReloadTime,
+    copies: Copies,
+    /// Reloads so far, refused ones too; for names of copies.
+    reloads: u32,
+    /// Of the vrrp process; 0 before there was one.
+    vrrp_pid: u32,
     systemd: Systemd,
     phase: Phase,
     /// One more reload was asked for.
@@ -95,6 +103,10 @@ impl Reign {
             authorities: [Authority::default(), Authority::default()],
             watch: Watch::default(),
             coming: None,
+            reload_time: ReloadTime::default(),
+            copies: Copies::default(),
+            reloads: 0,
+            vrrp_pid: 0,
             systemd: Systemd::from_environment(),
             phase: Phase::Starting,
             reload_again: false,
@@ -105,12 +117,15 @@ impl Reign {
     /// Starts with `config` and lives until the daemon ends.
     pub async fn live(mut self, config: Config) -> Exit {
         watch_files::initialise(&config.track_files);
+        drop(Marker::left(&config.global));
+        self.copies.save(&config.global, &self.running);
         self.propose(config);
         loop {
             tokio::select! {
                 biased;
                 // First: children that got the terminal's SIGINT too must not look like lost ones.
                 request = self.requests.next() => self.request(request),
+                () = self.reload_time.due() => self.request(Request::Reload),
                 happening = self.supervisor.next() => {
                     if matches!(happening, Happening::Stopped)
                         && let Phase::Stopping(exit) = self.phase
@@ -139,11 +154,10 @@ impl Reign {
             },
             Request::Dump(dump) => {
                 if dump == Dump::Data {
-                    dump::write(
-                        "keepalived_parent.data",
-                        &dump_of(self.supervisor.running()),
-                        Readers::Umask,
-                    );
+                    let running = &self.supervisor.running().global;
+                    let mut text = String::new();
+                    global::parent(&mut text, running, self.reload_time.scheduled().as_deref());
+                    dump::write(Content::Data(Owner::Parent), running, &text);
                 }
                 self.supervisor.dump(dump);
             }
@@ -169,7 +183,8 @@ impl Reign {
                 }
             }
             // The end of a stop is seen by `live`.
-            Happening::Started { role: Role::Vrrp, .. } => {
+            Happening::Started { role: Role::Vrrp, pid } => {
+                self.vrrp_pid = pid;
                 self.supervisor.scripts_running(self.scripts.running(Role::Vrrp));
                 self.tell_readings();
             }
@@ -209,7 +224,11 @@ impl Reign {
         if let Some(read) = self.proposed.take() {
             self.running = read;
         }
+        if self.started {
+            self.save_data(true);
+        }
         let config = self.supervisor.running();
+        self.reload_time.follow(&config.global.reload);
         process::set_umask(self.options.umask.unwrap_or(config.global.umask));
         let status = format!(
             "{} VRRP instances, {} virtual servers",
@@ -264,14 +283,7 @@ impl Reign {
                 }
             }
             FromChild::KillScript { id } => self.scripts.kill(role, id),
-            FromChild::Dumped { dump, text } if role == Role::Vrrp => {
-                let (name, readers) = match dump {
-                    Dump::Data => ("keepalived.data", Readers::Umask),
-                    Dump::Stats | Dump::StatsClear => ("keepalived.stats", Readers::Umask),
-                    Dump::Json => ("keepalived.json", Readers::Owner),
-                };
-                dump::write(name, &text, readers);
-            }
+            FromChild::Dumped { dump, text } => self.dumped(role, dump, &text),
             FromChild::Notify { receiver, commands } => {
                 let (commands, refused): (Vec<_>, Vec<_>) = commands.into_iter().partition(allowed);
                 for command in refused {
@@ -291,7 +303,6 @@ impl Reign {
             | FromChild::Refused { .. }
             | FromChild::Committed { .. }
             | FromChild::State(_)
-            | FromChild::Dumped { .. }
             | FromChild::Stopped => {}
         }
     }
@@ -310,12 +321,44 @@ impl Reign {
         }
     }
 
+    /// Writes what a child has to say into its file.
+    fn dumped(&self, role: Role, dump: Dump, text: &str) {
+        let running = &self.supervisor.running().global;
+        let content = match (role, dump) {
+            (Role::Vrrp, Dump::Data) => Content::Data(Owner::Vrrp),
+            (Role::Checkers, Dump::Data) => Content::Data(Owner::Checkers),
+            (Role::Bfd, Dump::Data) => Content::Data(Owner::Bfd),
+            (Role::Vrrp, Dump::Stats | Dump::StatsClear) => Content::Stats,
+            (Role::Vrrp, Dump::Json) => Content::Json,
+            (Role::Vrrp, Dump::Saved { number, after }) => {
+                return Copies::save_data(running, self.vrrp_pid, number, after, text);
+            }
+            _ => return,
+        };
+        dump::write(content, running, text);
+    }
+
+    /// Has the vrrp process' data saved beside a reload, if that is wanted (`config_save_dir`).
+    fn save_data(&mut self, after: bool) {
+        if self.supervisor.running().global.files.config_save_dir.is_some() {
+            self.supervisor.dump(Dump::Saved { number: self.reloads, after });
+        }
+    }
+
     /// Reads the files again and proposes what they say, or keeps what runs.
     fn reload(&mut self) {
-        info!("Reloading ...");
         self.phase = Phase::Reloading;
+        self.reloads += 1;
         self.systemd.reloading(timer::now());
-        let read = match self.source.read(Mode::Run) {
+        if !passes_check(&mut self.source, &self.supervisor.running().global) {
+            return self.keep();
+        }
+        info!("Reloading ...");
+        self.save_data(false);
+        let marker = Marker::set(&self.supervisor.running().global);
+        let read = self.source.read(Mode::Run);
+        drop(marker);
+        let read = match read {
             Ok(read) => read,
             Err(error) => {
                 info!("{error}");
@@ -340,6 +383,7 @@ impl Reign {
             }
             return self.keep();
         }
+        self.copies.save(&config.global, &read);
         self.proposed = Some(read);
         self.propose(config);
     }
@@ -352,6 +396,7 @@ impl Reign {
             self.tell_readings();
         }
         self.authorities[1] = Authority::default();
+        self.reload_time.follow(&self.supervisor.running().global.reload);
         self.systemd.ready("Reload refused, the previous configuration is running: see the log");
         self.settled(Phase::Running);
     }
@@ -393,10 +438,4 @@ fn unchangeable(running: &Config, wanted: &Config) -> Vec<String> {
     fixed("disable_local_igmp", running.global.disable_local_igmp != wanted.global.disable_local_igmp);
     fixed("use_pid_dir", running.global.use_pid_dir != wanted.global.use_pid_dir);
     found
-}
-
-fn dump_of(config: &Config) -> String {
-    let mut text = String::new();
-    global(&mut text, &config.global, Writer::Parent);
-    text
 }

@@ -384,7 +384,7 @@ impl<'a> Vrrp<'a> {
     }
 
     fn dump(&mut self, what: Dump) {
-        if what == Dump::Data {
+        if matches!(what, Dump::Data | Dump::Saved { .. }) {
             let text = self.data(&self.edge.sockets());
             self.told.extend(text.map(|text| FromChild::Dumped { dump: what, text }));
             return;
@@ -396,7 +396,7 @@ impl<'a> Vrrp<'a> {
         let wall = WallTime::now();
         let clock = Clock { now, epoch: wall.epoch, utc_offset: wall.utc_offset };
         match what {
-            Dump::Data => {}
+            Dump::Data | Dump::Saved { .. } => {}
             Dump::Stats | Dump::StatsClear => {
                 self.told.push(FromChild::Dumped { dump: what, text: report::stats(part, &snapshot) });
                 if what == Dump::StatsClear {

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::ipc::Reading;
 use crate::config::model::TrackFile;
-use crate::config::source::encode;
+use crate::kernel::files::{host_path, open_plain};
 use crate::kernel::inotify::{Change, Directories, WatchDescriptor};
 
 /// How often a directory that is gone is looked for.
@@ -169,19 +169,10 @@ pub(super) fn initialise(files: &[TrackFile]) {
     }
 }
 
-fn host_path(path: &str) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    PathBuf::from(std::ffi::OsStr::from_bytes(&encode(path)))
-}
-
 /// The beginning of a file; nothing if it cannot be read.
 fn contents(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut options = OpenOptions::new();
-    // Neither a FIFO nor a terminal may hold us up.
-    let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
-    if let Ok(file) = file
-        && file.metadata().is_ok_and(|metadata| metadata.is_file())
+    if let Ok(file) = open_plain(path)
         && file.take(LONGEST).read_to_end(&mut bytes).is_err()
     {
         bytes.clear();

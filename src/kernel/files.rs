@@ -15,6 +15,13 @@ use crate::config::source::{MAX_TEXT, decode, encode};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HostFiles;
 
+/// Opens a plain file for reading. Neither a FIFO nor a terminal may hold us up.
+pub fn open_plain(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(ErrorKind::InvalidInput.into()) }
+}
+
 impl Files for HostFiles {
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
         let path = host_path(path);
@@ -102,7 +109,8 @@ impl Files for HostFiles {
     }
 }
 
-fn host_path(path: &str) -> PathBuf {
+/// A path as the host has it: its bytes may be no UTF-8.
+pub fn host_path(path: &str) -> PathBuf {
     Path::new(OsStr::from_bytes(&encode(path))).to_owned()
 }
 

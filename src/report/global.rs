@@ -7,7 +7,7 @@ use std::fmt::{Arguments, Display, Write as _};
 use std::time::Duration;
 
 use super::text::{self, enabled, yes};
-use crate::config::model::{FlushOnStop, Global, IpvsNamespace, ReceivePolicy, ReloadMarker, VrrpVersion};
+use crate::config::model::{FlushOnStop, Global, IpvsNamespace, ReceivePolicy, VrrpVersion};
 
 /// Whose dump it is: few lines differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,17 @@ const UNSET: u32 = u32::MAX;
 
 /// Appends the section to `out`.
 pub fn global(out: &mut String, global: &Global, writer: Writer) {
+    section(out, global, writer, None);
+}
+
+/// The same for the parent, who knows when a reload is due (`reload_time_file`).
+pub fn parent(out: &mut String, global: &Global, scheduled: Option<&str>) {
+    section(out, global, Writer::Parent, scheduled);
+}
+
+fn section(out: &mut String, global: &Global, writer: Writer, scheduled: Option<&str>) {
     out.push_str("------< Global definitions >------\n");
-    let mut page = Page { out, global, writer };
+    let mut page = Page { out, global, writer, scheduled };
     page.identity();
     page.mail();
     page.reload();
@@ -48,6 +57,7 @@ struct Page<'a> {
     out: &'a mut String,
     global: &'a Global,
     writer: Writer,
+    scheduled: Option<&'a str>,
 }
 
 impl Page<'_> {
@@ -129,21 +139,12 @@ impl Page<'_> {
         if let Some(file) = &reload.time_file {
             let repeat = if reload.repeat { " (repeat)" } else { "" };
             self.line(format_args!("Reload time file = {file}{repeat}"));
-            self.line(format_args!("No reload scheduled"));
-        }
-        match &reload.marker {
-            ReloadMarker::None => {}
-            ReloadMarker::PidDirectory => {
-                let name = match &self.global.instance {
-                    Some(instance) => format!("keepalived_{instance}.reload"),
-                    None => "keepalived.reload".to_owned(),
-                };
-                let is_inside = self.global.use_pid_dir || self.global.instance.is_some();
-                let directory = if is_inside { "/run/keepalived" } else { "/run" };
-                self.line(format_args!("Reload_file = {directory}/{name}"));
+            match self.scheduled {
+                Some(when) => self.line(format_args!("Reload scheduled for {when}")),
+                None => self.line(format_args!("No reload scheduled")),
             }
-            ReloadMarker::Path(path) => self.line(format_args!("Reload_file = {path}")),
         }
+        self.given("Reload_file", self.global.reload_marker());
         self.given("config save directory", self.global.files.tmp_config_directory.as_ref());
         if self.global.files.data_use_instance {
             self.line(format_args!("Use instance name in data dumps"));

@@ -1,4 +1,5 @@
-//! `keepalived.json`, version 1: an array with one object an instance, on one line. spec/dump-format.md §7.
+//! `keepalived.json`: an array with one object an instance, on one line; in version 2 below a key, and beside it what
+//! is known of tracked processes. spec/dump-format.md §7.
 //!
 //! Written by hand: the order of the keys, the escaped slash and the mixture of booleans and 0/1 are stock's.
 
@@ -7,8 +8,10 @@ use std::fmt::Write as _;
 use super::clock::Clock;
 use super::routing;
 use super::text::{self, Installed, shortest};
-use crate::config::model::{Auth, Command, Instance, VirtualAddress, VrrpPart, VrrpVersion};
-use crate::vrrp::{Counters, InstanceSnapshot, Snapshot, VrrpState};
+use crate::config::model::{
+    Auth, Command, Instance, ParametersMatch, TrackProcess, VirtualAddress, VrrpPart, VrrpVersion,
+};
+use crate::vrrp::{Counters, InstanceSnapshot, ProcessSnapshot, Snapshot, VrrpState};
 
 /// The whole file. Stock writes none when there is no instance.
 pub fn json(part: &VrrpPart, snapshot: &Snapshot, clock: Clock) -> Option<String> {
@@ -24,7 +27,48 @@ pub fn json(part: &VrrpPart, snapshot: &Snapshot, clock: Clock) -> Option<String
             format!("{{\"data\":{},\"stats\":{}}}", data.finish(), stats(now.counters).finish())
         })
         .collect();
-    Some(format!("[{}]\n", entries.join(",")))
+    let instances = format!("[{}]", entries.join(","));
+    if part.global.files.json_version < 2 {
+        return Some(instances + "\n");
+    }
+    let mut whole = Object::default();
+    whole.number("vrrp", instances);
+    let processes = part.track_processes.iter().zip(&snapshot.processes);
+    let processes: Vec<_> = processes.map(|(config, now)| process(config, *now).finish()).collect();
+    if !processes.is_empty() {
+        whole.number("track_process", format_args!("[{}]", processes.join(",")));
+    }
+    Some(whole.finish() + "\n")
+}
+
+fn process(config: &TrackProcess, now: ProcessSnapshot) -> Object {
+    let mut o = Object::default();
+    o.string("process", &config.command);
+    if !config.parameters.is_empty() {
+        o.string("parameters", &config.parameters.join(" "));
+    }
+    o.string(
+        "param_match",
+        match config.parameters_match {
+            ParametersMatch::Any => "none",
+            ParametersMatch::Exact => "exact",
+            ParametersMatch::Partial => "partial",
+            ParametersMatch::Initial => "initial",
+        },
+    );
+    o.number("min_processes", config.quorum);
+    if let Some(max) = config.quorum_max {
+        o.number("max_processes", max);
+    }
+    o.number("current_processes", now.count);
+    o.number("have_quorum", now.has_quorum);
+    o.number("weight", if config.reverse { -config.weight } else { config.weight });
+    o.number("terminate_delay", shortest(config.terminate_delay));
+    o.number("fork_delay", shortest(config.fork_delay));
+    o.number("fork_delay_timer_running", now.fork_timer);
+    o.number("terminate_delay_timer_running", now.terminate_timer);
+    o.number("full_command", config.full_command);
+    o
 }
 
 fn data(part: &VrrpPart, config: &Instance, now: &InstanceSnapshot, clock: Clock) -> Object {
@@ -200,6 +244,8 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -216,5 +262,38 @@ mod tests {
         o.strings("b", std::iter::empty());
         o.strings("c", ["x/y".to_owned()].into_iter());
         assert_eq!(o.finish(), r#"{"a":1,"c":["x\/y"]}"#);
+    }
+
+    #[test]
+    fn a_tracked_process_has_stocks_keys_in_stocks_order() {
+        let config = TrackProcess {
+            name: "p".into(),
+            command: "/usr/sbin/nginx".into(),
+            parameters: vec!["-g".into(), "x".into()],
+            parameters_match: ParametersMatch::Partial,
+            full_command: true,
+            quorum: 1,
+            quorum_max: Some(4),
+            terminate_delay: Duration::ZERO,
+            fork_delay: Duration::from_millis(500),
+            weight: 20,
+            reverse: true,
+        };
+        let now = ProcessSnapshot { count: 3, has_quorum: true, ..ProcessSnapshot::default() };
+        assert_eq!(
+            process(&config, now).finish(),
+            "{\"process\":\"\\/usr\\/sbin\\/nginx\",\"parameters\":\"-g x\",\"param_match\":\"partial\",\
+             \"min_processes\":1,\"max_processes\":4,\"current_processes\":3,\"have_quorum\":true,\"weight\":-20,\
+             \"terminate_delay\":0,\"fork_delay\":0.5,\"fork_delay_timer_running\":false,\
+             \"terminate_delay_timer_running\":false,\"full_command\":true}"
+        );
+        let plain = TrackProcess {
+            parameters: Vec::new(),
+            parameters_match: ParametersMatch::Any,
+            quorum_max: None,
+            ..config
+        };
+        let text = process(&plain, now).finish();
+        assert!(!text.contains("parameters\"") && !text.contains("max_processes"), "{text}");
     }
 }

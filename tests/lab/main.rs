@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
 
 mod case;
+mod daemon_files;
 mod farm;
 mod inner;
 mod kit;
@@ -56,6 +57,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_routes::CASES,
         vrrp_repair::CASES,
         vrrp_daemon::CASES,
+        daemon_files::CASES,
         vrrp_stock::CASES,
         vrrp_wire::CASES,
         reporter::CASES,

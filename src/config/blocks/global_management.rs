@@ -83,30 +83,27 @@ pub(super) const MANAGEMENT: &[Keyword] = &[
 pub(super) const RELOAD_AND_DUMPS: &[Keyword] = &[
     keyword("reload_check_config", Shape::Words, "Check a new configuration before it is used [LOGFILE].")
         .mark(Mark::B)
-        .later()
         .apply(|r, g| {
             let log = g.argument(0).map_or("/dev/null", |word| word.as_str());
             r.drafts.global.values.reload.check_log = Some(log.to_owned());
         }),
     keyword("reload_time_file", Shape::Word, "File with the time of the next reload.")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| {
             if !surplus(r, g, 1) {
                 r.drafts.global.values.reload.time_file = Some(g.text().to_owned());
             }
         }),
     keyword("reload_repeat", Shape::Flag, "Keep that file, so that a time of day repeats.")
-        .later()
         .apply(|r, _| r.drafts.global.values.reload.repeat = true),
-    keyword("reload_file", Shape::Words, "File that exists while the configuration is read [PATH].")
-        .later()
-        .apply(|r, g| {
+    keyword("reload_file", Shape::Words, "File that exists while the configuration is read [PATH].").apply(
+        |r, g| {
             r.drafts.global.values.reload.marker = match g.argument(0) {
                 None => ReloadMarker::PidDirectory,
                 Some(path) => ReloadMarker::Path(path.as_str().to_owned()),
             };
-        }),
+        },
+    ),
     keyword(
         "include_check",
         Shape::Words,
@@ -114,25 +111,21 @@ pub(super) const RELOAD_AND_DUMPS: &[Keyword] = &[
     )
     .apply(include_check),
     keyword("config_save_dir", Shape::Word, "Directory for copies of the configuration.")
-        .later()
         .apply(|r, g| r.drafts.global.values.files.config_save_dir = Some(g.text().to_owned())),
-    keyword("tmp_config_directory", Shape::Word, "Directory of the consolidated copy.")
+    keyword("tmp_config_directory", Shape::Word, "Directory of stock's unnamed copy; here it is in memory.")
         .missing(Missing::Warns)
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(|r, g| {
             if first(r, g) {
                 r.drafts.global.values.files.tmp_config_directory = Some(g.text().to_owned());
             }
         }),
     keyword("data_use_instance", Shape::Bool, "Instance and namespace in the names of the dump files.")
-        .later()
         .apply(|r, g| r.drafts.global.values.files.data_use_instance = g.bool()),
     keyword("json_version", lenient(1, 2), "Layout of the JSON dump.")
         .default("1")
         .since(">2.2.7")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| r.drafts.global.values.files.json_version = g.u8()),
     one_path("iproute_usr_dir", "Where rt_tables and the like are, low precedence.", |r, g| {
         g.text().clone_into(&mut r.drafts.global.values.files.iproute_usr_dir);
@@ -152,7 +145,7 @@ pub(super) const RELOAD_AND_DUMPS: &[Keyword] = &[
 ];
 
 const fn one_path(name: &'static str, help: &'static str, apply: Apply) -> Keyword {
-    keyword(name, Shape::Word, help).since(">2.2.7").missing(Missing::Warns).one_word().later().apply(apply)
+    keyword(name, Shape::Word, help).since(">2.2.7").missing(Missing::Warns).one_word().apply(apply)
 }
 
 fn include_check<'a>(reader: &mut Reader<'a>, given: Given<'a>) {

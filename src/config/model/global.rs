@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Command, Dbus, Fifos, FilePlaces, FlushOnStop, IpvsNamespace, LvsTimeouts, Nftables, NftablesIpvs,
-    ProcessNames, ReceivePolicy, Reload, Scheduling, ScriptUsers, Snmp, SocketBuffers, SyncDaemon,
-    VrrpVersion,
+    ProcessNames, ReceivePolicy, Reload, ReloadMarker, Scheduling, ScriptUsers, Snmp, SocketBuffers,
+    SyncDaemon, VrrpVersion,
 };
 
 /// Values that hold for every process: every word of `global_defs`, after defaults and corrections.
@@ -169,6 +169,20 @@ pub struct Global {
 }
 
 impl Global {
+    /// Where `reload_file` is, if it is wanted: without a path among the pid files.
+    pub fn reload_marker(&self) -> Option<String> {
+        match &self.reload.marker {
+            ReloadMarker::None => None,
+            ReloadMarker::Path(path) => Some(path.clone()),
+            ReloadMarker::PidDirectory => {
+                let own = self.use_pid_dir || self.instance.is_some() || self.net_namespace.is_some();
+                let directory = if own { "/run/keepalived" } else { "/run" };
+                let instance = self.instance.as_ref().map(|name| format!("_{name}")).unwrap_or_default();
+                Some(format!("{directory}/keepalived{instance}.reload"))
+            }
+        }
+    }
+
     /// What stands behind the names of the processes in the log: the network namespace, then the instance.
     pub fn ident_suffix(&self) -> Option<String> {
         match (&self.net_namespace, &self.instance) {
