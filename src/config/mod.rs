@@ -26,6 +26,8 @@ mod load_kit;
 #[cfg(test)]
 mod load_lvs_tests;
 #[cfg(test)]
+mod load_strict_tests;
+#[cfg(test)]
 mod load_tests;
 #[cfg(test)]
 mod load_tracked_tests;

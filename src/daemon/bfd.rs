@@ -16,15 +16,16 @@ use super::child::Parent;
 use super::dump;
 use super::exit::Exit;
 use super::ipc::{Dump, FromChild, ToChild};
+use super::promptness::Promptness;
 use crate::bfd::packet::Phase;
 use crate::bfd::{Action, Actions, Event, Session, Sessions, State};
-use crate::config::model::{BfdInstance, BfdPart, BfdSession, Family, Scheduling};
+use crate::config::model::{BfdInstance, BfdPart, BfdSession, Family};
 use crate::kernel::bfd_socket::{Datagram, Listener, MULTIHOP_PORT, PORT, Sender};
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
+use crate::kernel::process;
 use crate::kernel::readiness::Watched;
 use crate::kernel::timer::{Timer, now};
-use crate::kernel::{process, rights, schedule};
 use crate::report::bfd::{BfdData, Live, bfd_data};
 use crate::report::clock::Clock;
 
@@ -37,6 +38,7 @@ pub async fn run(parent: Parent<BfdPart>, dump_config: bool) -> Result<Exit, Err
         parent,
         dump_at_start: dump_config,
         timer: Timer::new()?,
+        promptness: Promptness::default(),
         prepared: None,
         running: None,
         listeners: Vec::new(),
@@ -46,11 +48,15 @@ pub async fn run(parent: Parent<BfdPart>, dump_config: bool) -> Result<Exit, Err
         changed: false,
     };
     loop {
-        bfd.timer.set(bfd.running.as_ref().and_then(Sessions::deadline))?;
+        let deadline = bfd.running.as_ref().and_then(Sessions::deadline);
+        bfd.timer.set(deadline)?;
         tokio::select! {
             biased;
             ring = bfd.timer.ring() => {
                 ring?;
+                if let Some(due) = deadline {
+                    bfd.promptness.served(due, now());
+                }
                 bfd.handle(&Event::Timer);
             }
             (place, heard) = hear(&bfd.listeners) => {
@@ -58,7 +64,11 @@ pub async fn run(parent: Parent<BfdPart>, dump_config: bool) -> Result<Exit, Err
             }
             received = bfd.parent.next() => match received.message {
                 ToChild::Prepare { generation, part, state } => bfd.prepare(generation, part, state),
-                ToChild::Commit { generation } => bfd.commit(generation)?,
+                ToChild::Commit { generation } => {
+                    bfd.promptness.ease();
+                    bfd.commit(generation)?;
+                    bfd.promptness.resume();
+                }
                 ToChild::Abort { generation } => {
                     bfd.prepared.take_if(|prepared| prepared.generation == generation);
                 }
@@ -73,6 +83,7 @@ pub async fn run(parent: Parent<BfdPart>, dump_config: bool) -> Result<Exit, Err
             },
         }
         bfd.report();
+        bfd.promptness.heed_warning();
     }
 }
 
@@ -94,6 +105,7 @@ struct Bfd {
     /// `-d`, until it is done.
     dump_at_start: bool,
     timer: Timer,
+    promptness: Promptness,
     prepared: Option<Prepared>,
     running: Option<Sessions>,
     listeners: Vec<Listening>,
@@ -182,21 +194,15 @@ impl Bfd {
     }
 
     /// Name, priority and rights.
-    fn take_on(&self, part: &BfdPart) {
+    fn take_on(&mut self, part: &BfdPart) {
         if let Err(error) = process::set_name(&part.global.process_names.bfd) {
             info!("{error}");
         }
-        let usual = Scheduling::default();
-        let before = self.running.as_ref().map_or(&usual, |sessions| &sessions.part().global.bfd_scheduling);
-        for error in schedule::apply(&part.global.bfd_scheduling, before) {
-            info!("{error}");
-        }
-        if self.running.is_none() {
-            // Where it is refused (a container), a later change of scheduling says so itself.
-            let _ = schedule::keep_open();
-            if let Err(why) = rights::keep(&[Capability::CAP_NET_RAW]) {
-                info!("cannot give up rights that are not needed: {why}");
-            }
+        self.promptness.take_on(&part.global, &part.global.bfd_scheduling);
+        if self.running.is_none()
+            && let Err(why) = self.promptness.keep_rights(&[Capability::CAP_NET_RAW])
+        {
+            info!("cannot give up rights that are not needed: {why}");
         }
     }
 

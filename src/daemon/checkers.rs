@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use caps::Capability;
 use serde::{Deserialize, Serialize};
-use tracing::{debug, info};
+use tracing::info;
 
 use super::checkers_hosted::{self, Hosted};
 use super::checkers_table::IpvsTable;
@@ -21,17 +21,19 @@ use super::dump;
 use super::exit::Exit;
 use super::ipc::{Channel, Dump, FromChild, FromProber, Order, Reading, Received, ToChild, ToProber};
 use super::options::Options;
+use super::promptness::Promptness;
 use crate::check::probe::connect;
 use crate::check::schedule::Schedule;
 use crate::check::{ProbeReport, ProbeRequest};
 use crate::config::model::{
-    CheckersPart, FlushOnStop, Global, IpvsNamespace, LvsTimeouts, Ssl, TrackFile, VirtualServerGroup,
+    CheckersPart, FlushOnStop, Global, IpvsNamespace, LvsTimeouts, SocketBuffers, Ssl, TrackFile,
+    VirtualServerGroup,
 };
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
 use crate::kernel::ipvs::Ipvs;
+use crate::kernel::process;
 use crate::kernel::timer::{Timer, now};
-use crate::kernel::{process, rights, schedule};
 use crate::lvs::arrangement::{Arranged, Arrangement, Marking, arrange, plan};
 use crate::lvs::marks::{MarkTable, Marks, SavedMarks};
 use crate::report::check_data::{CheckData, CheckState, VirtualServerData, check_data};
@@ -50,14 +52,11 @@ const RIGHTS: [Capability; 3] =
 
 /// Plays the role until it is over.
 pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
-    if let Err(error) = schedule::keep_open() {
-        // A container may refuse; a later reload then cannot change the scheduling.
-        debug!("{error}");
-    }
     let mut checkers = Checkers {
         parent: Parent::new(channel, &options)?,
         prober: None,
         timer: Timer::new()?,
+        promptness: Promptness::default(),
         director: Director::default(),
         table: IpvsTable::default(),
         options,
@@ -89,6 +88,9 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
             }
             ring = checkers.timer.ring() => {
                 ring?;
+                if let Some(due) = deadline {
+                    checkers.promptness.served(due, now());
+                }
                 checkers.mark_again();
                 checkers.director.due(now(), &mut checkers.table, &mut orders);
             }
@@ -99,6 +101,7 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
             }
         }
         checkers.carry_out(orders);
+        checkers.promptness.heed_warning();
     }
 }
 
@@ -146,6 +149,7 @@ struct Checkers {
     parent: Parent<CheckersPart>,
     prober: Option<Channel<ToProber, FromProber>>,
     timer: Timer,
+    promptness: Promptness,
     director: Director,
     table: IpvsTable,
     options: Options,
@@ -174,7 +178,9 @@ impl Checkers {
             ToChild::Prepare { generation, part, state } => self.prepare(generation, part, state),
             ToChild::Commit { generation } => {
                 if let Some(prepared) = self.prepared.take_if(|it| it.generation == generation) {
+                    self.promptness.ease();
                     self.commit(prepared, orders);
+                    self.promptness.resume();
                     // What was done is logged before the parent says that it is complete.
                     self.carry_out(std::mem::take(orders));
                     self.parent.tell(&FromChild::Committed { generation });
@@ -240,7 +246,7 @@ impl Checkers {
         let Prepared { common, arrangement, saved, .. } = prepared;
         let global = &common.global;
         let before = self.running.as_ref().map(|running| running.common.global.clone());
-        Self::take_on(global, before.as_ref());
+        self.take_on(global, before.as_ref());
         orders.log.extend(arrangement.remarks);
         let first = before.is_none();
         let adopting = saved.is_some();
@@ -248,6 +254,7 @@ impl Checkers {
             self.table.original_timeouts = saved.original_timeouts;
             saved.director
         });
+        self.table.size_buffer(global.buffers.lvs_command);
         self.table.set_timeouts(global.lvs_timeouts, before.as_ref().map(|global| global.lvs_timeouts));
         self.table.set_sync(global, before.as_ref());
         if first
@@ -263,7 +270,7 @@ impl Checkers {
             init_notifies: global.rs_init_notifies,
             log_all_failures: global.checker_log_all_failures,
         };
-        self.watch_addresses(&arrangement.virtual_servers, orders);
+        self.watch_addresses(&arrangement.virtual_servers, &common.global.buffers, orders);
         let random = &mut self.random;
         self.director.run(settings, state, now(), &mut || random.next(), &mut self.table, orders);
         self.numbers.retain(|name, _| common.track_files.iter().any(|file| file.name == *name));
@@ -284,7 +291,7 @@ impl Checkers {
         {
             dump::log_at_start(&text);
         }
-        if first && let Err(problem) = rights::keep(&RIGHTS) {
+        if first && let Err(problem) = self.promptness.keep_rights(&RIGHTS) {
             info!("Health checkers: keeping more rights than needed: {problem}");
         }
     }
@@ -299,12 +306,17 @@ impl Checkers {
     }
 
     /// Looks at the addresses of this host as long as some virtual server's checks depend on them.
-    fn watch_addresses(&mut self, virtual_servers: &[Arranged], orders: &mut Orders) {
+    fn watch_addresses(
+        &mut self,
+        virtual_servers: &[Arranged],
+        buffers: &SocketBuffers,
+        orders: &mut Orders,
+    ) {
         let wanted = virtual_servers.iter().any(|arranged| arranged.config.ha_suspend);
         if !wanted {
             self.hosted = None;
         } else if self.hosted.is_none() {
-            match Hosted::open() {
+            match Hosted::open(buffers) {
                 Ok((hosted, changes)) => {
                     self.hosted = Some(hosted);
                     let random = &mut self.random;
@@ -334,17 +346,13 @@ impl Checkers {
     }
 
     /// Name, priority and the like.
-    fn take_on(global: &Global, before: Option<&Global>) {
+    fn take_on(&mut self, global: &Global, before: Option<&Global>) {
         if before.is_none_or(|before| before.process_names != global.process_names)
             && let Err(error) = process::set_name(&global.process_names.checkers)
         {
             info!("{error}");
         }
-        let default = crate::config::model::Scheduling::default();
-        let before = before.map_or(&default, |before| &before.checker_scheduling);
-        for error in schedule::apply(&global.checker_scheduling, before) {
-            info!("{error}");
-        }
+        self.promptness.take_on(global, &global.checker_scheduling);
     }
 
     fn stop(&mut self, orders: &mut Orders) {

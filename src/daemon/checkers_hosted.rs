@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use neli::consts::socket::NlFamily;
 use tracing::info;
 
+use crate::config::model::SocketBuffers;
 use crate::kernel::address::{self, Address};
+use crate::kernel::buffers::set_receive_buffer;
 use crate::kernel::error::Error;
 use crate::kernel::monitor::{Event, Monitor};
 use crate::kernel::netlink::Connection;
@@ -27,9 +29,12 @@ pub(super) struct Hosted {
 
 impl Hosted {
     /// Begins to watch, and says what is there. Needs a tokio runtime.
-    pub(super) fn open() -> Result<(Self, Vec<Change>), Error> {
-        let monitor = Watched::readable_only(Monitor::open()?)?;
+    pub(super) fn open(buffers: &SocketBuffers) -> Result<(Self, Vec<Change>), Error> {
+        let monitor = Monitor::open()?;
+        set_receive_buffer(&monitor, buffers.lvs_monitor, "the checkers' netlink monitor")?;
+        let monitor = Watched::readable_only(monitor)?;
         let connection = Connection::open(NlFamily::Route)?;
+        connection.set_receive_buffer(buffers.lvs_command, "the checkers' netlink socket")?;
         let buffer = vec![0; Monitor::DATAGRAM];
         let mut hosted = Self { monitor, connection, there: HashSet::new(), buffer };
         let changes = hosted.compare();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::info;
 
 use super::director::Kernel;
-use crate::config::model::{Global, IpvsNamespace, LvsTimeouts, SyncDaemon, SyncRole};
+use crate::config::model::{Global, IpvsNamespace, LvsTimeouts, ReceiveBuffer, SyncDaemon, SyncRole};
 use crate::kernel::error::Error;
 use crate::kernel::ipvs::{Ipvs, Report};
 use crate::kernel::namespace::inside;
@@ -30,6 +30,13 @@ pub(super) struct IpvsTable {
 const MARKS_PAUSE: Duration = Duration::from_secs(60);
 
 impl IpvsTable {
+    /// Gives the request socket the buffer that is configured for it.
+    pub(super) fn size_buffer(&self, wanted: ReceiveBuffer) {
+        if let Some(Err(error)) = self.ipvs.as_ref().map(|ipvs| ipvs.set_receive_buffer(wanted)) {
+            info!("{error}");
+        }
+    }
+
     pub(super) fn open(&mut self, namespace: &IpvsNamespace) -> Result<(), String> {
         if self.ipvs.is_none() {
             info!("Initializing ipvs");

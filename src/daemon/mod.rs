@@ -21,6 +21,7 @@ pub mod options; // what the command line asked for
 pub mod parent; // the parent process: before and after its event loop
 pub mod places; // where the pid files are
 pub mod prober; // probes foreign servers, without rights
+mod promptness; // scheduling, and how a process answers its own lateness
 pub mod reign; // the parent's event loop
 mod reload_time; // when `reload_time_file` wants a reload
 mod reload_words; // what the words about reload ask for beside the reload itself

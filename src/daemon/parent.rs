@@ -83,6 +83,11 @@ fn begin(options: Options) -> Result<Exit, Error> {
             return Ok(exit);
         }
     };
+    if config.global.max_auto_priority == 0 {
+        info!(
+            "NOTICE: setting config option max_auto_priority should result in better keepalived performance"
+        );
+    }
     process::set_umask(options.umask.unwrap_or(config.global.umask));
     process::set_name(&config.global.process_names.parent)?;
     if options.core_dump {

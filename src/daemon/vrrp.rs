@@ -14,12 +14,13 @@ use super::dump;
 use super::exit::Exit;
 use super::ipc::{Dump, FromChild, Order, Reading, ToChild};
 use super::options::Options;
+use super::promptness::Promptness;
 use super::vrrp_io::Edge;
-use crate::config::model::{Scheduling, VrrpPart};
+use crate::config::model::VrrpPart;
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
 use crate::kernel::timer::{Timer, now, wall_clock_at_zero};
-use crate::kernel::{process, rights, schedule, sysctl};
+use crate::kernel::{process, sysctl};
 use crate::report::clock::Clock;
 use crate::report::json::json;
 use crate::report::vrrp::{self as report, Socket, View};
@@ -53,6 +54,7 @@ struct Vrrp<'a> {
     parent: Parent<VrrpPart>,
     edge: Edge,
     timer: Timer,
+    promptness: Promptness,
     running: Option<Router>,
     prepared: Option<Prepared>,
     /// What was told before there was a core.
@@ -108,6 +110,7 @@ impl<'a> Vrrp<'a> {
             parent,
             edge: Edge::open()?,
             timer: Timer::new()?,
+            promptness: Promptness::default(),
             running: None,
             prepared: None,
             early: Vec::new(),
@@ -126,6 +129,7 @@ impl<'a> Vrrp<'a> {
             self.listen_before_acting();
             self.serve();
             self.report();
+            self.promptness.heed_warning();
             self.deadline = self.running.as_ref().and_then(Router::deadline);
             if let Err(error) = self.timer.set_by(self.deadline) {
                 info!("{error}");
@@ -181,6 +185,9 @@ impl<'a> Vrrp<'a> {
             && let Some(router) = &mut self.running
         {
             let now = self.clock.at(now());
+            if let Some(due) = self.deadline {
+                self.promptness.served(due, now);
+            }
             tell_wall_clock(router, now, &mut self.out);
             router.handle(now, Event::Timer, &mut self.out);
             self.carry_out();
@@ -264,7 +271,9 @@ impl<'a> Vrrp<'a> {
             }
             ToChild::Commit { generation } => {
                 if let Some(prepared) = self.prepared.take_if(|prepared| prepared.generation == generation) {
+                    self.promptness.ease();
                     self.commit(prepared);
+                    self.promptness.resume();
                     self.told.push(FromChild::Committed { generation });
                 } else {
                     debug!("configuration {generation} was never prepared");
@@ -306,6 +315,10 @@ impl<'a> Vrrp<'a> {
         self.edge.admit_all = part.global.log_unknown_vrids;
         self.edge.sync.prepare(&part.global);
         self.adapt_process(&part);
+        let before = self.running.as_ref().map(|router| router.part().global.buffers);
+        if before.is_none_or(|before| before != part.global.buffers) {
+            self.edge.size_buffers(&part.global.buffers);
+        }
         if part.has_routing() {
             self.edge.watch_routing();
         }
@@ -345,20 +358,15 @@ impl<'a> Vrrp<'a> {
         if let Err(error) = process::set_name(&part.global.process_names.vrrp) {
             info!("{error}");
         }
-        let usual = Scheduling::default();
-        let before = self.running.as_ref().map_or(&usual, |router| &router.part().global.vrrp_scheduling);
-        for error in schedule::apply(&part.global.vrrp_scheduling, before) {
-            info!("{error}");
-        }
+        self.promptness.take_on(&part.global, &part.global.vrrp_scheduling);
         if self.running.is_none() {
             if part.global.disable_local_igmp
                 && let Err(error) = sysctl::no_link_local_reports()
             {
                 info!("kernel does not support disabling of IGMP reports for link-local groups: {error}");
             }
-            // Where it is refused (a container), a later change of scheduling says so itself.
-            let _ = schedule::keep_open();
-            if let Err(why) = rights::keep(&[Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW]) {
+            let needed = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
+            if let Err(why) = self.promptness.keep_rights(&needed) {
                 info!("cannot give up rights that are not needed: {why}");
             }
         }

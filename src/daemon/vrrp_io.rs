@@ -22,8 +22,9 @@ use super::vrrp_guard::Guards;
 use super::vrrp_outlets::{Known, Outlets};
 use super::vrrp_queue::{Queue, Work};
 use super::vrrp_sync::Sync;
-use crate::config::model::VirtualLinkKind;
+use crate::config::model::{ReceiveBuffer, SocketBuffers, VirtualLinkKind};
 use crate::kernel::address::Address;
+use crate::kernel::buffers::set_receive_buffer;
 use crate::kernel::error::Error;
 use crate::kernel::monitor::{self, Monitor};
 use crate::kernel::netlink::{Answer, Connection, Refusal};
@@ -117,6 +118,17 @@ impl Edge {
             datagram: vec![0; Monitor::DATAGRAM],
             admit_all: false,
         })
+    }
+
+    /// Gives the netlink sockets the receive buffers that are configured for them.
+    pub(super) fn size_buffers(&self, buffers: &SocketBuffers) {
+        let results = [
+            self.netlink.set_receive_buffer(buffers.vrrp_command, "the netlink request socket"),
+            set_receive_buffer(&self.monitor, buffers.vrrp_monitor, "the netlink monitor"),
+        ];
+        for error in results.into_iter().filter_map(Result::err) {
+            info!("{error}");
+        }
     }
 
     /// Listens to changes of routes and rules from now on.
@@ -339,6 +351,7 @@ impl Edge {
         let same = |a: &Listener, b: &Listener| {
             (a.index, a.family, a.kind, a.carrier) == (b.index, b.family, b.kind, b.carrier)
                 && a.interface == b.interface
+                && a.receive_buffer == b.receive_buffer
         };
         self.listening.retain(|open| wanted.iter().any(|listener| same(listener, &open.listener)));
         self.outlets.retain(|place| wanted.iter().any(|l| (l.index, l.family) == *place));
@@ -361,6 +374,7 @@ impl Edge {
                 .and_then(|receiver| self.sockets.get().add(&receiver, number).map(|()| receiver));
             match opened {
                 Ok(receiver) => {
+                    size_buffer(&receiver, &listener);
                     self.numbers += 1;
                     self.listening.push(Listening { listener, number, receiver });
                 }
@@ -375,7 +389,6 @@ impl Edge {
             listener: open.listener.clone(),
             fd_in: open.receiver.as_fd().as_raw_fd(),
             fd_out: self.outlets.descriptor((open.listener.index, open.listener.family)),
-            receive_buffer: open.receiver.buffer_size(),
         };
         self.listening.iter().map(socket).collect()
     }
@@ -530,5 +543,12 @@ impl Edge {
 
     fn index(&self, name: &str) -> Option<u32> {
         self.indices.get(name).copied()
+    }
+}
+
+fn size_buffer(receiver: &Receiver, listener: &Listener) {
+    let wanted = ReceiveBuffer { bytes: listener.receive_buffer, force: false };
+    if let Err(error) = set_receive_buffer(receiver, wanted, "a VRRP socket") {
+        info!("{error}");
     }
 }

@@ -21,7 +21,8 @@ impl Watch {
         let known = |name: &str| config.track_files.iter().any(|file| file.name == name);
         let others = config.check_files.iter().filter(|file| !known(&file.name));
         let files: Vec<_> = config.track_files.iter().chain(others).cloned().collect();
-        Self { files: Files::new(&files), processes: Processes::new(&config.track_processes) }
+        let buffer = config.global.buffers.process_monitor;
+        Self { files: Files::new(&files), processes: Processes::new(&config.track_processes, buffer) }
     }
 
     /// What is known now.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use super::ipc::Reading;
-use crate::config::model::{ParametersMatch, TrackProcess};
+use crate::config::model::{ParametersMatch, ReceiveBuffer, TrackProcess};
 use crate::config::source::encode;
 use crate::kernel::process_events::{self, Process, ProcessEvent, ProcessEvents};
 
@@ -37,14 +37,14 @@ struct Block {
 
 impl Processes {
     /// Counts what runs and listens for changes.
-    pub(super) fn new(configured: &[TrackProcess]) -> Self {
+    pub(super) fn new(configured: &[TrackProcess], buffer: ReceiveBuffer) -> Self {
         let block = |config: &TrackProcess| Block { config: config.clone(), count: 0, told: 0 };
         let mut processes = Self { blocks: configured.iter().map(block).collect(), ..Self::default() };
         if configured.is_empty() {
             return processes;
         }
         // Listening first, so that nothing happens unseen between the two.
-        match ProcessEvents::listen() {
+        match ProcessEvents::listen(buffer) {
             Ok(connector) => processes.connector = Some(connector),
             Err(error) => info!("{error}; reading /proc instead, every {} s", POLL.as_secs()),
         }
@@ -260,7 +260,10 @@ mod tests {
         let seconds = format!("100.{}", std::process::id());
         let mut first = sleeps(&seconds);
         let wait = async || {
-            let mut processes = Processes::new(&[block("sleep", &[&seconds], ParametersMatch::Exact)]);
+            let mut processes = Processes::new(
+                &[block("sleep", &[&seconds], ParametersMatch::Exact)],
+                ReceiveBuffer::default(),
+            );
             // The child may not have executed yet.
             let mut count = processes.blocks[0].count;
             while count != 1 {

@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::error::Error as KernelError;
 use super::netlink::{Answer, Connection, Refusal};
 use super::{genl, ipvs_message as message};
-use crate::config::model::{IpvsNamespace, LvsTimeouts, SyncDaemon, SyncRole};
+use crate::config::model::{IpvsNamespace, LvsTimeouts, ReceiveBuffer, SyncDaemon, SyncRole};
 use crate::lvs::difference::Command;
 use crate::lvs::sync;
 use crate::lvs::table::{KnownService, ServiceKey, ServiceSettings, Table};
@@ -85,6 +85,11 @@ impl Ipvs {
             reason = format!("{MODULE} was loaded, but did not register itself");
         }
         Err(OpenError::NoModule { reason })
+    }
+
+    /// Gives the socket of the requests the buffer that is configured for it, if any.
+    pub fn set_receive_buffer(&self, wanted: ReceiveBuffer) -> Result<(), super::error::Error> {
+        self.connection.set_receive_buffer(wanted, "the IPVS request socket")
     }
 
     /// Carries out the commands in order and notes in `table` what the kernel now holds. An error is one of the

@@ -14,7 +14,9 @@ use neli::utils::Groups;
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 
+use super::buffers::set_receive_buffer;
 use super::error::{Doing, Error, reason};
+use crate::config::model::ReceiveBuffer;
 
 /// Messages in one send.
 pub const BATCH: usize = 128;
@@ -326,6 +328,13 @@ impl Connection {
 
     fn receive(&mut self) -> Result<usize, Errno> {
         receive(&self.socket, &mut self.buffer)
+    }
+}
+
+impl Connection {
+    /// Gives it the receive buffer that is configured for it, if any.
+    pub fn set_receive_buffer(&self, wanted: ReceiveBuffer, whose: &str) -> Result<(), Error> {
+        set_receive_buffer(&descriptor(&self.socket), wanted, whose)
     }
 }
 

@@ -11,8 +11,10 @@ use std::os::fd::AsRawFd;
 use nix::sys::socket::{MsgFlags, NetlinkAddr, bind, recv, send};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::buffers::set_receive_buffer;
 use super::error::{Doing, Error};
 use super::readiness::Watched;
+use crate::config::model::ReceiveBuffer;
 
 /// `CN_IDX_PROC` and `CN_VAL_PROC`.
 const PROC: u32 = 1;
@@ -49,7 +51,7 @@ pub struct ProcessEvents(Watched<Socket>);
 
 impl ProcessEvents {
     /// Starts listening. Needs a tokio runtime and `CAP_NET_ADMIN`. A refusal may also come as an event.
-    pub fn listen() -> Result<Self, Error> {
+    pub fn listen(buffer: ReceiveBuffer) -> Result<Self, Error> {
         let doing = || "asking for news of processes";
         let kind = Type::DGRAM.nonblocking().cloexec();
         let descriptor = Socket::new_raw(
@@ -58,6 +60,7 @@ impl ProcessEvents {
             Some(Protocol::from(libc::NETLINK_CONNECTOR)),
         )
         .doing(doing)?;
+        set_receive_buffer(&descriptor, buffer, "the process connector")?;
         bind(descriptor.as_raw_fd(), &NetlinkAddr::new(0, PROC)).doing(doing)?;
         let mut message = Vec::with_capacity(NLMSG + CN_MSG + 4);
         let length = u32::try_from(NLMSG + CN_MSG + 4).unwrap_or(0);
@@ -231,7 +234,7 @@ mod tests {
     /// Skipped where the kernel refuses the connector.
     #[tokio::test]
     async fn a_child_is_told_from_birth_to_death() {
-        let Ok(connector) = ProcessEvents::listen() else {
+        let Ok(connector) = ProcessEvents::listen(ReceiveBuffer::default()) else {
             eprintln!("skipped: the kernel has no process connector here");
             return;
         };

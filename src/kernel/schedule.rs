@@ -1,10 +1,14 @@
 //! How the kernel schedules this process: nice value, round-robin real time, CPUs, locked memory
 //! (spec/vrrp-behaviour.md §11).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::mman::{MlockAllFlags, mlockall, munlockall};
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::Pid;
 
 use super::error::{Doing, Error};
@@ -32,8 +36,9 @@ pub fn apply(wanted: &Scheduling, before: &Scheduling) -> Vec<Error> {
     if wanted.nice != before.nice {
         errors.extend(set_nice(wanted.nice.unwrap_or(0)).err());
     }
-    if wanted.realtime != before.realtime {
-        errors.extend(set_realtime(wanted.realtime).err());
+    let has_other_limit = wanted.realtime.is_some() && wanted.rlimit_rttime != before.rlimit_rttime;
+    if wanted.realtime != before.realtime || has_other_limit {
+        errors.extend(set_realtime(wanted.realtime, wanted.rlimit_rttime).err());
     }
     if wanted.cpu_affinity != before.cpu_affinity {
         errors.extend(set_cpus(&wanted.cpu_affinity).err());
@@ -55,16 +60,56 @@ fn set_nice(nice: i8) -> Result<(), Error> {
     Errno::result(result).map(drop).doing(|| format!("setting the nice value to {nice}"))
 }
 
-/// `None` is the normal policy.
-fn set_realtime(priority: Option<u8>) -> Result<(), Error> {
+/// Gives this process a real-time priority with the limit on what it may use without a pause, or (`None`) the normal
+/// policy, for which the limit means nothing. Stock: the first warning (SIGXCPU) comes at half the limit.
+pub fn set_realtime(priority: Option<u8>, limit: Duration) -> Result<(), Error> {
+    if priority.is_some() {
+        warn_of_limit();
+        set_limit(limit)?;
+    }
     let (policy, level) = match priority {
-        Some(level) => (libc::SCHED_RR, i32::from(level)),
+        Some(level) => (libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, i32::from(level)),
         None => (libc::SCHED_OTHER, 0),
     };
     let parameter = libc::sched_param { sched_priority: level };
     // SAFETY: the parameter lives for the call.
     let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) };
     Errno::result(result).map(drop).doing(|| format!("setting real-time priority {level}"))
+}
+
+/// `RLIMIT_RTTIME`; zero is no limit.
+fn set_limit(limit: Duration) -> Result<(), Error> {
+    let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+    let (soft, hard) =
+        if micros == 0 { (libc::RLIM_INFINITY, libc::RLIM_INFINITY) } else { (micros / 2, micros) };
+    setrlimit(Resource::RLIMIT_RTTIME, soft, hard)
+        .doing(|| format!("limiting the real-time CPU time to {micros} us"))
+}
+
+/// SIGXCPU has come.
+static WARNED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_warning(_: libc::c_int) {
+    WARNED.store(true, Ordering::Relaxed);
+}
+
+/// Lets SIGXCPU be noted instead of ending the process.
+fn warn_of_limit() {
+    let action = SigAction::new(SigHandler::Handler(note_warning), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler only stores into an atomic.
+    let set = unsafe { sigaction(Signal::SIGXCPU, &action) };
+    debug_assert!(set.is_ok(), "SIGXCPU can be handled");
+}
+
+/// Has this process used half of its real-time limit without a pause since this was asked last? The kernel then has
+/// raised the lower limit by a second; it is set again.
+pub fn has_been_warned(limit: Duration) -> bool {
+    if !WARNED.swap(false, Ordering::Relaxed) {
+        return false;
+    }
+    // It was set before, so there is nothing new to tell if it fails.
+    let _ = set_limit(limit);
+    true
 }
 
 /// No CPU listed is all CPUs.
@@ -100,6 +145,24 @@ mod tests {
             assert_eq!(apply(&same, &same), []);
             // SAFETY: plain numbers.
             assert_eq!(unsafe { libc::sched_getscheduler(0) }, libc::SCHED_OTHER);
+        });
+    }
+
+    /// The limit is the process'; it means nothing to threads of the normal policy.
+    #[test]
+    fn half_of_the_real_time_limit_is_worth_a_warning_which_is_told_once() {
+        on_a_thread(|| {
+            use nix::sys::resource::getrlimit;
+            warn_of_limit();
+            let before = getrlimit(Resource::RLIMIT_RTTIME).unwrap();
+            set_limit(Duration::from_secs(5000)).unwrap();
+            assert_eq!(getrlimit(Resource::RLIMIT_RTTIME).unwrap(), (2_500_000_000, 5_000_000_000));
+            // Where it was unlimited it can be so again only with a right that tests need not have.
+            let _ = setrlimit(Resource::RLIMIT_RTTIME, before.0, before.1);
+            assert!(!has_been_warned(Duration::from_secs(5000)));
+            nix::sys::signal::raise(Signal::SIGXCPU).unwrap();
+            assert!(has_been_warned(Duration::from_secs(5000)));
+            assert!(!has_been_warned(Duration::from_secs(5000)));
         });
     }
 

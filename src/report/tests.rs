@@ -58,7 +58,7 @@ fn tell() -> Told {
     let sockets = listeners
         .into_iter()
         .zip(10..)
-        .map(|(listener, fd)| Socket { listener, fd_in: fd, fd_out: fd + 10, receive_buffer: 4096 })
+        .map(|(listener, fd)| Socket { listener, fd_in: fd, fd_out: fd + 10 })
         .collect();
     bench.wait(4.0);
     let heard = part.instances[1].clone();
@@ -120,12 +120,7 @@ fn authentication_and_its_sockets_have_stocks_lines() {
     let sockets: Vec<_> = listeners
         .iter()
         .zip(10..)
-        .map(|(listener, fd)| Socket {
-            listener: listener.clone(),
-            fd_in: fd,
-            fd_out: fd + 10,
-            receive_buffer: 4096,
-        })
+        .map(|(listener, fd)| Socket { listener: listener.clone(), fd_in: fd, fd_out: fd + 10 })
         .collect();
     let clock = Clock { now: bench.now, epoch: Duration::from_secs(1_795_242_531), utc_offset: 0 };
     let snapshot = bench.router.snapshot(bench.now);
@@ -133,8 +128,8 @@ fn authentication_and_its_sockets_have_stocks_lines() {
     for lines in [
         "   Authentication type = IPSEC_AH\n   Virtual IP",
         "   Authentication type = none\n   Authentication extension = HMAC-SHA256-128\n     Keys = 2, active key id = 9\n     Mode = receive-only\n     Anti replay = time, window = 5 sec\n",
-        "   Protocol = AH\n   Type = Multicast\n   Rx buf size = 4096\n   VRRP instances\n     V1 vrid 51\n",
-        "   Protocol = VRRP\n   Type = Multicast\n   Rx buf size = 4096\n   VRRP instances\n     V2 vrid 52\n",
+        "   Protocol = AH\n   Type = Multicast\n   Rx buf size = 0\n   VRRP instances\n     V1 vrid 51\n",
+        "   Protocol = VRRP\n   Type = Multicast\n   Rx buf size = 0\n   VRRP instances\n     V2 vrid 52\n",
     ] {
         assert!(text.contains(lines), "no\n{lines}in\n{text}");
     }

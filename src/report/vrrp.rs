@@ -42,8 +42,6 @@ pub struct Socket {
     pub fd_in: i32,
     /// Descriptor of the send socket, -1 while closed.
     pub fd_out: i32,
-    /// Receive buffer in bytes.
-    pub receive_buffer: usize,
 }
 
 /// `keepalived.data`.
@@ -611,7 +609,7 @@ impl Page {
                     self.line(format_args!("Address = {source}"));
                 }
             }
-            self.line(format_args!("Rx buf size = {}", socket.receive_buffer));
+            self.line(format_args!("Rx buf size = {}", socket.listener.receive_buffer));
             self.line(format_args!("VRRP instances"));
             for vrid in &listener.vrids {
                 let on = view.part.instances.iter().find(|instance| {

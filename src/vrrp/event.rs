@@ -350,6 +350,8 @@ pub struct Listener {
     pub is_lookout: bool,
     /// The VRIDs of its instances, ascending: for the socket filter.
     pub vrids: Vec<u8>,
+    /// Bytes that its instances want for its receive buffer, all together; 0 is the system's default.
+    pub receive_buffer: u32,
 }
 
 /// What carries adverts.

@@ -7,7 +7,15 @@ use super::event::{Action, Actions, Carrier, Listener, ListenerKind};
 use super::instance::Fixed;
 use super::owned::{Object, Owner, objects, static_objects};
 use super::router::Router;
-use crate::config::model::{Auth, Family, Instance, Statics, TrackGroup, Transport};
+use super::{ah, ip, packet, trailer};
+use crate::config::model::{
+    Auth, Family, Instance, ReceivePolicy, Statics, TrackGroup, Transport, VrrpVersion,
+};
+
+/// Of an interface that is not known.
+const ETHERNET_MTU: u32 = 1500;
+/// RFC 8200 §3.
+const IPV6_HEADER: usize = 40;
 
 /// Tables derived from the configuration, so that no event needs a search.
 #[derive(Debug, Clone, Default)]
@@ -159,6 +167,21 @@ impl Router {
         self.facts.by_name(name).map(|interface| interface.link.index)
     }
 
+    /// What one instance wants of the receive buffer of its socket. Stock: the wishes of all instances are added.
+    fn receive_buffer(&self, instance: &Instance) -> u32 {
+        let global = &self.part.global;
+        let by_size = |bytes: u32| bytes.saturating_mul(global.rx_bufs_multiplier);
+        match (instance.kernel_rx_buffer, global.rx_bufs) {
+            (Some(bytes), _) | (None, ReceivePolicy::Bytes(bytes)) => bytes,
+            (None, ReceivePolicy::System) => 0,
+            (None, ReceivePolicy::Mtu) => {
+                let interface = instance.advert_interface().and_then(|name| self.facts.by_name(name));
+                by_size(interface.map_or(ETHERNET_MTU, |interface| interface.link.mtu))
+            }
+            (None, ReceivePolicy::Advert) => by_size(advert_length(instance)),
+        }
+    }
+
     /// Tells the driver which sockets are wanted, if that has changed.
     pub(super) fn update_listeners(&mut self, out: &mut Actions) {
         let mut listeners: Vec<Listener> = Vec::new();
@@ -187,8 +210,12 @@ impl Router {
                         carrier,
                         is_lookout,
                         vrids: Vec::new(),
+                        receive_buffer: 0,
                     });
                 }
+                let bytes = self.receive_buffer(instance);
+                let sum = &mut listeners[place].receive_buffer;
+                *sum = sum.saturating_add(bytes);
                 listeners[place].is_lookout &= is_lookout;
                 listeners[place].vrids.push(instance.vrid.get());
             }
@@ -203,4 +230,23 @@ impl Router {
             out.push(Action::Listen(listeners));
         }
     }
+}
+
+/// Bytes of one advert with its IP header.
+fn advert_length(instance: &Instance) -> u32 {
+    let seal = match instance.auth {
+        Auth::None | Auth::Pass(_) => 0,
+        Auth::Ah(_) => ah::HEADER,
+        Auth::Hmac(_) => trailer::LENGTH,
+    };
+    let (header, address) = match instance.family {
+        Family::V4 => (ip::HEADER, 4),
+        Family::V6 => (IPV6_HEADER, 16),
+    };
+    let password = match (instance.version, instance.family) {
+        (VrrpVersion::V2, Family::V4) => packet::AUTH_DATA,
+        _ => 0,
+    };
+    let length = header + packet::HEADER + address * instance.vips.len() + password + seal;
+    u32::try_from(length).unwrap_or(u32::MAX)
 }

@@ -402,7 +402,9 @@ impl Router {
     }
 
     pub(super) fn start(&mut self, now: Time, out: &mut Actions) {
-        let delay = self.part.global.vrrp_startup_delay;
+        // The clock counts from the boot of the host on.
+        let of_boot = self.part.global.vrrp_delay_after_boot.saturating_sub(now.since(Time::ZERO));
+        let delay = self.part.global.vrrp_startup_delay.max(of_boot);
         self.phase = Phase::Running;
         if !delay.is_zero() {
             self.phase = Phase::Delayed(now + delay);

@@ -62,10 +62,8 @@ pub(super) fn ours(part: &VrrpPart, interfaces: Vec<Interface>) -> String {
         Action::Listen(listeners) => Some(listeners),
         _ => None,
     });
-    let sockets: Vec<_> = listeners
-        .flatten()
-        .map(|listener| Socket { listener, fd_in: 1, fd_out: 2, receive_buffer: 0 })
-        .collect();
+    let sockets: Vec<_> =
+        listeners.flatten().map(|listener| Socket { listener, fd_in: 1, fd_out: 2 }).collect();
     let clock = Clock { now, epoch: Duration::ZERO, utc_offset: 0 };
     data(View { part, snapshot: &router.snapshot(now), clock, sockets: &sockets })
 }

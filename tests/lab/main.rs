@@ -28,6 +28,7 @@ mod vrrp_bfd;
 mod vrrp_daemon;
 mod vrrp_links;
 mod vrrp_others;
+mod vrrp_process;
 mod vrrp_repair;
 mod vrrp_routes;
 mod vrrp_stock;
@@ -62,6 +63,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_wire::CASES,
         reporter::CASES,
         vrrp_others::CASES,
+        vrrp_process::CASES,
         lvs_table::CASES,
         lvs_release::CASES,
         lvs_host::CASES,

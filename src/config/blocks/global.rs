@@ -259,10 +259,13 @@ pub const TOP_LEVEL: &[Keyword] = &[
                     name.map_or(IpvsNamespace::Host, IpvsNamespace::Named);
             }
         }),
-    keyword("namespace_with_ipsets", Shape::Flag, "Allow ipsets with net_namespace on old kernels.")
-        .readers(Readers::PARENT)
-        .later()
-        .apply(|r, _| r.drafts.global.values.namespace_with_ipsets = true),
+    keyword(
+        "namespace_with_ipsets",
+        Shape::Flag,
+        "Allow ipsets with net_namespace; nftables needs no permission.",
+    )
+    .readers(Readers::PARENT)
+    .apply(|r, _| r.drafts.global.values.namespace_with_ipsets = true),
     keyword("use_pid_dir", Shape::Flag, "Pid files in the keepalived directory.")
         .readers(Readers::PARENT)
         .apply(|r, _| r.drafts.global.values.use_pid_dir = true),

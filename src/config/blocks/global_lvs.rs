@@ -79,10 +79,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "Receive buffer of the checkers' command socket.",
     )
     .missing(Missing::Warns)
-    .later()
     .apply(|r, g| r.drafts.global.values.buffers.lvs_command.bytes = g.u32()),
     keyword("lvs_netlink_cmd_rcv_bufs_force", Shape::Bool, "Exceed the system's limit for it.")
-        .later()
         .apply(|r, g| r.drafts.global.values.buffers.lvs_command.force = g.bool()),
     keyword(
         "lvs_netlink_monitor_rcv_bufs",
@@ -90,10 +88,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "Receive buffer of the checkers' monitor socket.",
     )
     .missing(Missing::Warns)
-    .later()
     .apply(|r, g| r.drafts.global.values.buffers.lvs_monitor.bytes = g.u32()),
     keyword("lvs_netlink_monitor_rcv_bufs_force", Shape::Bool, "Exceed the system's limit for it.")
-        .later()
         .apply(|r, g| r.drafts.global.values.buffers.lvs_monitor.force = g.bool()),
 ];
 

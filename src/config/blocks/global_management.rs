@@ -127,12 +127,16 @@ pub(super) const RELOAD_AND_DUMPS: &[Keyword] = &[
         .since(">2.2.7")
         .missing(Missing::Warns)
         .apply(|r, g| r.drafts.global.values.files.json_version = g.u8()),
-    one_path("iproute_usr_dir", "Where rt_tables and the like are, low precedence.", |r, g| {
-        g.text().clone_into(&mut r.drafts.global.values.files.iproute_usr_dir);
-    }),
-    one_path("iproute_etc_dir", "Where rt_tables and the like are, high precedence.", |r, g| {
-        g.text().clone_into(&mut r.drafts.global.values.files.iproute_etc_dir);
-    }),
+    keyword("iproute_usr_dir", Shape::Word, "Where rt_tables and the like are, low precedence.")
+        .since(">2.2.7")
+        .missing(Missing::Warns)
+        .one_word()
+        .apply(|r, g| g.text().clone_into(&mut r.drafts.global.values.files.iproute_usr_dir)),
+    keyword("iproute_etc_dir", Shape::Word, "Where rt_tables and the like are, high precedence.")
+        .since(">2.2.7")
+        .missing(Missing::Warns)
+        .one_word()
+        .apply(|r, g| g.text().clone_into(&mut r.drafts.global.values.files.iproute_etc_dir)),
     one_path("state_dump_file", "File of SIGUSR1; a trailing / makes it a directory.", |r, g| {
         r.drafts.global.values.files.state_dump = Some(g.text().to_owned());
     }),

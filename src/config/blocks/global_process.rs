@@ -14,7 +14,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("max_auto_priority", Shape::Words, "Limit of automatic real-time priority [-1..99].")
         .default("0 (off)")
         .mark(Mark::B)
-        .later()
         .apply(|r, g| {
             let limit = auto_priority(r, g);
             if let Some(limit) = limit {
@@ -28,7 +27,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     )
     .default("1000000")
     .missing(Missing::Warns)
-    .later()
     .apply(|r, g| r.drafts.global.values.min_auto_priority_delay = Duration::from_micros(u64::from(g.u32()))),
     keyword("vrrp_priority", lenient(-20, 19), "Nice value of the VRRP process.")
         .default("0")
@@ -53,12 +51,10 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     )
     .default("10000")
     .invalid_sets(0)
-    .later()
     .apply(|r, g| r.drafts.global.values.vrrp_scheduling.rlimit_rttime = rttime(g)),
     keyword("vrrp_rlimit_rtime", lenient(1, 4_294_967_295), "Old spelling of vrrp_rlimit_rttime.")
         .invalid_sets(0)
         .old_for("vrrp_rlimit_rttime")
-        .later()
         .apply(|r, g| r.drafts.global.values.vrrp_scheduling.rlimit_rttime = rttime(g)),
     keyword("checker_priority", lenient(-20, 19), "Nice value of the checker process.")
         .default("0")
@@ -81,12 +77,10 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     )
     .default("10000")
     .invalid_sets(0)
-    .later()
     .apply(|r, g| r.drafts.global.values.checker_scheduling.rlimit_rttime = rttime(g)),
     keyword("checker_rlimit_rtime", lenient(1, 4_294_967_295), "Old spelling of checker_rlimit_rttime.")
         .invalid_sets(0)
         .old_for("checker_rlimit_rttime")
-        .later()
         .apply(|r, g| r.drafts.global.values.checker_scheduling.rlimit_rttime = rttime(g)),
     keyword("bfd_priority", lenient(-20, 19), "Nice value of the BFD process.")
         .missing(Missing::Warns)
@@ -107,12 +101,10 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "Real-time CPU limit of the BFD process, microseconds.",
     )
     .invalid_sets(0)
-    .later()
     .apply(|r, g| r.drafts.global.values.bfd_scheduling.rlimit_rttime = rttime(g)),
     keyword("bfd_rlimit_rtime", lenient(1, 4_294_967_295), "Old spelling of bfd_rlimit_rttime.")
         .invalid_sets(0)
         .old_for("bfd_rlimit_rttime")
-        .later()
         .apply(|r, g| r.drafts.global.values.bfd_scheduling.rlimit_rttime = rttime(g)),
     keyword("umask", Shape::Words, "umask, as a number in C notation or as IRUSR | IWGRP …")
         .default("IXUSR | IRWXG | IRWXO")

@@ -133,7 +133,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("vrrp_delay_after_boot", micros(1_000, DUR_MAX), "Seconds of uptime before VRRP starts.")
         .default("0")
         .since(">2.2.7")
-        .later()
         .apply(|r, g| {
             let delay = &mut r.drafts.global.values.vrrp_delay_after_boot;
             *delay = (*delay).max(g.time());
@@ -187,32 +186,27 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         }),
     keyword("vrrp_netlink_cmd_rcv_bufs", strict(0, 4_294_967_295), "Receive buffer of the command socket, bytes.")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| r.drafts.global.values.buffers.vrrp_command.bytes = g.u32()),
-    keyword("vrrp_netlink_cmd_rcv_bufs_force", Shape::Bool, "Exceed the system's limit for it.").later()
+    keyword("vrrp_netlink_cmd_rcv_bufs_force", Shape::Bool, "Exceed the system's limit for it.")
         .apply(|r, g| r.drafts.global.values.buffers.vrrp_command.force = g.bool()),
     keyword("vrrp_netlink_monitor_rcv_bufs", strict(0, 4_294_967_295), "Receive buffer of the monitor socket, bytes.")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| r.drafts.global.values.buffers.vrrp_monitor.bytes = g.u32()),
-    keyword("vrrp_netlink_monitor_rcv_bufs_force", Shape::Bool, "Exceed the system's limit for it.").later()
+    keyword("vrrp_netlink_monitor_rcv_bufs_force", Shape::Bool, "Exceed the system's limit for it.")
         .apply(|r, g| r.drafts.global.values.buffers.vrrp_monitor.force = g.bool()),
     keyword("process_monitor_rcv_bufs", strict(0, 4_294_967_295), "Receive buffer of the process event socket, bytes.")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| r.drafts.global.values.buffers.process_monitor.bytes = g.u32()),
-    keyword("process_monitor_rcv_bufs_force", Shape::Bool, "Exceed the system's limit for it.").later()
+    keyword("process_monitor_rcv_bufs_force", Shape::Bool, "Exceed the system's limit for it.")
         .apply(|r, g| r.drafts.global.values.buffers.process_monitor.force = g.bool()),
     keyword("vrrp_rx_bufs_policy", Shape::Words, "Receive buffer of the VRRP sockets: MTU, ADVERT or a number.")
         .default("the system's")
         .since("≤2.0.5")
         .missing(Missing::Warns)
-        .later()
         .apply(rx_bufs_policy),
     keyword("vrrp_rx_bufs_multiplier", strict(1, 4_294_967_295), "Factor for vrrp_rx_bufs_policy.")
         .default("3")
         .missing(Missing::Warns)
         .one_word()
-        .later()
         .apply(|r, g| r.drafts.global.values.rx_bufs_multiplier = g.u32()),
 ];

@@ -303,7 +303,6 @@ const TRANSPORT: &[Keyword] = &[
     keyword("kernel_rx_buf_size", strict(0, 4_294_967_295), "Receive buffer of the socket, bytes.")
         .missing(Missing::Warns)
         .one_word()
-        .later()
         .apply(|r, g| r.drafts.instance.kernel_rx_buf_size = Some(g.u32())),
 ];
 

@@ -3,6 +3,7 @@
 mod alone;
 mod authentication;
 mod contract;
+mod elections;
 mod hostile;
 mod links;
 mod others;
@@ -12,3 +13,4 @@ mod reloads;
 pub(crate) mod samples;
 mod storms;
 mod trackers;
+mod words;
