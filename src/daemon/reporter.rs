@@ -6,35 +6,51 @@
 //! another source of requests (a control socket) is one more arm of its `select!`, and what it asks for must be one of the
 //! closed list [`FromReporter`], which the parent authorises.
 
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-use tracing::{debug, info};
+use nix::unistd::geteuid;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{debug, info, trace};
 
 use super::channel::{Channel, Received};
+use super::dbus::{Bus, Layout, ToBus};
 use super::exit::Exit;
-use super::ipc::{FromReporter, ToReporter};
+use super::ipc::{FromReporter, Reported, Service, ToReporter};
 use super::options::Options;
 use super::signals::Requests;
 use crate::config::model::ReporterPart;
 use crate::kernel::error::Error;
 use crate::kernel::rights;
 use crate::report::event::ReporterEvent;
-use crate::vrrp::{StateWord, Subject};
+use crate::vrrp::{Snapshot, StateWord, Subject, Transition};
 
 /// Who the process becomes; else it is nobody.
 const USERS: [&str; 1] = ["keepalived-rs"];
+
+/// Wishes that wait for the parent.
+const WISHES: usize = 64;
+
+/// Events that wait for the bus: every instance of a large configuration may change at once.
+const EVENTS: usize = 4096;
+
+/// How long last words may take.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
 
 /// Plays the role until the parent says stop or is gone.
 pub async fn play(options: &Options, channel: OwnedFd) -> Result<Exit, Error> {
     // Signals mean nothing here: the terminal's INT and the service manager's TERM come when there is still to be told.
     let mut signals = Requests::listen(options.ignore_sigint)?;
+    let user = geteuid().as_raw();
+    let (asks, mut wanted) = mpsc::channel(WISHES);
     let impossible = rights::keep_none(&USERS);
     if !impossible.is_empty() {
         info!("The reporter keeps rights it should not have: {}", impossible.join(", "));
     }
-    let mut reporter =
-        Reporter { parent: Channel::new(channel)?, part: ReporterPart::default(), states: BTreeMap::new() };
+    let part = ReporterPart::default();
+    let mut reporter = Reporter { parent: Channel::new(channel)?, part, asks, user, bus: None };
     loop {
         tokio::select! {
             biased;
@@ -47,8 +63,16 @@ pub async fn play(options: &Options, channel: OwnedFd) -> Result<Exit, Error> {
                 }
                 Some(Err(error)) => info!("The reporter was told something odd: {error}"),
             },
+            Some(wish) = wanted.recv() => {
+                // The parent's end is noticed by the silence that follows.
+                let _ = reporter.parent.send(&wish);
+            }
             _ = signals.next() => {}
         }
+    }
+    if let Some((told, bus)) = reporter.bus.take() {
+        drop(told);
+        let _ = timeout(LAST_WORDS, bus).await;
     }
     Ok(Exit::Success)
 }
@@ -59,30 +83,87 @@ type Parent = Channel<FromReporter, ToReporter>;
 struct Reporter {
     parent: Parent,
     part: ReporterPart,
-    /// What was last told of each instance.
-    states: BTreeMap<String, StateWord>,
+    /// What those outside want; the parent is asked in the order it comes.
+    asks: mpsc::Sender<FromReporter>,
+    /// Who this process was.
+    user: u32,
+    /// The task of the D-Bus interface.
+    bus: Option<(mpsc::Sender<ToBus>, JoinHandle<()>)>,
 }
 
 impl Reporter {
     fn hear(&mut self, received: Received<ToReporter>) {
         match received.message {
-            ToReporter::Configure(part) => {
-                self.part = *part;
-                let instances = &self.part.vrrp.instances;
-                self.states.retain(|name, _| instances.iter().any(|instance| instance.name == *name));
-            }
+            ToReporter::Configure(part) => self.configure(*part),
             ToReporter::Event(event) => self.happened(&event),
+            ToReporter::Snapshot { of: Reported::Vrrp, bytes } => match postcard::from_bytes(&bytes) {
+                Ok(snapshot) => self.vrrp_is(&snapshot),
+                Err(error) => info!("The reporter was told something odd: {error}"),
+            },
+            ToReporter::Connected(Service::Bus) => self.tell_bus(ToBus::Connected(received.descriptor)),
             ToReporter::Snapshot { .. } | ToReporter::Connected(_) | ToReporter::Stop => {}
+        }
+    }
+
+    fn configure(&mut self, part: ReporterPart) {
+        self.part = part;
+        if self.part.global.dbus.enabled {
+            let (asks, user) = (&self.asks, self.user);
+            self.bus.get_or_insert_with(|| {
+                let (tell, told) = mpsc::channel(EVENTS);
+                (tell, tokio::spawn(Bus::new(asks.clone(), user).live(told)))
+            });
+            let layout = Layout::of(&self.part.global, &self.part.vrrp.instances);
+            self.tell_bus(ToBus::Configure(layout));
+            // What happened before this process began.
+            let _ = self.parent.send(&FromReporter::Snapshot(Reported::Vrrp));
+        } else {
+            self.bus = None;
+        }
+    }
+
+    fn vrrp_is(&mut self, snapshot: &Snapshot) {
+        // Of the configuration before, perhaps.
+        if snapshot.instances.len() != self.part.vrrp.instances.len() {
+            return;
+        }
+        let states: Vec<_> = (self.part.vrrp.instances.iter())
+            .zip(&snapshot.instances)
+            .map(|(config, now)| (config.name.clone(), u32::from(now.state.code())))
+            .collect();
+        for (instance, code) in states {
+            self.tell_bus(ToBus::Known { instance, code });
         }
     }
 
     /// Something happened: everybody who is to know is told here.
     fn happened(&mut self, event: &ReporterEvent) {
-        debug!("{event:?}");
-        if let ReporterEvent::Vrrp(transition) = event
-            && let Subject::Instance(name) = &transition.subject
+        trace!("{event:?}");
+        if let ReporterEvent::Vrrp(Transition { subject: Subject::Instance(name), state, .. }) = event
+            && let Some(code) = code(*state)
         {
-            self.states.insert(name.clone(), transition.state);
+            self.tell_bus(ToBus::State { instance: name.clone(), code });
         }
+    }
+
+    /// One that does not keep up misses something.
+    fn tell_bus(&mut self, message: ToBus) {
+        if let Some((bus, _)) = &self.bus
+            && bus.try_send(message).is_err()
+        {
+            info!("The D-Bus interface does not keep up");
+        }
+    }
+}
+
+/// The number of a state on D-Bus; what is no state has none.
+fn code(state: StateWord) -> Option<u32> {
+    match state {
+        StateWord::Backup => Some(1),
+        StateWord::Master => Some(2),
+        StateWord::Fault => Some(3),
+        StateWord::Deleted => Some(97),
+        StateWord::Stop => Some(98),
+        StateWord::MasterRxLowerPri => None,
     }
 }

@@ -275,6 +275,7 @@ impl Router {
         let place = self.part.instances.iter().position(|instance| instance.name == name);
         if let Some(i) = place.filter(|&i| self.runs[i].state == VrrpState::Master) {
             self.machine(i, now, out).announce(1);
+            self.alarms.settle(&self.runs);
         }
     }
 

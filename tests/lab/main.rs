@@ -7,6 +7,7 @@
 
 mod case;
 mod daemon_files;
+mod dbus;
 mod farm;
 mod inner;
 mod kit;
@@ -62,6 +63,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_stock::CASES,
         vrrp_wire::CASES,
         reporter::CASES,
+        dbus::CASES,
         vrrp_others::CASES,
         vrrp_process::CASES,
         lvs_table::CASES,

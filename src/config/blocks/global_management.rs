@@ -65,17 +65,14 @@ pub(super) const MANAGEMENT: &[Keyword] = &[
         .apply(|r, g| r.drafts.global.snmp_rs_interval = Some(g.time())),
     keyword("enable_dbus", Shape::Flag, "The D-Bus interface.")
         .mark(Mark::B)
-        .later()
         .apply(|r, _| r.drafts.global.values.dbus.enabled = true),
     keyword("dbus_service_name", Shape::Word, "Name on the bus.")
         .default("org.keepalived.Vrrp1")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| r.drafts.global.values.dbus.service_name = Some(g.text().to_owned())),
     keyword("dbus_no_interface_name", Shape::Word, "Path element of an instance without interface.")
         .since(">2.2.7")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| r.drafts.global.values.dbus.no_interface_name = Some(g.text().to_owned())),
     keyword("random_seed", strict(0, 4_294_967_295), "Seed of ${_RANDOM}; never had an effect.").nothing(),
 ];

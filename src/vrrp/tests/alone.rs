@@ -468,3 +468,17 @@ fn two_owners_end_with_one_after_the_lower_address_was_told_twice() {
     let out = bench.wait(4.0);
     assert!(logs(&out).contains(&"(V) Restoring our priority to 255"));
 }
+
+#[test]
+fn an_announcement_on_request_is_one_round_of_a_masters_addresses() {
+    let (mut bench, _) = Bench::start(&part(&[instance("V", 1, 150)]));
+    let asked = |bench: &mut Bench, name: &str| {
+        let mut out = Vec::new();
+        bench.router.announce(name, bench.now, &mut out);
+        bench.router.deadline();
+        out.into_iter().filter(|action| matches!(action, Action::Announce { copies: 1, .. })).count()
+    };
+    assert_eq!(asked(&mut bench, "V"), 0, "a backup announces nothing");
+    bench.wait(4.0);
+    assert_eq!([asked(&mut bench, "V"), asked(&mut bench, "W")], [1, 0]);
+}

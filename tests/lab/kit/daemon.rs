@@ -28,6 +28,10 @@ case $project in /tmp/*) mkdir -p "$directory/tmp${project#/tmp}"; mount -n --rb
 mount -n --bind "$directory/run" /run
 mount -n -t sysfs sysfs /sys
 mount -n --rbind "$directory/tmp" /tmp
+if [ -d "$directory/dbus-interfaces" ]; then
+  mount -n -t tmpfs tmpfs /usr/share/dbus-1; mkdir /usr/share/dbus-1/interfaces
+  cp "$directory"/dbus-interfaces/* /usr/share/dbus-1/interfaces/
+fi
 exec "$@"
 "#;
 
