@@ -404,11 +404,11 @@ impl Checkers {
         for line in orders.log {
             info!("{line}");
         }
-        for event in orders.events {
-            self.parent.tell(&FromChild::Report(event));
-        }
         for (receiver, command) in orders.notify {
             self.parent.tell(&FromChild::Notify { receiver, commands: vec![command] });
+        }
+        for event in orders.events {
+            self.parent.tell(&FromChild::Report(event));
         }
         let (scripts, probes): (Vec<u64>, Vec<u64>) =
             orders.cancel.into_iter().partition(|id| self.scripts.contains(id));

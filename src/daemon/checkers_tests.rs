@@ -62,6 +62,7 @@ impl Play {
         loop {
             match self.parent.next().await.expect("the process lives").unwrap().message {
                 FromChild::State(state) => self.state = Some(state),
+                FromChild::Report(_) => {}
                 message => return message,
             }
         }

@@ -16,6 +16,7 @@ mod dbus; // the D-Bus interface, a task of the reporter
 pub mod director; // all virtual servers and their checks, without sockets and clock
 pub mod dump; // dump files, written whole
 pub mod exit; // the exit codes, listed once
+pub mod fifos; // notification FIFOs and their readers
 pub mod ipc; // what is said between the processes
 pub mod log; // stock's log lines
 pub mod options; // what the command line asked for

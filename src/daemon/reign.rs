@@ -12,6 +12,7 @@ use super::child::Role;
 use super::configuration::{Read, Source};
 use super::dump::{self, Content, Owner};
 use super::exit::Exit;
+use super::fifos::Fifos;
 use super::ipc::{Dump, FromChild, FromReporter};
 use super::options::Options;
 use super::places::Places;
@@ -56,6 +57,7 @@ pub struct Reign {
     proposed: Option<Read>,
     supervisor: Supervisor,
     scripts: Scripts<Role>,
+    fifos: Fifos,
     /// Of the running configuration, and of the one under way or just replaced: scripts of what was removed still run.
     authorities: [Authority; 2],
     /// What the running configuration wants watched.
@@ -100,6 +102,7 @@ impl Reign {
             proposed: None,
             supervisor,
             scripts: Scripts::new(),
+            fifos: Fifos::default(),
             authorities: [Authority::default(), Authority::default()],
             watch: Watch::default(),
             coming: None,
@@ -130,12 +133,13 @@ impl Reign {
                     if matches!(happening, Happening::Stopped)
                         && let Phase::Stopping(exit) = self.phase
                     {
-                        self.scripts.drain(SCRIPTS_LIMIT).await;
+                        tokio::join!(self.scripts.drain(SCRIPTS_LIMIT), self.fifos.finish(SCRIPTS_LIMIT));
                         return exit;
                     }
                     self.happened(happening);
                 }
                 readings = self.watch.next() => readings.into_iter().for_each(|reading| self.supervisor.reading(reading)),
+                () = self.fifos.serve() => {}
                 Ended { asker, id, end } = self.scripts.ended() => self.supervisor.script_ended(asker, id, end),
             }
         }
@@ -197,6 +201,7 @@ impl Reign {
     fn propose(&mut self, config: Config) {
         self.authorities[1] = Authority::of(&config);
         self.coming = Some(Watch::new(&config));
+        self.fifos.prepare(&config, self.options.subsystems);
         self.supervisor.propose(config);
         // Before the children are told to commit: what is new has its state from the first moment.
         self.tell_readings();
@@ -218,6 +223,7 @@ impl Reign {
         }
         // What was replaced may still be notifying that it is gone.
         self.authorities.swap(0, 1);
+        self.fifos.commit();
         if let Some(watch) = self.coming.take() {
             self.watch = watch;
         }
@@ -295,10 +301,10 @@ impl Reign {
                 }
                 self.scripts.notify(&receiver, commands);
             }
+            FromChild::Report(event) => self.fifos.tell(&event),
             FromChild::Session { name, up } => self.supervisor.session(name, up),
             // The supervisor's.
-            FromChild::Report(_)
-            | FromChild::Snapshot(_)
+            FromChild::Snapshot(_)
             | FromChild::Prepared { .. }
             | FromChild::Refused { .. }
             | FromChild::Committed { .. }
@@ -397,6 +403,7 @@ impl Reign {
         }
         self.authorities[1] = Authority::default();
         self.reload_time.follow(&self.supervisor.running().global.reload);
+        self.fifos.abort();
         self.systemd.ready("Reload refused, the previous configuration is running: see the log");
         self.settled(Phase::Running);
     }

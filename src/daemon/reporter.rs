@@ -164,6 +164,6 @@ fn code(state: StateWord) -> Option<u32> {
         StateWord::Fault => Some(3),
         StateWord::Deleted => Some(97),
         StateWord::Stop => Some(98),
-        StateWord::MasterRxLowerPri => None,
+        StateWord::MasterRxLowerPri | StateWord::MasterPriority | StateWord::BackupPriority => None,
     }
 }

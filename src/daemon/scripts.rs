@@ -229,7 +229,7 @@ impl<R: Copy + PartialEq> Scripts<R> {
 }
 
 /// SIGTERM to the script's process group, SIGKILL if that does not end it.
-async fn terminate(leader: u32, child: &mut tokio::process::Child) {
+pub(super) async fn terminate(leader: u32, child: &mut tokio::process::Child) {
     spawn::signal_group(leader, Signal::SIGTERM);
     if timeout(GRACE, child.wait()).await.is_err() {
         spawn::signal_group(leader, Signal::SIGKILL);

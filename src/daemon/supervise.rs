@@ -395,7 +395,10 @@ impl Supervisor {
                     seat.remember(state);
                 }
             }
-            FromChild::Report(event) => self.reporter.say(&ToReporter::Event(event)),
+            FromChild::Report(event) => {
+                self.reporter.say(&ToReporter::Event(event.clone()));
+                self.happenings.push(Happening::Asked { role, message: FromChild::Report(event) });
+            }
             FromChild::Snapshot(bytes) => {
                 let of = if role == Role::Vrrp { Reported::Vrrp } else { Reported::Checkers };
                 self.reporter.say(&ToReporter::Snapshot { of, bytes });

@@ -164,8 +164,12 @@ impl Edge {
                     told.push(FromChild::RunScript { id, command, timeout });
                 }
                 Action::KillScript { id } => told.push(FromChild::KillScript { id }),
+                // As scripts: when it is told, the kernel has done what it says.
                 Action::Transition(transition) => {
-                    told.push(FromChild::Report(ReporterEvent::Vrrp(transition)));
+                    self.queue.push(Work::Tell(FromChild::Report(ReporterEvent::Vrrp(transition))));
+                }
+                Action::Stands(transition) => {
+                    self.queue.push(Work::Tell(FromChild::Report(ReporterEvent::Stands(transition))));
                 }
                 Action::Add { owner, objects } => {
                     self.guards.outdate();

@@ -43,6 +43,7 @@ impl Outside {
         loop {
             match self.channel.next().await.unwrap().unwrap().message {
                 FromChild::State(state) => self.state = Some(state),
+                FromChild::Report(_) => {}
                 message => return message,
             }
         }

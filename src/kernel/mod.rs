@@ -10,6 +10,7 @@ pub mod buffers; // receive buffers of sockets
 pub mod calendar; // wall-clock time in the local zone
 pub mod error; // what was being done, errno, the kernel's words
 pub mod fdpass; // packets between processes, with descriptors
+pub mod fifo; // notification FIFOs
 pub mod files; // contents, globs, environment, for the configuration
 mod genl; // generic netlink families
 pub mod guard; // others who announce addresses of ours

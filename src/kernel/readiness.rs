@@ -96,6 +96,20 @@ impl<T: Steady> Watched<T> {
         self.until(Interest::WRITABLE, write).await
     }
 
+    /// As [`Self::write`], for who waits for several at once. Only one task may wait this way.
+    pub fn poll_write<R>(
+        &self,
+        context: &mut Context<'_>,
+        mut write: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let mut ready = std::task::ready!(self.0.poll_write_ready(context))?;
+            if let Ok(result) = ready.try_io(|held| write(&held.get_ref().0)) {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
     async fn until<R>(&self, interest: Interest, mut act: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         loop {
             let mut ready = self.0.ready(interest).await?;

@@ -1,3 +1,5 @@
-//! Scripts on their way out: the ordered queue of notify scripts. Pure: `daemon::scripts` starts and reaps them.
+//! What goes out: events as lines of FIFOs, and the ordered queue of notify scripts. Pure: the processes of `daemon` send.
 
+pub mod event; // events as lines of FIFOs
+pub mod fifo; // lines that wait for a slow reader of a FIFO
 pub mod queue; // one queue per receiver: scripts never overtake each other

@@ -1,7 +1,7 @@
-//! What mails, SNMP traps and D-Bus signals are made of: one event of vrrp or checkers, with its cause.
+//! What FIFO lines, mails, SNMP traps and D-Bus signals are made of: one event of vrrp or checkers, with its cause.
 //!
-//! Pure data. The vrrp and checkers processes tell these to the parent, which passes them on to the reporter; they are
-//! lost without harm while there is none.
+//! Pure data. The vrrp and checkers processes tell these to the parent, which writes them to the FIFOs and passes them on to the reporter; there
+//! they are lost without harm while there is none.
 
 use std::net::IpAddr;
 
@@ -12,8 +12,10 @@ use crate::vrrp::Transition;
 /// Something that those around the daemon are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReporterEvent {
-    /// An instance or a sync group entered a state.
+    /// An instance or a sync group entered a state, saw an advert of lower priority, or changed its priority.
     Vrrp(Transition),
+    /// An instance or a sync group is in this state still: told again after a reload, for the FIFOs only.
+    Stands(Transition),
     /// A real server came into service or left it.
     RealServer(ServerChange),
     /// A virtual server gained or lost its quorum.

@@ -313,8 +313,10 @@ pub enum Action {
         /// Commands in order (specific, generic), with their final arguments.
         commands: Vec<Command>,
     },
-    /// A state was entered: for the journal of events, the notify FIFOs and mail.
+    /// A state was entered or a priority changed: for the journal of events, the notify FIFOs and mail.
     Transition(Transition),
+    /// A state goes on over a reload (`fifo_write_vrrp_states_on_reload`): for the notify FIFOs alone.
+    Stands(Transition),
     /// Write a log line (severity INFO).
     Log {
         /// When to write it.
@@ -415,9 +417,18 @@ pub enum StateWord {
     Deleted,
     /// A MASTER saw an advert of lower priority.
     MasterRxLowerPri,
+    /// A MASTER has another priority.
+    MasterPriority,
+    /// Somebody else has another priority; stock says so also in FAULT.
+    BackupPriority,
 }
 
 impl StateWord {
+    /// Is it a state that was entered, and not something that happened in one?
+    pub fn is_state(self) -> bool {
+        !matches!(self, Self::MasterRxLowerPri | Self::MasterPriority | Self::BackupPriority)
+    }
+
     /// As scripts and FIFO readers get it (spec/daemon-behaviour.md §8.1).
     pub fn name(self) -> &'static str {
         match self {
@@ -427,6 +438,8 @@ impl StateWord {
             Self::Stop => "STOP",
             Self::Deleted => "DELETED",
             Self::MasterRxLowerPri => "MASTER_RX_LOWER_PRI",
+            Self::MasterPriority => "MASTER_PRIORITY",
+            Self::BackupPriority => "BACKUP_PRIORITY",
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::ah;
 use super::announce::{Announce, Pacer};
 use super::awaits::Awaited;
-use super::event::{Action, Actions, Detail, StateWord, Subject, Transition};
+use super::event::{Action, Actions, Detail, StateWord};
 use super::facts::Facts;
 use super::holdings::Holdings;
 use super::ip::IdCounter;
@@ -492,13 +492,7 @@ impl Machine<'_> {
     /// Tells scripts and journal.
     pub(super) fn notify(&mut self, word: StateWord, cause: &str) {
         let priority = self.run.effective;
-        self.out.push(Action::Transition(Transition {
-            subject: Subject::Instance(self.config.name.clone()),
-            state: word,
-            priority,
-            cause: cause.to_owned(),
-        }));
-        notify::instance(self.config, word, priority, self.out);
+        notify::instance(self.config, word, priority, cause, self.out);
     }
 
     /// One log line, with the instance's name in front.

@@ -4,20 +4,29 @@ use super::event::{Action, Actions, StateWord, Subject, Transition};
 use super::snapshot::VrrpState;
 use crate::config::model::{Command, Instance, NotifyScripts, SyncGroup};
 
-/// The scripts of an instance: the specific one, then the generic one with four more arguments.
-pub(super) fn instance(config: &Instance, word: StateWord, priority: u8, out: &mut Actions) {
+/// The scripts of an instance: the specific one, then the generic one with four more arguments; then its entry for
+/// FIFOs, mail and journal.
+pub(super) fn instance(config: &Instance, word: StateWord, priority: u8, cause: &str, out: &mut Actions) {
     scripts(&config.notify, ["INSTANCE", &config.name], word, priority, out);
+    let subject = Subject::Instance(config.name.clone());
+    out.push(Action::Transition(Transition { subject, state: word, priority, cause: cause.to_owned() }));
 }
 
-/// The scripts of a sync group, whose priority is always 0, and its journal entry.
+/// A state that goes on over a reload.
+pub(super) fn stands(subject: Subject, state: StateWord, priority: u8, out: &mut Actions) {
+    let cause = "the configuration was reloaded".to_owned();
+    out.push(Action::Stands(Transition { subject, state, priority, cause }));
+}
+
+/// The same for a sync group, whose priority is always 0.
 pub(super) fn group(config: &SyncGroup, word: StateWord, cause: &str, out: &mut Actions) {
+    scripts(&config.notify, ["GROUP", &config.name], word, 0, out);
     out.push(Action::Transition(Transition {
         subject: Subject::Group(config.name.clone()),
         state: word,
         priority: 0,
         cause: cause.to_owned(),
     }));
-    scripts(&config.notify, ["GROUP", &config.name], word, 0, out);
 }
 
 /// The word that a state is reported with; INIT is not reported.
@@ -32,6 +41,8 @@ pub(super) fn word(state: VrrpState) -> Option<StateWord> {
 
 fn scripts(scripts: &NotifyScripts, who: [&str; 2], word: StateWord, priority: u8, out: &mut Actions) {
     let specific = match word {
+        // For FIFOs only.
+        StateWord::MasterPriority | StateWord::BackupPriority => return,
         StateWord::Backup => &scripts.backup,
         StateWord::Master => &scripts.master,
         StateWord::Fault => &scripts.fault,

@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::alarms::Lateness;
 use super::announce::Pacer;
-use super::event::{Action, Actions, Detail, Listener, StateWord};
+use super::event::{Action, Actions, Detail, Listener, StateWord, Subject};
 use super::facts::Facts;
 use super::firewall::Firewall;
 use super::group::GroupRun;
 use super::holdings::Holdings;
 use super::instance::Run;
 use super::links::Links;
+use super::notify;
 use super::owned::{Object, Owned, Owner, objects, static_objects};
 use super::router::{Phase, Router};
 use super::script::ScriptRun;
@@ -267,7 +268,24 @@ impl Router {
         for (s, script) in self.scripts.iter_mut().enumerate() {
             script.tick(&self.part.scripts[s], &mut self.next_script, now, out);
         }
+        if self.part.global.fifos.states_on_reload {
+            self.tell_states(out);
+        }
         self.alarms.rebuild(&self.runs);
+    }
+
+    /// All states, for readers of FIFOs that were told to begin anew. Stock leaves out instances that stay MASTER.
+    fn tell_states(&self, out: &mut Actions) {
+        for (config, run) in self.part.instances.iter().zip(&self.runs) {
+            if let Some(word) = notify::word(run.state) {
+                notify::stands(Subject::Instance(config.name.clone()), word, run.effective, out);
+            }
+        }
+        for (config, run) in self.part.sync_groups.iter().zip(&self.groups) {
+            if let Some(word) = notify::word(run.state) {
+                notify::stands(Subject::Group(config.name.clone()), word, 0, out);
+            }
+        }
     }
 
     fn adopt_scripts(&mut self, old: &Self, now: Time, out: &mut Actions) {

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::awaits::Awaited;
-use super::event::{Actions, Detail};
+use super::event::{Actions, Detail, StateWord};
 use super::instance::Rogue;
 use super::links::LinkStanding;
 use super::owned::{Object, objects};
@@ -57,6 +57,13 @@ impl Router {
         }
         let mut machine = self.machine(i, now, out);
         machine.log(Detail::Normal, format_args!("Changing effective priority from {before} to {effective}"));
+        if machine.config.notify_priority_changes {
+            let word = match machine.run.state {
+                VrrpState::Master => StateWord::MasterPriority,
+                VrrpState::Init | VrrpState::Backup | VrrpState::Fault => StateWord::BackupPriority,
+            };
+            machine.notify(word, "a tracker");
+        }
     }
 
     /// The address that adverts come from (spec/vrrp-behaviour.md §1.1).

@@ -17,6 +17,7 @@ mod lvs_other_checks;
 mod lvs_patterns;
 mod lvs_release;
 mod lvs_table;
+mod notify_fifo;
 mod pair;
 mod reporter;
 mod runner;
@@ -72,6 +73,7 @@ fn cases() -> Vec<&'static case::Case> {
         lvs_checks::CASES,
         lvs_other_checks::CASES,
         lvs_patterns::CASES,
+        notify_fifo::CASES,
         systemd::CASES,
     ]
     .into_iter()

@@ -64,10 +64,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     }),
     keyword("vrrp_notify_priority_changes", Shape::Bool, "Priority changes to the FIFOs.")
         .default("false")
-        .later()
         .apply(|r, g| r.drafts.global.values.notify_priority_changes = g.bool()),
     keyword("fifo_write_vrrp_states_on_reload", Shape::Flag, "All states to the FIFOs again after a reload.")
-        .later()
         .apply(|r, _| r.drafts.global.values.fifos.states_on_reload = true),
 ];
 
@@ -76,7 +74,6 @@ const fn fifo(name: &'static str, help: &'static str, apply: Apply) -> Keyword {
         .mark(Mark::B)
         .missing(Missing::Warns)
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(apply)
 }
 
@@ -85,7 +82,6 @@ const fn fifo_script(name: &'static str, help: &'static str, apply: Apply) -> Ke
         .mark(Mark::B)
         .missing(Missing::Warns)
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(apply)
 }
 

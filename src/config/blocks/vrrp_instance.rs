@@ -526,7 +526,6 @@ const NOTIFY: &[Keyword] = &[
         .apply(|r, g| r.drafts.instance.smtp_alert = Some(g.bool())),
     keyword("notify_priority_changes", Shape::Bool, "Priority changes to the FIFOs.")
         .default("vrrp_notify_priority_changes")
-        .later()
         .apply(|r, g| r.drafts.instance.notify_priority_changes = Some(g.bool())),
     keyword("lvs_sync_daemon_interface", Shape::Word, "Old form of the global lvs_sync_daemon.")
         .deprecated_for("lvs_sync_daemon")

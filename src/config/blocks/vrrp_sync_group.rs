@@ -109,7 +109,6 @@ const KEYWORDS: &[Keyword] = &[
         .since("≤2.0.0")
         .apply(|r, _| r.drafts.sync_group.tracking_weight = true),
     keyword("notify_priority_changes", Shape::Bool, "Priority changes of the members to the FIFOs.")
-        .later()
         .apply(|r, g| r.drafts.sync_group.notify_priority_changes = Some(g.bool())),
 ];
 

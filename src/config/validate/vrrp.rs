@@ -75,6 +75,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
         .enumerate()
         .filter_map(|(index, group)| sync_group(reader, group, index, &members, config, &scripts, &commands))
         .collect();
+    inherit_priority_changes(config, &instances);
     config.scripts = used_scripts(config, &scripts, &commands);
     config.vrrp_sync_daemon = sync_daemon(config, &instances);
     config.track_files = tracked::used_files(reader, config);
@@ -436,6 +437,21 @@ fn sync_group(
             .or(global.values.smtp_alert)
             .unwrap_or(false),
     })
+}
+
+/// A member that says nothing of it does as its group says.
+fn inherit_priority_changes(config: &mut Config, drafts: &[Draft<'_>]) {
+    let says = |name: &str| {
+        let of_name = |draft: &&Draft<'_>| draft.name.is_some_and(|word| word.as_str() == name);
+        drafts.iter().find(of_name).is_some_and(|draft| draft.notify_priority_changes.is_some())
+    };
+    for group in &config.sync_groups {
+        let Some(changes) = group.notify_priority_changes else { continue };
+        let members = config.instances.iter_mut().filter(|instance| group.members.contains(&instance.name));
+        for instance in members.filter(|instance| !says(&instance.name)) {
+            instance.notify_priority_changes = changes;
+        }
+    }
 }
 
 /// The scripts that something tracks.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::samples::*;
 use crate::config::model::{Centis, Instance, NotifyScripts, Priority, VrrpPart};
-use crate::vrrp::{Action, Actions, Owned, VrrpState};
+use crate::vrrp::{Action, Actions, Owned, Subject, VrrpState};
 
 fn reload(bench: &mut Bench, part: &VrrpPart) -> Actions {
     let mut out = Vec::new();
@@ -138,6 +138,29 @@ fn a_deletion_is_told_as_such_only_if_it_is_asked_for() {
     let out = reload(&mut bench, &part(&[]));
     assert_eq!(notified(&out), ["/gone", "/n INSTANCE V DELETED 150"]);
     assert_eq!(bench.router.deadline(), None);
+}
+
+#[test]
+fn states_are_told_again_after_a_reload_if_asked_for_and_not_to_scripts() {
+    let told = |out: &[Action]| {
+        let stands = out.iter().filter_map(|action| match action {
+            Action::Stands(it) => Some((it.subject.clone(), it.state.name(), it.priority)),
+            _ => None,
+        });
+        stands.collect::<Vec<_>>()
+    };
+    let mut part = part(&[instance("V", 1, 150), instance("W", 2, 100)]);
+    part.sync_groups = vec![group("G", &["W"])];
+    let (mut bench, _) = Bench::start(&part);
+    bench.wait(5.0);
+    assert_eq!(told(&reload(&mut bench, &part)), []);
+    part.global.fifos.states_on_reload = true;
+    part.instances[0].notify.generic = Some(command("/notify"));
+    let out = reload(&mut bench, &part);
+    let (v, w, g) =
+        (Subject::Instance("V".into()), Subject::Instance("W".into()), Subject::Group("G".into()));
+    assert_eq!(told(&out), [(v, "MASTER", 150), (w, "MASTER", 100), (g, "MASTER", 0)]);
+    assert_eq!(notified(&out), [""; 0]);
 }
 
 #[test]

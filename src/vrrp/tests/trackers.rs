@@ -52,6 +52,28 @@ fn with_process(process: TrackProcess) -> VrrpPart {
 }
 
 #[test]
+fn a_change_of_priority_is_told_to_the_fifos_only_if_asked_for_and_not_to_scripts() {
+    let told = |out: &[Action]| {
+        let words = out.iter().filter_map(|action| match action {
+            Action::Transition(it) => Some((it.state.name(), it.priority)),
+            _ => None,
+        });
+        words.collect::<Vec<_>>()
+    };
+    let mut part = with_file(1);
+    let (mut bench, _) = Bench::start(&part);
+    assert_eq!(told(&bench.event(holds("f", 10))), []);
+    part.instances[0].notify_priority_changes = true;
+    part.instances[0].notify.generic = Some(command("/notify"));
+    let (mut bench, _) = Bench::start(&part);
+    let out = bench.event(holds("f", 10));
+    assert_eq!(told(&out), [("BACKUP_PRIORITY", 110)]);
+    assert_eq!(notified(&out), [""; 0]);
+    bench.wait(5.0);
+    assert_eq!(told(&bench.event(holds("f", 20))), [("MASTER_PRIORITY", 120)]);
+}
+
+#[test]
 fn a_files_number_is_added_to_the_priority_as_it_changes() {
     let (mut bench, _) = Bench::start(&with_file(2));
     assert_eq!(logs(&bench.event(holds("f", 10))), ["(A) Changing effective priority from 100 to 120"]);

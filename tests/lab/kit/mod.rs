@@ -11,6 +11,7 @@ pub(crate) mod http;
 pub(crate) mod inject;
 pub(crate) mod ipvs;
 pub(crate) mod net;
+pub(crate) mod pipe;
 pub(crate) mod place;
 pub(crate) mod wait;
 pub(crate) mod wire;
