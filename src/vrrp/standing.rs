@@ -126,12 +126,19 @@ impl Router {
             }
         }
         let mut seen: Vec<&str> = Vec::new();
-        let own = objects(config).filter(|object| !object.no_track()).flat_map(Object::interfaces);
-        let of_statics = self.index.fixed[i].static_interfaces.iter().map(String::as_str);
-        for name in own.chain(of_statics) {
+        // `dont_track_primary` covers the addresses on the own interface. Stock: not the routes and rules.
+        let own = objects(config).filter(|object| !object.no_track()).flat_map(|object| {
+            let is_covered = !config.dont_track_primary || matches!(object, Object::Address(_));
+            object.interfaces().map(move |name| (name, is_covered))
+        });
+        let of_statics = self.index.fixed[i].static_interfaces.iter().map(|name| (name.as_str(), true));
+        for (name, is_covered) in own.chain(of_statics) {
             let is_own = config.interface.as_deref() == Some(name)
                 || config.links.own.as_ref().is_some_and(|own| own.name == name);
-            if is_own || seen.contains(&name) || interfaces().any(|tracked| tracked.interface == name) {
+            if is_own && is_covered
+                || seen.contains(&name)
+                || interfaces().any(|tracked| tracked.interface == name)
+            {
                 continue;
             }
             seen.push(name);

@@ -28,6 +28,7 @@ mod vrrp_announce;
 mod vrrp_basic;
 mod vrrp_bfd;
 mod vrrp_daemon;
+mod vrrp_interfaces;
 mod vrrp_links;
 mod vrrp_others;
 mod vrrp_process;
@@ -52,6 +53,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_basic::CASES,
         vrrp_track::CASES,
         vrrp_vmac::CASES,
+        vrrp_interfaces::CASES,
         vrrp_links::CASES,
         vrrp_watch::CASES,
         vrrp_bfd::CASES,

@@ -240,6 +240,7 @@ fn what_is_not_tracked_may_vanish_until_the_next_takeover() {
 fn what_goes_down_with_an_interface_comes_back_with_it() {
     let mut config = rich();
     config.dont_track_primary = true;
+    config.routes[0].no_track = true;
     config.routes.push(Route { no_track: true, ..route("192.0.3.0/24", "eth1") });
     let mut bench = master(config);
     bench.event(Event::Link(link(2, "eth1", false)));
@@ -251,6 +252,15 @@ fn what_goes_down_with_an_interface_comes_back_with_it() {
     let out = bench.event(Event::Link(link(1, "eth0", true)));
     assert_eq!(added(&out), [ROUTE]);
     assert_eq!(bench.state(0), VrrpState::Master);
+}
+
+#[test]
+fn a_tracked_route_by_the_own_interface_fails_with_it_also_with_dont_track_primary() {
+    let mut config = rich();
+    config.dont_track_primary = true;
+    let mut bench = master(config);
+    bench.event(Event::Link(link(1, "eth0", false)));
+    assert_eq!(bench.state(0), VrrpState::Fault);
 }
 
 #[test]
