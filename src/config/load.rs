@@ -153,6 +153,7 @@ fn load_whole(
     // Stock enters the namespace before it reads on, and ends with 0 when it does not exist.
     let lost = namespace.is_some_and(|name| !namespace_exists(files, name));
     let net_namespace = namespace.map(|name| name.as_str().to_owned());
+    config.global.net_namespace.clone_from(&net_namespace);
     let test_exit = if lost && read.configured { 0 } else { diagnostics.exit_code() };
     let linted = match lints {
         Lints::Except(silenced) if read.configured && !stopped => {

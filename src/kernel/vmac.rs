@@ -148,6 +148,8 @@ fn up_request(index: u32) -> Request {
 fn settings(link: &VirtualLink) -> Vec<Error> {
     let mut wanted: Vec<(Family, &str, &str)> = Vec::new();
     if let VirtualLinkKind::Vmac { .. } = link.kind {
+        // An ipvlan has the hardware address of the interface below, and makes an address of its own of it.
+        wanted.push((Family::V6, "addr_gen_mode", NO_ADDRESS));
         wanted.push((Family::V4, "arp_ignore", "1"));
         if link.family == Family::V4 {
             wanted.extend([
@@ -157,7 +159,6 @@ fn settings(link: &VirtualLink) -> Vec<Error> {
             ]);
         }
     }
-    wanted.push((Family::V6, "addr_gen_mode", NO_ADDRESS));
     if !link.ipv6 {
         wanted.push((Family::V6, "disable_ipv6", "1"));
     }

@@ -422,7 +422,7 @@ impl Router {
                 VirtualLinkKind::Ipvlan { address: Some((address, prefix)), .. } => {
                     wanted.push(address_on(&link.name, address, prefix));
                 }
-                _ if link.family == Family::V6 && !is_unused => {
+                VirtualLinkKind::Vmac { .. } if link.family == Family::V6 && !is_unused => {
                     let below = self.facts.by_name(&link.base);
                     let source = if is_own { self.runs[i].source } else { None };
                     let is_vip = |address| self.index.addresses.contains_key(&address);
@@ -434,7 +434,7 @@ impl Router {
                         ..address_on(&link.name, shared, LINK_LOCAL_PREFIX)
                     }));
                 }
-                _ => {}
+                VirtualLinkKind::Ipvlan { address: None, .. } | VirtualLinkKind::Vmac { .. } => {}
             }
         }
         if wanted == self.runs[i].shared {

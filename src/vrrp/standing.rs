@@ -12,7 +12,7 @@ use super::owned::{Object, objects};
 use super::priority::Assessment;
 use super::router::Router;
 use super::snapshot::VrrpState;
-use crate::config::model::{Instance, Transport};
+use crate::config::model::{Family, Instance, Transport, VirtualLinkKind};
 use crate::time::Time;
 
 impl Router {
@@ -69,7 +69,13 @@ impl Router {
     /// The address that adverts come from (spec/vrrp-behaviour.md §1.1).
     pub(super) fn source(&self, i: usize) -> Option<IpAddr> {
         let config = &self.part.instances[i];
-        let interface = config.interface.as_deref().and_then(|name| self.facts.by_name(name));
+        // An ipvlan has a link-local address of its own.
+        let own =
+            config.links.own.as_ref().filter(|own| {
+                config.family == Family::V6 && matches!(own.kind, VirtualLinkKind::Ipvlan { .. })
+            });
+        let interface = own.map_or(config.interface.as_deref(), |own| Some(&own.name));
+        let interface = interface.and_then(|name| self.facts.by_name(name));
         if let Some(source) = config.source {
             let is_there = !config.track_source || interface.is_some_and(|interface| interface.has(source));
             return is_there.then_some(source);

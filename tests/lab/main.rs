@@ -28,8 +28,11 @@ mod vrrp_announce;
 mod vrrp_basic;
 mod vrrp_bfd;
 mod vrrp_daemon;
+mod vrrp_guest;
 mod vrrp_interfaces;
 mod vrrp_links;
+mod vrrp_long;
+mod vrrp_namespace;
 mod vrrp_others;
 mod vrrp_process;
 mod vrrp_repair;
@@ -54,6 +57,9 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_track::CASES,
         vrrp_vmac::CASES,
         vrrp_interfaces::CASES,
+        vrrp_namespace::CASES,
+        vrrp_long::CASES,
+        vrrp_guest::CASES,
         vrrp_links::CASES,
         vrrp_watch::CASES,
         vrrp_bfd::CASES,

@@ -88,7 +88,7 @@ impl Twin {
         let mut lines = Vec::new();
         for mut object in self.shown(&["address", "show"])? {
             let name = object["ifname"].as_str().unwrap_or_default().to_owned();
-            if name == "far1" || name == "lo" {
+            if ["far1", "lo", "tunl0", "sit0", "ip6tnl0"].contains(&name.as_str()) {
                 continue;
             }
             for address in object["addr_info"].as_array().into_iter().flatten() {

@@ -1,6 +1,7 @@
 //! Interfaces that go down, flap, vanish, come back, are renamed, move to another namespace or lose their address: step by step
 //! beside stock, which is at rest after each step before the next one.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::case::{Case, Lab};
@@ -139,7 +140,7 @@ fn compare(lab: &Lab, name: &str, text: &str, before: &[Step], steps: &[Step]) -
     for (number, (seen, wanted)) in seen.iter().zip(&wanted).enumerate() {
         if seen != wanted {
             let step = number.checked_sub(1).map(|number| steps[number]);
-            wrong += &format!("{name}, after {step:?}:\n  {seen:?}\nstock\n  {wanted:?}\n");
+            let _ = writeln!(wrong, "{name}, after {step:?}:\n  {seen:?}\nstock\n  {wanted:?}");
         }
     }
     ensure!(wrong.is_empty(), "{}", pair[0].daemon.explain(wrong));

@@ -59,7 +59,7 @@ fn kinds(lab: &Lab) -> Outcome {
 }
 
 /// Who sends what: for each advert VRID and family, for each announcement the address; from which addresses.
-fn senders(twin: &Twin) -> Vec<String> {
+pub(crate) fn senders(twin: &Twin) -> Vec<String> {
     let mut all = BTreeSet::new();
     for frame in twin.wire.frames().iter().filter(|frame| frame.from == "a") {
         let bytes = &frame.bytes;

@@ -107,7 +107,11 @@ impl Builder<'_, '_> {
     ) -> Option<String> {
         let base = address.dev.or(self.draft.interface)?.as_str();
         let own_family = Family::of(address.address);
-        if let Some(own) = links.own.as_ref().filter(|own| own.base == base && own_family == family) {
+        // Stock: an ipvlan is for adverts alone, the addresses stay below.
+        let is_taken = |own: &&VirtualLink| {
+            own.base == base && own_family == family && matches!(own.kind, VirtualLinkKind::Vmac { .. })
+        };
+        if let Some(own) = links.own.as_ref().filter(is_taken) {
             return Some(own.name.clone());
         }
         if !address.use_vmac && !links.use_vmac_addr {

@@ -142,6 +142,15 @@ impl Daemon {
 
     /// Starts it with the usual options (`-n -l -D -G`, own pid files) and these.
     pub(crate) fn start(&mut self, host: &Host, more: &[&str]) -> Outcome<Stamp> {
+        let files = [("-p", "parent"), ("-r", "vrrp"), ("-c", "checkers"), ("-b", "bfd")];
+        let files =
+            files.map(|(option, file)| [option.to_owned(), self.pid_file(file).display().to_string()]);
+        let files = files.concat();
+        self.launch(host, &[files.iter().map(String::as_str).collect(), more.to_vec()].concat())
+    }
+
+    /// Starts it without naming pid files: they are where the program puts them, below `run/`.
+    pub(crate) fn launch(&mut self, host: &Host, more: &[&str]) -> Outcome<Stamp> {
         ensure!(self.child.is_none(), "{}: already started", self.host);
         let project = place::target();
         let project = project.parent().unwrap_or(Path::new("/"));
@@ -154,9 +163,6 @@ impl Daemon {
             .arg(&self.program.path)
             .args(["-n", "-l", "-D", "-G", "-f"])
             .arg(self.config_path());
-        for (option, file) in [("-p", "parent"), ("-r", "vrrp"), ("-c", "checkers"), ("-b", "bfd")] {
-            command.arg(option).arg(self.pid_file(file));
-        }
         command.args(more).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         command.current_dir("/").env_remove("NOTIFY_SOCKET");
         let at = Stamp::now();
