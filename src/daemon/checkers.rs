@@ -192,7 +192,8 @@ impl Checkers {
             ToChild::Prober => self.meet_prober(received.descriptor, orders),
             ToChild::Dump(Dump::Data) => self.dump(),
             ToChild::Snapshot => self.snapshot(),
-            ToChild::Dump(_) | ToChild::ScriptsRunning(_) | ToChild::Order(Order::SendGarp { .. }) => {}
+            ToChild::Order(order) => self.order(order, orders),
+            ToChild::Dump(_) | ToChild::ScriptsRunning(_) => {}
             ToChild::Reading(reading) => self.read(reading, orders),
             ToChild::ScriptEnded { id, end } => {
                 self.scripts.remove(&id);
@@ -325,6 +326,18 @@ impl Checkers {
                 Err(error) => info!("{error}"),
             }
         }
+    }
+
+    /// What an operator wants.
+    fn order(&mut self, order: Order, orders: &mut Orders) {
+        let (id, answer) = match order {
+            Order::SendGarp { .. } => return,
+            Order::Drained { id } => (id, Ok(self.director.drained(now()))),
+            Order::Drain { id, target, wish } => {
+                (id, self.director.drain(&target, wish, now(), &mut self.table, orders))
+            }
+        };
+        self.parent.tell(&FromChild::Answer { id, answer });
     }
 
     /// What the parent found out; it may be for a configuration that is still to come.

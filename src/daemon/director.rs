@@ -23,10 +23,12 @@ use crate::lvs::virtual_server::{Action, Event, Scope, VirtualServerHealth};
 use crate::report::event::{ReporterEvent, ServerChange};
 use crate::time::Time;
 
+mod draining; // operators take real servers out of service
 mod hosting; // checks that wait for an address of this host
 mod mending; // what the kernel refused is tried again
 mod reload; // a configuration becomes the running one: first, resumed, or changed
 
+pub use draining::{Answer, Target, Wish};
 pub use reload::{Settings, State};
 
 /// The kernel's IPVS table, or a stand-in.
@@ -149,6 +151,8 @@ pub struct Director {
     log_all_failures: bool,
     /// Virtual servers with a command that failed: the next time all of each is compared.
     dirty: BTreeSet<usize>,
+    /// Virtual servers with something that time alone changes: a ramp, a drain.
+    timed: BTreeSet<usize>,
     /// When they are tried again unless something happens before, and the pause until then.
     retry: Option<(Time, Duration)>,
     /// Virtual servers whose pool is to be made true.
@@ -164,7 +168,8 @@ impl Director {
     /// When [`Self::due`] is to be called next.
     pub fn deadline(&mut self) -> Option<Time> {
         let retry = self.retry.map(|(time, _)| time);
-        self.next_check().into_iter().chain(retry).min()
+        let timed = self.timed.iter().filter_map(|server| self.servers[*server].health.deadline()).min();
+        self.next_check().into_iter().chain(retry).chain(timed).min()
     }
 
     fn next_check(&mut self) -> Option<Time> {
@@ -181,6 +186,11 @@ impl Director {
     pub fn due(&mut self, now: Time, kernel: &mut dyn Kernel, out: &mut Orders) {
         if self.retry.is_some_and(|(time, _)| time <= now) {
             self.try_again(kernel, out);
+        }
+        for server in self.timed.clone() {
+            if self.servers[server].health.deadline().is_some_and(|due| due <= now) {
+                self.tick(server, now, out);
+            }
         }
         while let Some(time) = self.next_check().filter(|time| *time <= now) {
             let Some(Reverse((_, index))) = self.due.pop() else { break };
@@ -406,10 +416,22 @@ impl Director {
                 }
                 schedule::Action::StillDown => Event::StillDown { real_server },
             };
-            let mut actions = Vec::new();
-            self.servers[place].health.handle(event, &mut actions);
-            self.carry(place, actions, out);
+            self.tell(place, event, now, out);
         }
+    }
+
+    /// One event for one virtual server.
+    fn tell(&mut self, server: usize, event: Event, now: Time, out: &mut Orders) {
+        self.tick(server, now, out);
+        let mut actions = Vec::new();
+        self.servers[server].health.handle(event, &mut actions);
+        self.carry(server, actions, out);
+    }
+
+    fn tick(&mut self, server: usize, now: Time, out: &mut Orders) {
+        let mut actions = Vec::new();
+        self.servers[server].health.tick(now, &mut actions);
+        self.carry(server, actions, out);
     }
 
     /// Carries out what a virtual server wants; changes of the table wait for [`Self::settle`].
@@ -435,6 +457,10 @@ impl Director {
                 }
             }
         }
+        match self.servers.get(server).and_then(|server| server.health.deadline()) {
+            Some(_) => self.timed.insert(server),
+            None => self.timed.remove(&server),
+        };
     }
 
     /// Makes the table what the virtual servers want, all in one batch, until none wants anything more.

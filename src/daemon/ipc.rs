@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use super::channel::{Channel, Received};
+use super::director::{Answer, Target, Wish};
 use crate::check::{ProbeReport, ProbeRequest};
 pub use crate::config::model::ScriptEnd;
 use crate::config::model::{Command, ReporterPart};
@@ -145,6 +146,13 @@ pub enum FromChild {
         /// Its contents.
         text: String,
     },
+    /// What came of an `Order` with a number.
+    Answer {
+        /// As given there.
+        id: u64,
+        /// Lines for people.
+        answer: Answer,
+    },
     /// Something that the reporter is to know.
     Report(ReporterEvent),
     /// What `ToChild::Snapshot` asked for: postcard, which only the reporter reads.
@@ -201,6 +209,20 @@ pub enum Order {
     SendGarp {
         /// Its name.
         instance: String,
+    },
+    /// Drain or undrain real servers, and answer. Only through the control socket.
+    Drain {
+        /// Returned with the answer.
+        id: u64,
+        /// Which.
+        target: Target,
+        /// What.
+        wish: Wish,
+    },
+    /// Say which real servers are drained.
+    Drained {
+        /// Returned with the answer.
+        id: u64,
     },
 }
 

@@ -10,10 +10,11 @@ use tracing::info;
 use super::authority::Authority;
 use super::child::Role;
 use super::configuration::{Read, Source};
+use super::control::{self, Control};
 use super::dump::{self, Content, Owner};
 use super::exit::Exit;
 use super::fifos::Fifos;
-use super::ipc::{Dump, FromChild, FromReporter};
+use super::ipc::{Dump, FromChild, FromReporter, Order};
 use super::options::Options;
 use super::places::Places;
 use super::reload_time::ReloadTime;
@@ -72,6 +73,7 @@ pub struct Reign {
     /// Of the vrrp process; 0 before there was one.
     vrrp_pid: u32,
     systemd: Systemd,
+    control: Option<Control>,
     phase: Phase,
     /// One more reload was asked for.
     reload_again: bool,
@@ -111,6 +113,7 @@ impl Reign {
             reloads: 0,
             vrrp_pid: 0,
             systemd: Systemd::from_environment(),
+            control: None,
             phase: Phase::Starting,
             reload_again: false,
             started: false,
@@ -122,6 +125,7 @@ impl Reign {
         watch_files::initialise(&config.track_files);
         drop(Marker::left(&config.global));
         self.copies.save(&config.global, &self.running);
+        self.control = Control::open(&control::path(config.global.ident_suffix().as_deref()));
         self.propose(config);
         loop {
             tokio::select! {
@@ -140,8 +144,22 @@ impl Reign {
                 }
                 readings = self.watch.next() => readings.into_iter().for_each(|reading| self.supervisor.reading(reading)),
                 () = self.fifos.serve() => {}
+                (id, command) = control::next(&mut self.control) => self.commanded(id, command),
                 Ended { asker, id, end } = self.scripts.ended() => self.supervisor.script_ended(asker, id, end),
             }
+        }
+    }
+
+    /// What came in by the control socket.
+    fn commanded(&mut self, id: u64, command: control::Command) {
+        let order = match command {
+            control::Command::Drain { target, wish } => Order::Drain { id, target, wish },
+            control::Command::Drained => Order::Drained { id },
+        };
+        if !self.supervisor.order(&order)
+            && let Some(control) = &mut self.control
+        {
+            control.answer(id, Err("no checkers process is running: there are no virtual servers".to_owned()));
         }
     }
 
@@ -302,6 +320,11 @@ impl Reign {
                 self.scripts.notify(&receiver, commands);
             }
             FromChild::Report(event) => self.fifos.tell(&event),
+            FromChild::Answer { id, answer } => {
+                if let Some(control) = &mut self.control {
+                    control.answer(id, answer);
+                }
+            }
             FromChild::Session { name, up } => self.supervisor.session(name, up),
             // The supervisor's.
             FromChild::Snapshot(_)

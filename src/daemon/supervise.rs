@@ -657,7 +657,11 @@ impl Supervisor {
                 self.happenings.push(Happening::Died { role: Role::Reporter, pid, permanent: None });
             }
             ReporterHappening::Said(FromReporter::Snapshot(of)) => self.snapshot(of),
-            ReporterHappening::Said(FromReporter::Order(order)) => self.order(&order),
+            // It may not take servers out of service.
+            ReporterHappening::Said(FromReporter::Order(order @ Order::SendGarp { .. })) => {
+                self.order(&order);
+            }
+            ReporterHappening::Said(FromReporter::Order(_)) => {}
             ReporterHappening::Said(message) => {
                 self.happenings.push(Happening::Wanted(message));
             }
@@ -671,9 +675,17 @@ impl Supervisor {
         }
     }
 
-    fn order(&mut self, order: &Order) {
+    /// Passes an order on to whom it concerns; says whether there is such a process.
+    pub fn order(&mut self, order: &Order) -> bool {
         match order {
-            Order::SendGarp { .. } => self.vrrp.say(&ToChild::Order(order.clone())),
+            Order::SendGarp { .. } => {
+                self.vrrp.say(&ToChild::Order(order.clone()));
+                self.vrrp.is_alive()
+            }
+            Order::Drain { .. } | Order::Drained { .. } => {
+                self.checkers.say(&ToChild::Order(order.clone()));
+                self.checkers.is_alive()
+            }
         }
     }
 

@@ -7,6 +7,7 @@ pub mod difference; // desired against known -> the commands, in stock's order
 pub mod label; // how logs, scripts and dumps name virtual and real servers
 pub mod marks; // groups that nftables turns into firewall marks
 pub mod matching; // reload: which real server and checker is which
+pub mod pooling; // slow start, drains, the least that stay in service
 pub mod service; // a virtual server's identity -> the kernel's services
 pub mod sync; // the kernel's connection sync daemons: wanted against running
 pub mod table; // services and destinations, as wanted and as known

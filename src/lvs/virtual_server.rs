@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::model::{Command, VirtualServer};
 use crate::lvs::label;
 use crate::lvs::matching::{Origin, origins};
+use crate::lvs::pooling::Pooling;
 use crate::lvs::table::{DestinationSettings, Pool, ServiceKey, ServiceSettings, Wanted, WantedServer};
+use crate::time::Time;
 
 /// Largest weight the kernel takes and the quorum counts.
 const MAX_WEIGHT: i64 = 2_147_483_647;
@@ -52,6 +54,18 @@ pub enum Event {
         checker: usize,
         /// Added to the weight, 0 for none.
         weight: i64,
+    },
+    /// An operator: no new connections for it, until this moment if there is one.
+    Drain {
+        /// Index of the real server.
+        real_server: usize,
+        /// When it ends by itself.
+        until: Option<Time>,
+    },
+    /// An operator: the drain is over.
+    Undrain {
+        /// Index of the real server.
+        real_server: usize,
     },
     /// The driver: what the last [`Action::Apply`] wanted is in the kernel.
     Applied,
@@ -128,10 +142,12 @@ pub struct RealServerState {
     pub contributions: Vec<i64>,
     /// Was `notify_down` run for a start as failed?
     pub told_down: bool,
+    /// Ramp, drain, held.
+    pub pooling: Pooling,
 }
 
 impl RealServerState {
-    fn alive(&self) -> bool {
+    pub(super) fn alive(&self) -> bool {
         !self.failed.contains(&true)
     }
 }
@@ -158,6 +174,10 @@ pub struct RealServerSnapshot {
     pub failed_checkers: usize,
     /// Configured weight and contributions, not clamped.
     pub effective_weight: i64,
+    /// Its weight in the pool: less during a slow start, 0 while it is drained.
+    pub pool_weight: u32,
+    /// Ramp, drain, held.
+    pub pooling: Pooling,
     /// Per checker: what it adds to the weight.
     pub contributions: Vec<i64>,
 }
@@ -165,16 +185,18 @@ pub struct RealServerSnapshot {
 /// The state machine of one virtual server.
 #[derive(Debug, Clone)]
 pub struct VirtualServerHealth {
-    config: Arc<VirtualServer>,
+    pub(super) config: Arc<VirtualServer>,
     label: String,
-    state: State,
-    waiting: Option<Waiting>,
+    pub(super) state: State,
+    pub(super) waiting: Option<Waiting>,
     queue: VecDeque<Event>,
+    /// As of the last [`Self::tick`].
+    pub(super) now: Time,
 }
 
 /// What the answer to the last [`Action::Apply`] is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Waiting {
+pub(super) enum Waiting {
     /// A real server went down or up because of this checker.
     Transition { real_server: usize, checker: usize },
     /// A weight changed.
@@ -236,7 +258,7 @@ impl VirtualServerHealth {
                 }
             }
         }
-        Self { config, label, state, waiting: None, queue: VecDeque::new() }
+        Self { config, label, state, waiting: None, queue: VecDeque::new(), now: Time::ZERO }
     }
 
     /// Takes one event.
@@ -306,6 +328,7 @@ impl VirtualServerHealth {
         if was_active && !same_sorry && old_sorry.is_some() {
             out.push(Action::Log(format!("Removing sorry server {old_sorry_label} from VS {}", self.label)));
         }
+        self.release_held(out);
         let sorry = if same_sorry { Sorry::Same } else { Sorry::Changed };
         self.evaluate(Occasion::Reload(sorry), out, &mut notifiers);
         self.apply(Scope::Whole, Waiting::Rest(notifiers), out);
@@ -384,6 +407,8 @@ impl VirtualServerHealth {
                 set: self.wanted(index).settings.is_some(),
                 failed_checkers: rs.failed.iter().filter(|failed| **failed).count(),
                 effective_weight: self.effective_weight(index),
+                pool_weight: self.pool_weight(index),
+                pooling: rs.pooling,
                 contributions: rs.contributions.clone(),
             })
             .collect();
@@ -401,7 +426,9 @@ impl VirtualServerHealth {
                     return;
                 }
                 if was_alive {
-                    self.log_transition(real_server, Direction::Down, out);
+                    if !self.hold(real_server, out) {
+                        self.log_transition(real_server, Direction::Down, out);
+                    }
                     let waiting = Waiting::Transition { real_server, checker };
                     self.apply(Scope::RealServer(real_server), waiting, out);
                 } else {
@@ -415,7 +442,10 @@ impl VirtualServerHealth {
                     return;
                 }
                 if rs.alive() {
-                    self.log_transition(real_server, Direction::Up, out);
+                    if rs.pooling.held.is_none() {
+                        self.log_transition(real_server, Direction::Up, out);
+                    }
+                    self.came_back(real_server);
                     let waiting = Waiting::Transition { real_server, checker };
                     self.apply(Scope::RealServer(real_server), waiting, out);
                 } else {
@@ -445,6 +475,8 @@ impl VirtualServerHealth {
                     self.apply(Scope::RealServer(real_server), Waiting::Weight, out);
                 }
             }
+            Event::Drain { real_server, until } => self.drain(real_server, until, out),
+            Event::Undrain { real_server } => self.undrain(real_server, out),
             Event::Applied | Event::Refused => {}
         }
     }
@@ -461,33 +493,38 @@ impl VirtualServerHealth {
                 self.evaluate_and_apply(out);
             }
             Some(Waiting::Transition { real_server, checker }) => {
-                let failed = &mut self.state.real_servers[real_server].failed[checker];
-                *failed = !*failed;
+                let rs = &mut self.state.real_servers[real_server];
+                rs.failed[checker] = !rs.failed[checker];
+                rs.pooling = Pooling { ramp: None, held: None, ..rs.pooling };
                 out.push(Action::Undo { real_server, checker });
             }
-            Some(Waiting::Weight) => self.evaluate_and_apply(out),
+            Some(Waiting::Weight) => drop(self.evaluate_and_apply(out)),
             Some(Waiting::Rest(notifiers)) => out.extend(notifiers),
             None => {}
         }
     }
 
-    fn apply(&mut self, scope: Scope, waiting: Waiting, out: &mut Vec<Action>) {
+    pub(super) fn apply(&mut self, scope: Scope, waiting: Waiting, out: &mut Vec<Action>) {
         self.waiting = Some(waiting);
         out.push(Action::Apply(scope));
     }
 
     /// In operation: the quorum decides who is in the pool only when there is a sorry server.
-    fn evaluate_and_apply(&mut self, out: &mut Vec<Action>) {
+    /// Says whether the whole pool is applied.
+    pub(super) fn evaluate_and_apply(&mut self, out: &mut Vec<Action>) -> bool {
+        let released = self.release_held(out);
         let mut notifiers = Vec::new();
-        if !self.evaluate(Occasion::Running, out, &mut notifiers) {
-            return;
+        let changed = self.evaluate(Occasion::Running, out, &mut notifiers);
+        if changed || released {
+            out.push(Action::StateChanged);
         }
-        out.push(Action::StateChanged);
-        if self.config.sorry_server.is_some() {
+        let whole = released || changed && self.config.sorry_server.is_some();
+        if whole {
             self.apply(Scope::Whole, Waiting::Rest(notifiers), out);
         } else {
             out.append(&mut notifiers);
         }
+        whole
     }
 
     /// Looks at the quorum; true if its state changed or the sorry server comes into service.
@@ -543,7 +580,10 @@ impl VirtualServerHealth {
     /// The weight that is alive.
     fn sum(&self) -> i64 {
         (0..self.state.real_servers.len())
-            .filter(|index| self.state.real_servers[*index].alive())
+            .filter(|index| {
+                let rs = &self.state.real_servers[*index];
+                rs.alive() && rs.pooling.drain.is_none()
+            })
             .map(|index| i64::from(clamped(self.effective_weight(index))))
             .sum()
     }
@@ -552,7 +592,7 @@ impl VirtualServerHealth {
         i64::from(self.config.quorum) + i64::from(self.config.hysteresis)
     }
 
-    fn effective_weight(&self, index: usize) -> i64 {
+    pub(super) fn effective_weight(&self, index: usize) -> i64 {
         let contributions = &self.state.real_servers[index].contributions;
         contributions
             .iter()
@@ -574,11 +614,11 @@ impl VirtualServerHealth {
 
     fn wanted(&self, index: usize) -> Wanted {
         let rs = &self.config.real_servers[index];
-        let in_service = self.state.real_servers[index].alive() && !self.sorry_active();
+        let in_service = self.is_pooled(index) && !self.sorry_active();
         let weight = if self.sorry_active() && self.sorry_is(index) {
             Some(1)
         } else if in_service {
-            Some(clamped(self.effective_weight(index)))
+            Some(self.pool_weight(index))
         } else {
             rs.inhibit_on_failure.then_some(0)
         };
@@ -714,7 +754,7 @@ enum Direction {
 }
 
 /// What is sent to the kernel and counted.
-fn clamped(weight: i64) -> u32 {
+pub(super) fn clamped(weight: i64) -> u32 {
     u32::try_from(weight.clamp(0, MAX_WEIGHT)).unwrap_or(0)
 }
 
@@ -724,6 +764,7 @@ fn fresh(rs: &crate::config::model::RealServer) -> RealServerState {
         failed: rs.checkers.iter().map(|checker| checker.alpha).collect(),
         contributions: vec![0; rs.checkers.len()],
         told_down: false,
+        pooling: Pooling::default(),
     }
 }
 
@@ -746,7 +787,7 @@ fn carried(old: &RealServerState, origin: &Origin, rs: &crate::config::model::Re
         .collect();
     let contributions =
         origin.checkers.iter().map(|before| before.map_or(0, |index| old.contributions[index])).collect();
-    RealServerState { failed, contributions, told_down: old.told_down }
+    RealServerState { failed, contributions, told_down: old.told_down, pooling: old.pooling }
 }
 
 #[cfg(test)]

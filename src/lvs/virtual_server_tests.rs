@@ -59,6 +59,8 @@ pub(crate) fn virtual_server(real_servers: u8) -> VirtualServer {
         virtualhost: None,
         snmp_name: None,
         ha_suspend: false,
+        slow_start: Duration::ZERO,
+        min_in_service: 0,
         sorry_server: None,
         real_servers: (1..=real_servers)
             .map(|n| RealServer {
@@ -79,7 +81,7 @@ pub(crate) fn virtual_server(real_servers: u8) -> VirtualServer {
     }
 }
 
-fn with_sorry(mut vs: VirtualServer, inhibit: bool) -> VirtualServer {
+pub(crate) fn with_sorry(mut vs: VirtualServer, inhibit: bool) -> VirtualServer {
     vs.sorry_server = Some(SorryServer {
         address: IpAddr::V4(Ipv4Addr::new(10, 1, 0, 250)),
         port: 9000,
@@ -90,16 +92,16 @@ fn with_sorry(mut vs: VirtualServer, inhibit: bool) -> VirtualServer {
 }
 
 /// A core with a kernel that obeys, unless told otherwise.
-struct Bench {
-    health: VirtualServerHealth,
+pub(crate) struct Bench {
+    pub(crate) health: VirtualServerHealth,
     /// The next answers: false refuses.
-    answers: Vec<bool>,
+    pub(crate) answers: Vec<bool>,
     /// What came out since the last look: log lines, `apply: <pool>`, `run <script>`, `undo`.
     lines: Vec<String>,
 }
 
 impl Bench {
-    fn start(vs: VirtualServer) -> Self {
+    pub(crate) fn start(vs: VirtualServer) -> Self {
         let mut out = Vec::new();
         let health = VirtualServerHealth::start(Arc::new(vs), false, &mut out);
         let mut bench = Self { health, answers: Vec::new(), lines: Vec::new() };
@@ -107,33 +109,41 @@ impl Bench {
         bench
     }
 
-    fn event(&mut self, event: Event) -> Vec<String> {
+    pub(crate) fn event(&mut self, event: Event) -> Vec<String> {
         let mut out = Vec::new();
         self.health.handle(event, &mut out);
         self.carry_out(out);
         self.taken()
     }
 
-    fn down(&mut self, real_server: usize) -> Vec<String> {
+    /// Time goes on to this second.
+    pub(crate) fn at(&mut self, seconds: u64) -> Vec<String> {
+        let mut out = Vec::new();
+        self.health.tick(Time::ZERO + Duration::from_secs(seconds), &mut out);
+        self.carry_out(out);
+        self.taken()
+    }
+
+    pub(crate) fn down(&mut self, real_server: usize) -> Vec<String> {
         self.event(Event::CheckerDown { real_server, checker: 0 })
     }
 
-    fn up(&mut self, real_server: usize) -> Vec<String> {
+    pub(crate) fn up(&mut self, real_server: usize) -> Vec<String> {
         self.event(Event::CheckerUp { real_server, checker: 0 })
     }
 
-    fn reconfigure(&mut self, vs: VirtualServer) -> Vec<String> {
+    pub(crate) fn reconfigure(&mut self, vs: VirtualServer) -> Vec<String> {
         let mut out = Vec::new();
         self.health.reconfigure(Arc::new(vs), &mut out);
         self.carry_out(out);
         self.taken()
     }
 
-    fn taken(&mut self) -> Vec<String> {
+    pub(crate) fn taken(&mut self) -> Vec<String> {
         std::mem::take(&mut self.lines)
     }
 
-    fn carry_out(&mut self, actions: Vec<Action>) {
+    pub(crate) fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
                 Action::Log(line) => self.lines.push(line),
@@ -155,7 +165,7 @@ impl Bench {
     }
 
     /// `1*3 2*0` is real server 1 with weight 3 and 2 with weight 0; `s` is the sorry server.
-    fn pool(&self) -> String {
+    pub(crate) fn pool(&self) -> String {
         let pool = self.health.pool([].into());
         let part = |wanted: &Wanted| {
             let IpAddr::V4(address) = wanted.real_server.address else { unreachable!() };

@@ -14,6 +14,7 @@ use crate::config::model::{
     VirtualServer, VirtualServerGroup,
 };
 use crate::lvs::label;
+use crate::lvs::pooling::Pooling;
 use crate::lvs::virtual_server::{RealServerSnapshot, Snapshot};
 use crate::time::Time;
 
@@ -80,7 +81,7 @@ pub fn check_data(data: &CheckData<'_>) -> String {
         write_group(&mut text, group, data);
     }
     for vs in &data.virtual_servers {
-        write_virtual_server(&mut text, vs);
+        write_virtual_server(&mut text, vs, data.clock.now);
     }
     write_checkers(&mut text, data);
     write_files(&mut text, data);
@@ -295,7 +296,7 @@ fn write_group(text: &mut Text<'_>, group: &VirtualServerGroup, data: &CheckData
     }
 }
 
-fn write_virtual_server(text: &mut Text<'_>, data: &VirtualServerData<'_>) {
+fn write_virtual_server(text: &mut Text<'_>, data: &VirtualServerData<'_>, now: Time) {
     let vs = data.config;
     text.line(1, format_args!("------< Virtual server >------"));
     match &vs.service {
@@ -355,6 +356,13 @@ fn write_virtual_server(text: &mut Text<'_>, data: &VirtualServerData<'_>) {
     if vs.ha_suspend {
         text.line(3, format_args!("Using HA suspend"));
     }
+    // Ours: stock has no such lines, nor the settings.
+    if !vs.slow_start.is_zero() {
+        text.line(3, format_args!("Slow start = {:.6}", vs.slow_start.as_secs_f64()));
+    }
+    if vs.min_in_service != 0 {
+        text.line(3, format_args!("Minimum in service = {} %", vs.min_in_service));
+    }
     text.line(3, format_args!("Using smtp notification = {}", yes(vs.smtp_alert)));
     text.line(3, format_args!("default forwarding method = {}", method(vs.method)));
     if let Some(sorry) = &vs.sorry_server {
@@ -374,6 +382,7 @@ fn write_virtual_server(text: &mut Text<'_>, data: &VirtualServerData<'_>) {
     for (index, (rs, snapshot)) in vs.real_servers.iter().zip(&data.health.real_servers).enumerate() {
         let reloaded = data.reloaded.get(index).is_some_and(|kept| *kept);
         write_real_server(text, vs, rs, snapshot, reloaded);
+        write_pooling(text, snapshot, now);
     }
 }
 
@@ -432,6 +441,24 @@ fn write_real_server(
     }
 }
 
+/// Ours: a real server whose place in the pool is not what its health alone would give it.
+fn write_pooling(text: &mut Text<'_>, snapshot: &RealServerSnapshot, now: Time) {
+    let Pooling { ramp, drain, held } = snapshot.pooling;
+    if let Some(drain) = drain {
+        let rest = drain.until.map_or_else(
+            || "until it is undone".to_owned(),
+            |until| format!("for another {} s", until.since(now).as_secs()),
+        );
+        text.line(3, format_args!("Drained {rest}"));
+    }
+    if ramp.is_some() {
+        text.line(3, format_args!("Slow start: weight {} now", snapshot.pool_weight));
+    }
+    if held.is_some() {
+        text.line(3, format_args!("Kept in service although failed"));
+    }
+}
+
 /// `NAT`, `DR`, `TUN, type = IPIP`, `TUN, type = GUE, port = 5555, no checksum`.
 fn method(method: ForwardingMethod) -> String {
     let checksum = |checksum| match checksum {
@@ -484,6 +511,8 @@ mod tests {
             set: false,
             failed_checkers: 1,
             effective_weight: 1,
+            pool_weight: 1,
+            pooling: Pooling::default(),
             contributions: vec![0],
         };
         let health = Snapshot { quorum_up: false, sorry_active: true, real_servers: vec![snapshot] };

@@ -2,6 +2,7 @@
 
 pub mod check; // reads configurations and says everything there is to say about them
 mod effective; // a configuration as it holds, as text and JSON
+pub mod drain; // real servers out of service and back
 pub mod explain; // what a keyword means, and what holds
 pub mod findings; // diagnostics as JSON and SARIF, for programs
 pub mod genhash; // the MD5 of a page
@@ -31,6 +32,7 @@ pub struct Tool {
 /// Every subcommand.
 pub const TOOLS: &[Tool] = &[
     Tool { name: "check", usage: check::USAGE, command: check::command, run: check::run },
+    Tool { name: "drain", usage: drain::USAGE, command: drain::command, run: drain::run },
     Tool { name: "explain", usage: explain::USAGE, command: explain::command, run: explain::run },
     Tool { name: "genhash", usage: genhash::USAGE, command: genhash::command, run: genhash::run },
 ];

@@ -12,6 +12,7 @@ mod farm;
 mod inner;
 mod kit;
 mod lvs_checks;
+mod lvs_drain;
 mod lvs_host;
 mod lvs_other_checks;
 mod lvs_patterns;
@@ -78,6 +79,7 @@ fn cases() -> Vec<&'static case::Case> {
         lvs_table::CASES,
         lvs_release::CASES,
         lvs_host::CASES,
+        lvs_drain::CASES,
         lvs_checks::CASES,
         lvs_other_checks::CASES,
         lvs_patterns::CASES,

@@ -18,6 +18,15 @@ use crate::config::schema::{
 use crate::config::source::Span;
 use crate::config::syntax::Word;
 
+/// `@keepalived-rs slow_start` and `min_in_service` outside virtual servers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PoolingDefaults {
+    /// Length of the ramp.
+    pub slow_start: Option<Duration>,
+    /// Percent.
+    pub min_in_service: Option<u8>,
+}
+
 /// `global_defs` as read.
 #[derive(Debug, Default)]
 pub struct Draft<'a> {
@@ -29,6 +38,8 @@ pub struct Draft<'a> {
     pub net_namespace: Option<&'a Word>,
     /// `@keepalived-rs vip_repair`.
     pub vip_repair: Option<crate::config::model::VipRepair>,
+    /// What virtual servers take that do not say it themselves.
+    pub pooling: PoolingDefaults,
     /// `vrrp_garp_lower_prio_delay`.
     pub garp_lower_prio_delay: Option<Duration>,
     /// `vrrp_garp_lower_prio_repeat`.

@@ -9,7 +9,7 @@ use crate::config::lint::{LINTS, REPORTS, find as find_lint};
 use crate::config::model::VipRepair;
 use crate::config::preprocess::OUR_ID;
 use crate::config::reader::{Reader, argument_hint, no_effect_yet};
-use crate::config::schema::{Effect, Given, Keyword, Repeat, Shape, Table, Value, keyword};
+use crate::config::schema::{Effect, Given, Keyword, Repeat, Shape, Table, Value, keyword, micros, strict};
 use crate::config::suggest::did_you_mean;
 use crate::config::syntax::{Line, Word};
 
@@ -31,6 +31,8 @@ pub enum Place {
     Global,
     /// `vrrp_instance`.
     Instance,
+    /// `virtual_server`.
+    VirtualServer,
 }
 
 impl Place {
@@ -40,6 +42,7 @@ impl Place {
             Self::Anywhere => "any block, and outside",
             Self::Global => "global_defs, or outside any block",
             Self::Instance => "vrrp_instance",
+            Self::VirtualServer => "virtual_server",
         }
     }
 
@@ -49,9 +52,13 @@ impl Place {
             Self::Anywhere => true,
             Self::Global => matches!(block, None | Some("global_defs")),
             Self::Instance => block == Some("vrrp_instance"),
+            Self::VirtualServer => block == Some("virtual_server"),
         }
     }
 }
+
+/// In microseconds: no ramp is longer.
+const DAY: u64 = 86_400_000_000;
 
 /// Every setting.
 pub const SETTINGS: &[Setting] = &[
@@ -73,6 +80,42 @@ pub const SETTINGS: &[Setting] = &[
             *here = Some(repair);
         }),
         places: &[Place::Global, Place::Instance],
+    },
+    Setting {
+        keyword: keyword(
+            "slow_start",
+            micros(0, DAY),
+            "Seconds in which the weight of a real server that comes back rises in ten steps to what it should be; 0 is \
+             off. Weights must be large enough to be divided.",
+        )
+        .default("0; in virtual_server: what holds globally")
+        .apply(|r, g| {
+            let time = Some(g.time());
+            if r.block_name() == Some("virtual_server") {
+                r.drafts.virtual_server.slow_start = time;
+            } else {
+                r.drafts.global.pooling.slow_start = time;
+            }
+        }),
+        places: &[Place::Global, Place::VirtualServer],
+    },
+    Setting {
+        keyword: keyword(
+            "min_in_service",
+            strict(0, 100),
+            "Percent of a virtual server's real servers that stay in service at least: more that fail are kept, those \
+             first that failed last. With a sorry server the quorum decides before.",
+        )
+        .default("0; in virtual_server: what holds globally")
+        .apply(|r, g| {
+            let percent = u8::try_from(g.int()).ok();
+            if r.block_name() == Some("virtual_server") {
+                r.drafts.virtual_server.min_in_service = percent;
+            } else {
+                r.drafts.global.pooling.min_in_service = percent;
+            }
+        }),
+        places: &[Place::Global, Place::VirtualServer],
     },
     Setting {
         keyword: keyword(

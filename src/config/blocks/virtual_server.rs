@@ -82,6 +82,10 @@ pub struct Draft<'a> {
     pub smtp_alert: Option<bool>,
     pub omega: bool,
     pub ha_suspend: Option<Span>,
+    /// `@keepalived-rs slow_start`.
+    pub slow_start: Option<Duration>,
+    /// `@keepalived-rs min_in_service`.
+    pub min_in_service: Option<u8>,
     pub virtualhost: Option<&'a Word>,
     pub snmp_name: Option<&'a Word>,
     pub inhibit_on_failure: bool,

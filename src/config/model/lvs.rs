@@ -50,6 +50,10 @@ pub struct VirtualServer {
     pub snmp_name: Option<String>,
     /// Checks run only while the virtual address is on this host. Never with marks.
     pub ha_suspend: bool,
+    /// `@keepalived-rs slow_start`: the weight of a returning real server ramps up for so long; zero is off.
+    pub slow_start: Duration,
+    /// `@keepalived-rs min_in_service`: so many percent of the real servers stay in the pool whatever the checks say.
+    pub min_in_service: u8,
 }
 
 /// Settings that virtual server and real server hand on to checkers, everything inherited. The checkers hold the

@@ -279,6 +279,7 @@ impl Builder<'_, '_> {
             return None;
         }
         let sorry_server = self.sorry_server(form, port, family, method, &real_servers);
+        let defaults = self.reader.drafts.global.pooling;
         let (quorum, hysteresis) = self.quorum(&real_servers);
         let quorum_up = self.command(draft.quorum_up.as_deref());
         let quorum_down = self.command(draft.quorum_down.as_deref());
@@ -288,6 +289,8 @@ impl Builder<'_, '_> {
             virtualhost: text(draft.virtualhost),
             snmp_name: text(draft.snmp_name),
             ha_suspend: draft.ha_suspend.is_some() && !marked,
+            slow_start: draft.slow_start.or(defaults.slow_start).unwrap_or_default(),
+            min_in_service: draft.min_in_service.or(defaults.min_in_service).unwrap_or(0),
             service,
             family,
             protocol,

@@ -17,6 +17,7 @@ use crate::config::model::{VirtualServer, VirtualServerGroup};
 use crate::lvs::arrangement::Arranged;
 use crate::lvs::difference::{Extent, difference};
 use crate::lvs::matching::{Identity, Origin};
+use crate::lvs::pooling::Pooling;
 use crate::lvs::service::group_changes;
 use crate::lvs::table::ServiceKey;
 use crate::lvs::virtual_server::{self as core, Scope, VirtualServerHealth};
@@ -96,6 +97,7 @@ impl Director {
             checks: self.checks.drain(..).map(Some).collect(),
         };
         self.leave(&mut before, &owners, &settings, kernel, out);
+        self.timed.clear();
 
         let mut states: HashMap<Identity, ServerState> = state
             .map(|state| state.servers.into_iter().map(|server| (server.identity.clone(), server)).collect())
@@ -139,6 +141,7 @@ impl Director {
             self.take_checks(&source, &mut before.checks, now, random, &mut activations, out);
             self.follow_hosting(place, now, random, out);
             self.carry(index, actions, out);
+            self.tick(index, now, out);
         }
         for id in before.checks.into_iter().flatten().filter_map(|check| check.asked) {
             out.cancel.push(id);
@@ -297,7 +300,12 @@ fn resumed(config: Arc<VirtualServer>, saved: ServerState) -> (VirtualServerHeal
         let checkers = rs.checkers.len();
         let (mut state, mut runs) = known.remove(&(rs.address, rs.port)).unwrap_or_else(|| {
             let failed = rs.checkers.iter().map(|checker| checker.alpha).collect();
-            let fresh = core::RealServerState { failed, contributions: Vec::new(), told_down: false };
+            let fresh = core::RealServerState {
+                failed,
+                contributions: Vec::new(),
+                told_down: false,
+                pooling: Pooling::default(),
+            };
             (fresh, vec![false; checkers])
         });
         if state.failed.len() != checkers {

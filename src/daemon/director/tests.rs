@@ -199,7 +199,7 @@ fn with_sorry(mut vs: VirtualServer) -> VirtualServer {
     vs
 }
 
-fn at_port(mut vs: VirtualServer, port: u16) -> VirtualServer {
+pub(super) fn at_port(mut vs: VirtualServer, port: u16) -> VirtualServer {
     vs.service = Service::Address { address: "10.9.0.1".parse().unwrap(), port };
     vs
 }
