@@ -5,6 +5,7 @@
 //! none; everything else is as with `cargo test` (a filter, `--exact`, `--list`, `--test-threads`).
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
 
+mod bfd_frr;
 mod case;
 mod daemon_files;
 mod dbus;
@@ -76,6 +77,7 @@ fn cases() -> Vec<&'static case::Case> {
         dbus::CASES,
         vrrp_others::CASES,
         vrrp_process::CASES,
+        bfd_frr::CASES,
         lvs_table::CASES,
         lvs_release::CASES,
         lvs_host::CASES,

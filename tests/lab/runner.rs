@@ -10,7 +10,7 @@ use crate::case::{Case, Cast, Judgement, Verdict, Where, play};
 use crate::cases;
 use crate::inner::{Boot, Guests};
 use crate::kit::daemon::Program;
-use crate::kit::place;
+use crate::kit::{frr, place};
 
 /// Cases on the machine's kernel at a time; most of their time is waiting for protocol timers.
 const SIDE_BY_SIDE: usize = 14;
@@ -105,6 +105,7 @@ fn missing() -> Vec<String> {
     }
     let mut programs: Vec<_> = players().pairs.into_iter().flat_map(|(a, b)| [a.path, b.path]).collect();
     programs.push(place::nginx());
+    programs.push(frr::tree().join("usr/lib/frr/bfdd"));
     programs.sort();
     programs.dedup();
     for program in programs.into_iter().filter(|program| !program.exists()) {

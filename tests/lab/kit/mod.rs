@@ -6,6 +6,7 @@
 
 pub(crate) mod addresses;
 pub(crate) mod daemon;
+pub(crate) mod frr;
 pub(crate) mod guest;
 pub(crate) mod http;
 pub(crate) mod inject;
