@@ -375,8 +375,7 @@ impl Checkers {
         }
         let (release, flush) = match global.lvs_flush_on_stop {
             _ if self.options.keep_ipvs => (Release::Nothing, false),
-            FlushOnStop::No => (Release::OneByOne, false),
-            FlushOnStop::OwnServices => (Release::Services, false),
+            FlushOnStop::No | FlushOnStop::OwnServices => (Release::Services, false),
             FlushOnStop::WholeTable => (Release::Nothing, true),
         };
         if !self.options.keep_ipvs {

@@ -88,8 +88,6 @@ pub struct ScriptRequest {
 /// How the table is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
-    /// Everything of ours, destination by destination.
-    OneByOne,
     /// Our services; the kernel drops their destinations.
     Services,
     /// Not at all (`-I`, or the whole table is flushed).
@@ -297,18 +295,11 @@ impl Director {
             let mut actions = Vec::new();
             self.servers[index].health.stop(&mut actions);
             self.carry(index, actions, out);
-            let Server { health, services, .. } = &self.servers[index];
-            let keys: Vec<ServiceKey> = services.iter().map(|(key, _)| *key).collect();
-            match release {
-                Release::Nothing => {}
-                Release::OneByOne => {
-                    let pool = health.pool([].into());
-                    difference(&self.table, &keys, &pool, Extent::Whole, &mut commands);
-                }
-                Release::Services => commands.extend(keys.into_iter().filter_map(|service| {
-                    let settings = self.table.get(&service)?.settings.clone();
-                    Some(Command::DeleteService { service, settings })
-                })),
+            if release == Release::Services {
+                let keys: Vec<ServiceKey> =
+                    self.servers[index].services.iter().map(|(key, _)| *key).collect();
+                let nothing = self.servers[index].health.pool([].into());
+                difference(&self.table, &keys, &nothing, Extent::Whole, &mut commands);
             }
         }
         self.send(&commands, kernel, out);

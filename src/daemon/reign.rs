@@ -159,7 +159,8 @@ impl Reign {
         if !self.supervisor.order(&order)
             && let Some(control) = &mut self.control
         {
-            control.answer(id, Err("no checkers process is running: there are no virtual servers".to_owned()));
+            control
+                .answer(id, Err("no checkers process is running: there are no virtual servers".to_owned()));
         }
     }
 

@@ -81,7 +81,11 @@ pub enum Extent {
 /// `gone` are services that were the virtual server's and are so no longer; `pool.services` empty and `gone` full is
 /// its removal. Services named in neither are foreign and never touched.
 pub fn difference(known: &Table, gone: &[ServiceKey], pool: &Pool, extent: Extent, out: &mut Vec<Command>) {
-    remove_services(known, gone, pool, out);
+    // The kernel drops the destinations with their service. Stock deletes each of them first: as many more requests.
+    out.extend(gone.iter().filter_map(|service| {
+        let settings = known.get(service)?.settings.clone();
+        Some(Command::DeleteService { service: *service, settings })
+    }));
 
     for (service, settings) in pool.services.iter() {
         let (service, settings) = (*service, settings.clone());
@@ -154,35 +158,6 @@ pub fn difference(known: &Table, gone: &[ServiceKey], pool: &Pool, extent: Exten
                 Some(_) => Command::EditDestination { service, of, destination, settings },
             });
         }
-    }
-}
-
-/// All destinations of all services first, then the services.
-fn remove_services(known: &Table, gone: &[ServiceKey], pool: &Pool, out: &mut Vec<Command>) {
-    let there: Vec<_> =
-        gone.iter().filter_map(|service| known.get(service).map(|it| (*service, it))).collect();
-    let mut done: HashSet<(ServiceKey, DestinationKey)> = HashSet::new();
-    let mut delete = |service: ServiceKey, of: &ServiceSettings, key, settings| {
-        if done.insert((service, key)) {
-            let of = of.clone();
-            out.push(Command::DeleteDestination { service, of, destination: key, settings });
-        }
-    };
-    for entry in first_out(pool) {
-        for (service, known) in &there {
-            let key = entry.key(service);
-            if let Some(settings) = known.destinations.get(&key) {
-                delete(*service, &known.settings, key, *settings);
-            }
-        }
-    }
-    for (service, known) in &there {
-        for (key, settings) in &known.destinations {
-            delete(*service, &known.settings, *key, *settings);
-        }
-    }
-    for (service, known) in there {
-        out.push(Command::DeleteService { service, settings: known.settings.clone() });
     }
 }
 
@@ -307,21 +282,12 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_takes_sorry_server_real_servers_leftovers_and_then_the_services() {
+    fn a_removal_is_one_command_for_each_service_whatever_it_holds() {
         let mut table = Table::default();
         let all = pool(&[1, 2], &[(9, Some(1)), (2, Some(1))], Some(Some(1)));
         step(&mut table, &[], &all);
-        table.apply(&Command::AddDestination {
-            service: service(1),
-            of: service_settings("rr"),
-            destination: wanted(7, ForwardingMethod::Nat, None).key(&service(1)),
-            settings: settings(ForwardingMethod::Nat, 4),
-        });
         let nothing = Pool { services: [].into(), ..all };
-        assert_eq!(
-            step(&mut table, &[service(1), service(2)], &nothing),
-            ["-D1.250", "-D2.250", "-D1.9", "-D2.9", "-D1.2", "-D2.2", "-D1.7", "-S1", "-S2"]
-        );
+        assert_eq!(step(&mut table, &[service(1), service(2), service(3)], &nothing), ["-S1", "-S2"]);
         assert!(table.is_empty());
     }
 

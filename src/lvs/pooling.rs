@@ -79,7 +79,9 @@ impl VirtualServerHealth {
         let least = self.least();
         (left < least).then(|| {
             let all = self.state.real_servers.len();
-            format!("only {left} of {all} would be left in service, and at least {least} must be (min_in_service)")
+            format!(
+                "only {left} of {all} would be left in service, and at least {least} must be (min_in_service)"
+            )
         })
     }
 
@@ -274,8 +276,7 @@ mod tests {
 
     #[test]
     fn a_light_server_never_has_less_than_one() {
-        let mut bench =
-            started(VirtualServer { slow_start: Duration::from_secs(10), ..weighing(2, 1) });
+        let mut bench = started(VirtualServer { slow_start: Duration::from_secs(10), ..weighing(2, 1) });
         bench.down(0);
         bench.up(0);
         assert_eq!(bench.pool(), "1*1 2*1");

@@ -53,8 +53,11 @@ pub fn run(words: &[OsString]) -> Exit {
         Ok(matches) => matches,
         Err(exit) => return exit,
     };
-    let suffix: Vec<&str> =
-        ["namespace", "instance"].iter().filter_map(|id| matches.get_one::<String>(id)).map(String::as_str).collect();
+    let suffix: Vec<&str> = ["namespace", "instance"]
+        .iter()
+        .filter_map(|id| matches.get_one::<String>(id))
+        .map(String::as_str)
+        .collect();
     let path = control::path((!suffix.is_empty()).then(|| suffix.join("_")).as_deref());
     let listing = matches.get_one::<(IpAddr, Option<u16>)>("server").is_none();
     if listing && (matches.get_flag("undo") || matches.contains_id("for")) {
@@ -121,8 +124,11 @@ fn lasts(text: &str) -> Result<Duration, String> {
         "d" => 86_400,
         _ => 1,
     };
-    let seconds = number.parse::<u32>().ok().filter(|seconds| *seconds > 0).and_then(|it| it.checked_mul(unit));
-    seconds.map(|it| Duration::from_secs(u64::from(it))).ok_or_else(|| "is no time: write 90, 10m or 2h".to_owned())
+    let seconds =
+        number.parse::<u32>().ok().filter(|seconds| *seconds > 0).and_then(|it| it.checked_mul(unit));
+    seconds
+        .map(|it| Duration::from_secs(u64::from(it)))
+        .ok_or_else(|| "is no time: write 90, 10m or 2h".to_owned())
 }
 
 #[cfg(test)]

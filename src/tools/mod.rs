@@ -1,8 +1,8 @@
 //! Subcommands beside the daemon. Each is known by the first word of the command line.
 
 pub mod check; // reads configurations and says everything there is to say about them
-mod effective; // a configuration as it holds, as text and JSON
 pub mod drain; // real servers out of service and back
+mod effective; // a configuration as it holds, as text and JSON
 pub mod explain; // what a keyword means, and what holds
 pub mod findings; // diagnostics as JSON and SARIF, for programs
 pub mod genhash; // the MD5 of a page

@@ -24,7 +24,8 @@ struct Meeting {
     _switch: Switch,
 }
 
-const PEER: &str = "peer 10.0.0.1 interface eth0\n transmit-interval 50\n receive-interval 100\n detect-multiplier 5";
+const PEER: &str =
+    "peer 10.0.0.1 interface eth0\n transmit-interval 50\n receive-interval 100\n detect-multiplier 5";
 
 impl Meeting {
     fn new(lab: &Lab, own: &str, peer: &str) -> Outcome<Self> {
@@ -57,7 +58,8 @@ fn active(lab: &Lab) -> Outcome {
     let seen = meeting.daemon.log_length();
     // FRR is gone, and comes again with other numbers.
     meeting.frr = {
-        let again = |meeting: &Meeting| Bfdd::start_on(&meeting.hosts[1], &lab.directory, &format!("{PEER}\n exit"));
+        let again =
+            |meeting: &Meeting| Bfdd::start_on(&meeting.hosts[1], &lab.directory, &format!("{PEER}\n exit"));
         let gone = meeting.frr.ask(&["configure terminal", "bfd", "no peer 10.0.0.1 interface eth0"]);
         gone.map_err(|e| format!("removing the peer: {e}"))?;
         meeting.daemon.wait_log_after(seen, "Entering Down state", secs(4.0))?;
@@ -100,10 +102,11 @@ fn check(lab: &Lab) -> Outcome {
         )
     };
     let text = session("10.0.0.1", "10.0.0.11")
-        + &service("10.9.0.100 80", "lb_algo rr\nlb_kind NAT\nprotocol TCP", &[
-            &real(1, 80, "BFD_CHECK {\n name B\n alpha\n}"),
-            &real(2, 80, ""),
-        ]);
+        + &service(
+            "10.9.0.100 80",
+            "lb_algo rr\nlb_kind NAT\nprotocol TCP",
+            &[&real(1, 80, "BFD_CHECK {\n name B\n alpha\n}"), &real(2, 80, "")],
+        );
     let mut farm = Farm::new(lab, 2, &text)?;
     farm.start()?;
     farm.table(&["TCP 10.9.0.100:80 rr: 10.0.0.12:80 Masq 1"], 10.0)?;

@@ -70,7 +70,9 @@ fn drain(lab: &Lab) -> Outcome {
     let counts = answers(&farm.client.space, SERVICE, 80, 4);
     ensure!(counts.get("r2") == Some(&4), "answers {counts:?}");
     // It lives through a reload and the loss of the checkers.
-    farm.daemon.reload(&(text + &service("10.9.0.100 99", "lb_algo rr\nlb_kind NAT\nprotocol TCP", &[&real(2, 80, "")])))?;
+    farm.daemon.reload(
+        &(text + &service("10.9.0.100 99", "lb_algo rr\nlb_kind NAT\nprotocol TCP", &[&real(2, 80, "")])),
+    )?;
     let old = farm.daemon.pid("checkers")?;
     kill(Pid::from_raw(old), Signal::SIGKILL).map_err(|e| e.to_string())?;
     throughout(secs(2.0), "it stays drained", || {
@@ -99,7 +101,8 @@ fn drain(lab: &Lab) -> Outcome {
     })?;
     let (_, said) = command(&farm, "drain 10.0.0.11:80 --for 2s")?;
     ensure!(said.contains("drained for 2 s"), "{said}");
-    farm.daemon.wait_log("Drain of service [10.0.0.11]:tcp:80 of VS [10.9.0.100]:tcp:80 is over", secs(5.0))?;
+    farm.daemon
+        .wait_log("Drain of service [10.0.0.11]:tcp:80 of VS [10.9.0.100]:tcp:80 is over", secs(5.0))?;
     let (done, said) = command(&farm, "drain 10.0.0.77")?;
     ensure!(!done && said.contains("no virtual server has such a real server"), "{said}");
     Ok(())

@@ -22,7 +22,7 @@ pub struct LvsTimeouts {
 /// `lvs_flush_on_stop`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum FlushOnStop {
-    /// Delete what we added, destination by destination.
+    /// Delete our services (stock: destination by destination).
     #[default]
     No,
     /// Delete our services; the kernel drops their destinations.

@@ -99,7 +99,9 @@ impl Director {
         let (label, vs) = (&server.labels[real_server], server.health.label());
         let was = server.health.state().real_servers[real_server].pooling.drain.is_some();
         match wish {
-            Wish::Drain { lasts: Some(lasts) } => format!("{label} of {vs}: drained for {} s", lasts.as_secs()),
+            Wish::Drain { lasts: Some(lasts) } => {
+                format!("{label} of {vs}: drained for {} s", lasts.as_secs())
+            }
             Wish::Drain { lasts: None } => format!("{label} of {vs}: drained until it is undone"),
             Wish::Undrain if was => format!("{label} of {vs}: in service again"),
             Wish::Undrain => format!("{label} of {vs}: was not drained"),
@@ -176,10 +178,7 @@ mod tests {
         );
         next.now = world.now + Duration::from_secs(60);
         next.director.due(next.now, &mut next.kernel, &mut next.out);
-        assert_eq!(
-            next.kernel.taken(),
-            ["=10.9.0.1:tcp:80 10.1.0.1:8000", "=10.9.0.1:tcp:81 10.1.0.1:8000"]
-        );
+        assert_eq!(next.kernel.taken(), ["=10.9.0.1:tcp:80 10.1.0.1:8000", "=10.9.0.1:tcp:81 10.1.0.1:8000"]);
         let shown = next.kernel.shown();
         assert_eq!(shown[1], "10.9.0.1:tcp:81 = 10.1.0.1:8000*1 10.1.0.2:8000*0");
     }
