@@ -161,8 +161,9 @@ impl VirtualServerHealth {
     }
 
     fn begin_ramp(&mut self, index: usize) {
-        if !self.config.slow_start.is_zero() {
-            self.state.real_servers[index].pooling.ramp = Some(self.now);
+        let pooling = &mut self.state.real_servers[index].pooling;
+        if !self.config.slow_start.is_zero() && pooling.drain.is_none() {
+            pooling.ramp = Some(self.now);
         }
     }
 

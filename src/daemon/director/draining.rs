@@ -163,6 +163,7 @@ mod tests {
         let missing = target("10.1.0.1", Some(1), None);
         assert!(drain(&mut world, &missing, Wish::Undrain).unwrap_err().contains("no virtual server has"));
 
+        world.kernel.taken();
         let state: State = world.director.state();
         let mut next = World { kernel: std::mem::take(&mut world.kernel), ..World::new() };
         next.now = world.now + Duration::from_secs(1);
