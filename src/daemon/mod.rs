@@ -12,8 +12,8 @@ mod checkers_table; // its hold on IPVS
 pub mod child; // what every child has in common
 pub mod config_test; // `-t`
 pub mod configuration; // reading the configuration for the parent
-mod dbus; // the D-Bus interface, a task of the reporter
 pub mod control; // what operators ask of a running daemon
+mod dbus; // the D-Bus interface, a task of the reporter
 pub mod director; // all virtual servers and their checks, without sockets and clock
 pub mod dump; // dump files, written whole
 pub mod exit; // the exit codes, listed once

@@ -296,8 +296,8 @@ impl<'a> Vrrp<'a> {
                 }
             }
             // The loop ends on the one and the checkers alone hear the other.
-            ToChild::Order(Order::Drain { .. } | Order::Drained { .. }) => {}
-            ToChild::Stop | ToChild::Prober => {}
+            ToChild::Order(Order::Drain { .. } | Order::Drained { .. }) | ToChild::Stop | ToChild::Prober => {
+            }
         }
     }
 
