@@ -6,13 +6,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot prepare itself has failed")]
 #![expect(clippy::print_stderr, reason = "a skipped test says so aloud")]
 
+mod namespaces;
+
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_keepalived-rs");
+use namespaces::{PROGRAM, folder, lab_with, text};
 
 /// One instance that can run in a namespace.
 const GOOD: &str = "vrrp_instance VI_1 {\n  interface veth0\n  virtual_router_id 51\n  priority 100\n  \
@@ -26,55 +27,7 @@ fn code(arguments: &[&str]) -> Option<i32> {
     run(arguments).status.code()
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn folder() -> tempfile::TempDir {
-    // Not in /tmp, which the namespaces hide.
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
-
-/// What every script of a daemon begins with.
-const PRELUDE: &str = r#"
-set -u
-mount -t tmpfs none /run && mkdir /run/tmp && mount -t tmpfs none /run/tmp || exit 99
-# A project below /tmp stays visible.
-case $PROJECT in /tmp/*) mkdir -p "/run$PROJECT" && mount --rbind "$PROJECT" "/run$PROJECT" || exit 99 ;; esac
-mount --rbind /run/tmp /tmp && umount -l /run/tmp && rmdir /run/tmp || exit 99
-ip link add veth0 type veth peer name veth1 && ip link set veth0 up && ip link set veth1 up || exit 99
-ip addr add 10.9.0.1/24 dev veth0
-until_ok() { for _ in $(seq 200); do "$@" 2>/dev/null && return 0; sleep 0.05; done; echo "NEVER: $*"; exit 98; }
-logged() { [ "$(grep -c -- "$1" log)" -ge "${2:-1}" ]; }
-gone() { ! kill -0 "$1"; }
-alive() { kill -0 "$1"; }
-start() { "$PROGRAM" -n -l -G -D -f conf "$@" >>log 2>&1 & DAEMON=$!; }
-finish() { kill -TERM "$DAEMON"; wait "$DAEMON"; echo "exit $?"; }
-"#;
-
-/// Runs a script around a daemon in namespaces of its own; `None` when there may be none.
-fn lab_with(configuration: &str, script: &str, environment: &[(&str, &str)], at: &Path) -> Option<String> {
-    fs::write(at.join("conf"), configuration).unwrap();
-    let mut command = Command::new("timeout");
-    command
-        .args(["-k", "5", "100", "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc"])
-        .args(["--kill-child", "bash", "-c", &format!("{PRELUDE}\n{script}")])
-        .current_dir(at)
-        .env("PROGRAM", PROGRAM)
-        .env("PROJECT", env!("CARGO_MANIFEST_DIR"))
-        .env_remove("NOTIFY_SOCKET")
-        .envs(environment.iter().copied());
-    let output = command.output().unwrap();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    if output.status.code() == Some(99) || err.contains("unshare failed") {
-        eprintln!("SKIPPED: no namespaces: {err}");
-        return None;
-    }
-    let log = fs::read_to_string(at.join("log")).unwrap_or_default();
-    assert!(output.status.success(), "{}: {out}\n{err}\nlog:\n{log}", output.status);
-    Some(format!("{out}{log}"))
-}
-
+/// The same in a folder that nobody looks into.
 fn lab(configuration: &str, script: &str) -> Option<String> {
     let folder = folder();
     lab_with(configuration, script, &[], folder.path())
@@ -119,7 +72,7 @@ fn signal_numbers_are_on_stdout() {
 #[test]
 fn a_command_line_that_cannot_be_understood_ends_with_1() {
     for words in
-        [&["-Z"][..], &["--nonsense"], &["-f"], &["--pid"], &["-S", "mail"], &["-u", "01000"], &["-g"]]
+        [&["-Z"][..], &["--nonsense"], &["-f"], &["--pid"], &["--log"], &["--signum="], &["--vrrp=1"]]
     {
         let output = run(words);
         assert_eq!(output.status.code(), Some(1), "{words:?}");
@@ -172,13 +125,28 @@ fn findings_are_appended_to_the_file_attached_to_the_option() {
 }
 
 #[test]
+fn every_process_writes_a_log_file_of_its_own_if_asked() {
+    let Some(said) = lab(
+        GOOD,
+        r#""$PROGRAM" -G -D -g/tmp/k.log -f conf; echo "starter $?"
+           until_ok grep -q "Startup complete" /tmp/k.log; until_ok grep -q "BACKUP STATE" /tmp/k_vrrp.log
+           kill -TERM "$(cat /run/keepalived.pid)"; until_ok grep -q "Stopped" /tmp/k.log
+           cut -c 25-27,28-45 /tmp/k.log | head -n 1; stat -c '%a' /tmp/k.log"#,
+    ) else {
+        return;
+    };
+    has(&said, &["starter 0\n", ": Starting Keepalived"]);
+}
+
+#[test]
 fn surplus_words_are_named_and_ignored() {
     let folder = folder();
     let file = folder.path().join("conf");
     fs::write(&file, "").unwrap();
     let output = run(&["start", "-t", "-f", file.to_str().unwrap(), "now"]);
     assert_eq!(output.status.code(), Some(0));
-    has(&text(&output.stderr), &["Unexpected argument(s): start now"]);
+    assert_eq!(text(&output.stdout), "Unexpected argument(s): start now\n");
+    assert!(output.stderr.is_empty());
 }
 
 #[test]

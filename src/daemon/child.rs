@@ -110,7 +110,8 @@ pub struct NoAssignment;
 /// Plays the assigned role until it ends.
 pub fn run(assignment: &Assignment, options: Options) -> Exit {
     let console = if options.dont_fork && options.log.console { Console::Stamped } else { Console::Off };
-    log::start(assignment.role.speaker(), assignment.instance.as_deref(), options.log, console);
+    let file = options.log_file.as_deref();
+    log::start(assignment.role.speaker(), assignment.instance.as_deref(), options.log, console, file);
     match play(assignment, options) {
         Ok(exit) => exit,
         Err(error) => {

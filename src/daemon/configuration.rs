@@ -40,6 +40,8 @@ pub struct Source {
     runs: Readers,
     /// `-s`, or what the first configuration says.
     namespace: Namespace,
+    /// The command line, which goes before the configuration.
+    given: Options,
 }
 
 /// The network namespace to run in; fixed with the first reading.
@@ -82,6 +84,7 @@ impl Source {
                 random_seed: 0,
             },
             namespace: Namespace::Open(options.namespace.clone()),
+            given: options.clone(),
         })
     }
 
@@ -121,6 +124,9 @@ impl Source {
         {
             // `-s` alone.
             config.global.net_namespace = Some(name.clone());
+        }
+        if let Some(config) = &mut loaded.config {
+            self.given.overrule(&mut config.global);
         }
         Ok(Read { loaded })
     }

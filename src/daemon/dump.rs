@@ -104,7 +104,7 @@ fn place(content: Content, global: &Global, temporary: &Path) -> PathBuf {
 }
 
 /// Puts `mark` between the name of a file and its extension.
-fn marked(path: &Path, mark: &str) -> PathBuf {
+pub(super) fn marked(path: &Path, mark: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().as_bytes();
     let end = name.iter().rposition(|byte| *byte == b'.').unwrap_or(name.len());
     let whole = [&name[..end], mark.as_bytes(), &name[end..]].concat();

@@ -1,4 +1,5 @@
-//! Log lines in stock's form: to the system log, and with `-n -l` to stderr. spec/daemon-behaviour.md §10.
+//! Log lines in stock's form: to the system log, with `-n -l` to stderr, with `-g` to a file. spec/daemon-behaviour.md
+//! §10.
 //!
 //! Levels: `info!` is a line stock always writes, `debug!` one it writes with `-D`, `trace!` one with `-D` twice, and
 //! `error!` the death of a child or a script that cannot be executed, the only lines of severity ALERT. `warn!` counts
@@ -6,7 +7,10 @@
 //! the spec lists them.
 
 use std::fmt::{self, Write as _};
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +19,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
+use super::dump::marked;
 use super::options::{Facility, LogOptions};
 use crate::kernel::calendar::WallTime;
 use crate::kernel::syslog::{self, Impatient, Severity};
@@ -54,6 +59,36 @@ impl Speaker {
     }
 }
 
+impl Speaker {
+    /// The log file beside the parent's: `x.log` is `x_vrrp.log` for the vrrp process.
+    fn file(self, parents: &Path) -> PathBuf {
+        let mark = match self {
+            Self::Parent => return parents.to_owned(),
+            Self::Vrrp => "_vrrp",
+            Self::Checkers => "_healthcheckers",
+            Self::Prober => "_prober",
+            Self::Bfd => "_bfd",
+            Self::Reporter => "_reporter",
+        };
+        marked(parents, mark)
+    }
+}
+
+/// Opens a log file for appending; one that cannot be opened is named on stderr.
+fn open(path: &Path) -> Option<File> {
+    let mut options = OpenOptions::new();
+    // As root into whatever directory: nobody chooses another file for us, and no FIFO makes us wait.
+    options.append(true).create(true).mode(0o644).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
+        .open(path)
+        .inspect_err(|error| {
+            let text = format!("keepalived-rs: Unable to open log file {}: {error}\n", path.display());
+            // Nobody can be told that stderr is gone.
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        })
+        .ok()
+}
+
 /// Where lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Console {
@@ -65,8 +100,14 @@ pub enum Console {
     Bare,
 }
 
-/// Starts logging for this process; later calls do nothing.
-pub fn start(speaker: Speaker, instance: Option<&str>, options: LogOptions, console: Console) {
+/// Starts logging for this process; later calls do nothing. `file` is the parent's log file (`-g`).
+pub fn start(
+    speaker: Speaker,
+    instance: Option<&str>,
+    options: LogOptions,
+    console: Console,
+    file: Option<&Path>,
+) {
     let mut impatient = None;
     if !options.no_syslog {
         let facility = match options.facility {
@@ -88,7 +129,8 @@ pub fn start(speaker: Speaker, instance: Option<&str>, options: LogOptions, cons
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let lines = Lines { level, console, syslog: !options.no_syslog, impatient };
+    let file = file.and_then(|path| open(&speaker.file(path)));
+    let lines = Lines { level, console, syslog: !options.no_syslog, impatient, file };
     // Only a second call fails, and its settings are the first one's.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
     // A daemon has no stderr: its last words belong in the log.
@@ -109,6 +151,7 @@ struct Lines {
     syslog: bool,
     /// The way to the system log that never waits, if that is the one to take.
     impatient: Option<Mutex<Impatient>>,
+    file: Option<File>,
 }
 
 impl Lines {
@@ -118,6 +161,11 @@ impl Lines {
                 Some(log) => log.lock().unwrap_or_else(PoisonError::into_inner).write(severity, text),
                 None => syslog::write(severity, text),
             }
+        }
+        if let Some(file) = &self.file {
+            let line = format!("{}: {text}\n", WallTime::now().text());
+            // A full disk must not end the daemon, and there is no better place to say so.
+            let _ = (&mut &*file).write_all(line.as_bytes());
         }
         if DETACHED.load(Ordering::Relaxed) {
             return;
@@ -194,5 +242,13 @@ mod tests {
     fn text_from_outside_cannot_move_the_cursor() {
         assert_eq!(printable("(VI_1) Entering MASTER STATE"), "(VI_1) Entering MASTER STATE");
         assert_eq!(printable("a\u{1b}[2Jb\tc\r"), "a?[2Jb\tc?");
+    }
+
+    #[test]
+    fn every_process_has_a_log_file_of_its_own() {
+        let file = |speaker: Speaker, path: &str| speaker.file(Path::new(path)).display().to_string();
+        assert_eq!(file(Speaker::Parent, "/x/k.log"), "/x/k.log");
+        assert_eq!(file(Speaker::Vrrp, "/x.y/k.log"), "/x.y/k_vrrp.log");
+        assert_eq!(file(Speaker::Bfd, "/x.y/k"), "/x.y/k_bfd");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::config::model::Global;
+
 /// The options of one daemon. Children are executed with the parent's arguments and read the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
@@ -35,12 +37,33 @@ pub struct Options {
     pub dont_fork: bool,
     /// `-m`: allow core dumps.
     pub core_dump: bool,
+    /// `-M`: the pattern of their names, until the daemon ends.
+    pub core_pattern: Option<PathBuf>,
+    /// `-g`: the parent's log file; children write beside it.
+    pub log_file: Option<PathBuf>,
+    /// `-x`: everything of SNMP but traps.
+    pub snmp: bool,
+    /// `-A`: the `AgentX` socket; beats the keyword.
+    pub snmp_socket: Option<String>,
     /// `-a`: log every change of addresses.
     pub address_monitoring: bool,
     /// `--ignore-sigint`.
     pub ignore_sigint: bool,
     /// `-p`, `-r`, `-c`, `-b`.
     pub pid_files: PidFiles,
+}
+
+impl Options {
+    /// What the command line says goes before what the configuration says.
+    pub fn overrule(&self, global: &mut Global) {
+        if self.snmp {
+            let snmp = &mut global.snmp;
+            (snmp.vrrp, snmp.checker, snmp.rfc_v2, snmp.rfc_v3) = (true, true, true, true);
+        }
+        if let Some(socket) = &self.snmp_socket {
+            global.snmp.socket = Some(socket.clone());
+        }
+    }
 }
 
 /// `-P`, `-C`, `-B`, `--all`.

@@ -22,6 +22,7 @@ use crate::config::model::Config;
 use crate::config::value::Mode;
 use crate::kernel::error::{Doing, Error};
 use crate::kernel::pidfile::PidFile;
+use crate::kernel::process::CorePattern;
 use crate::kernel::{namespace, process};
 
 /// How long children of a predecessor may take to release what they hold, when it was killed and is restarted at once.
@@ -41,7 +42,9 @@ pub fn run(mut options: Options) -> Exit {
     }
     // The daemon goes to `/`; what the user said is meant from here.
     let files = &mut options.pid_files;
-    for path in [&mut options.config, &mut files.parent, &mut files.vrrp, &mut files.checkers, &mut files.bfd]
+    let log = &mut options.log_file;
+    for path in
+        [&mut options.config, &mut files.parent, &mut files.vrrp, &mut files.checkers, &mut files.bfd, log]
     {
         if let Some(absolute) = path.as_deref().and_then(|path| std::path::absolute(path).ok()) {
             *path = Some(absolute);
@@ -56,7 +59,7 @@ pub fn run(mut options: Options) -> Exit {
 fn begin(options: Options) -> Result<Exit, Error> {
     let console = if options.dont_fork && options.log.console { Console::Stamped } else { Console::Off };
     let told_without_name = |error| {
-        log::start(Speaker::Parent, None, options.log, console);
+        log::start(Speaker::Parent, None, options.log, console, options.log_file.as_deref());
         error
     };
     let mut source = Source::new(&options).map_err(told_without_name)?;
@@ -71,7 +74,7 @@ fn begin(options: Options) -> Result<Exit, Error> {
     };
     let config = read.config().cloned();
     let instance = config.as_ref().ok().and_then(|config| config.global.ident_suffix());
-    log::start(Speaker::Parent, instance.as_deref(), options.log, console);
+    log::start(Speaker::Parent, instance.as_deref(), options.log, console, options.log_file.as_deref());
     greet(&source);
     for line in read.lines() {
         info!("{line}");
@@ -100,6 +103,10 @@ fn begin(options: Options) -> Result<Exit, Error> {
         process::daemonize()?;
     }
     pid_file.write()?;
+    let core_pattern = options
+        .core_pattern
+        .as_deref()
+        .and_then(|pattern| CorePattern::set(pattern).inspect_err(|error| info!("{error}")).ok());
     let namespace = config.global.net_namespace.clone();
     let exit = reign(options, &places, source, read, config)?;
     for child in [&places.vrrp, &places.checkers] {
@@ -107,6 +114,9 @@ fn begin(options: Options) -> Result<Exit, Error> {
         if let Ok(Some(left)) = PidFile::claim(child) {
             left.remove();
         }
+    }
+    if let Some(pattern) = core_pattern {
+        pattern.restore();
     }
     pid_file.remove();
     places.remove_directory();

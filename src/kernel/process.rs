@@ -3,7 +3,9 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -110,4 +112,59 @@ pub fn raise_open_files() -> Result<usize, Error> {
 /// Allows core dumps of any size.
 pub fn allow_core_dumps() -> Result<(), Error> {
     setrlimit(Resource::RLIMIT_CORE, libc::RLIM_INFINITY, libc::RLIM_INFINITY).doing(|| "allowing core dumps")
+}
+
+/// Where the kernel keeps the pattern of names of core dumps, for all processes of the host.
+const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
+
+/// The pattern of names of core dumps, changed until [`CorePattern::restore`].
+pub struct CorePattern {
+    place: PathBuf,
+    before: Vec<u8>,
+    ours: Vec<u8>,
+}
+
+impl CorePattern {
+    /// Changes it.
+    pub fn set(pattern: &Path) -> Result<Self, Error> {
+        Self::set_at(CORE_PATTERN.into(), pattern)
+    }
+
+    fn set_at(place: PathBuf, pattern: &Path) -> Result<Self, Error> {
+        let doing = || format!("setting the pattern of core dumps to {}", pattern.display());
+        let before = std::fs::read(&place).doing(doing)?;
+        let ours = pattern.as_os_str().as_bytes().to_vec();
+        std::fs::write(&place, &ours).doing(doing)?;
+        Ok(Self { place, before, ours })
+    }
+
+    /// Puts the old one back, unless somebody else has changed it since.
+    pub fn restore(self) {
+        let now = std::fs::read(&self.place).unwrap_or_default();
+        if now.trim_ascii_end() == self.ours.trim_ascii_end()
+            && let Err(error) = std::fs::write(&self.place, &self.before)
+        {
+            tracing::info!("restoring the pattern of core dumps: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pattern_of_core_dumps_is_put_back_unless_somebody_changed_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("core_pattern");
+        std::fs::write(&place, "|/usr/lib/helper %p\n").unwrap();
+        let pattern = CorePattern::set_at(place.clone(), Path::new("/tmp/core.%p")).unwrap();
+        assert_eq!(std::fs::read_to_string(&place).unwrap(), "/tmp/core.%p");
+        pattern.restore();
+        assert_eq!(std::fs::read_to_string(&place).unwrap(), "|/usr/lib/helper %p\n");
+        let pattern = CorePattern::set_at(place.clone(), Path::new("core")).unwrap();
+        std::fs::write(&place, "other\n").unwrap();
+        pattern.restore();
+        assert_eq!(std::fs::read_to_string(&place).unwrap(), "other\n");
+    }
 }
