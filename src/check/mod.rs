@@ -30,8 +30,8 @@ pub enum Probe {
     Http {
         /// Where.
         connection: Connection,
-        /// TLS?
-        tls: bool,
+        /// TLS, with the profile of this number?
+        tls: Option<u16>,
         /// Request line and headers.
         protocol: HttpProtocol,
         /// What is asked for, and what counts as success.

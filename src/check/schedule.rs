@@ -190,6 +190,26 @@ impl Schedule {
         Self { contribution, ..self }
     }
 
+    /// The url that is attempted next, or is under way.
+    pub fn url(&self) -> usize {
+        self.url
+    }
+
+    /// Is an attempt under way?
+    pub fn is_asked(&self) -> bool {
+        self.next == Next::Asked
+    }
+
+    /// As if it had just asked: an equal checker did, and the answer is for both. False for one that does not attempt.
+    pub fn join(&mut self, now: Time) -> bool {
+        if let Next::At(_) = self.next {
+            self.next = Next::Asked;
+            self.last_run = Some(now);
+            self.attempts = self.attempts.wrapping_add(1);
+        }
+        self.next == Next::Asked
+    }
+
     /// When to call `handle` with [`Event::Due`]; none while an attempt is under way.
     pub fn deadline(&self) -> Option<Time> {
         match self.next {

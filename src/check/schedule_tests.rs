@@ -62,6 +62,7 @@ fn http(paths: &[&str], retry: u32) -> Checker {
     let kind = CheckKind::Http(Box::new(HttpCheck {
         connection: connection(),
         tls: false,
+        profile: 0,
         protocol: HttpProtocol::V1_0,
         urls: paths.iter().map(url).collect(),
         fast_recovery: false,

@@ -127,9 +127,10 @@ fn load_whole(
     reader.drafts.global.derive_defaults(facts);
     config.global.clone_from(&reader.drafts.global.values);
     validate::global::parent_scripts(&mut reader, &mut config);
+    let mut lvs = Ok(());
     if runs.meets(Readers::CHECKER) {
         reader.walk(Readers::CHECKER, &TOP);
-        validate::lvs::validate(&mut reader, &mut config);
+        lvs = validate::lvs::validate(&mut reader, &mut config);
     }
     let mut vrrp = Ok(());
     if runs.meets(Readers::VRRP) {
@@ -143,7 +144,7 @@ fn load_whole(
     let namespace = reader.drafts.global.net_namespace;
     let refusal = if !read.configured {
         Some(6)
-    } else if reader.has_stopped() || vrrp.is_err() {
+    } else if reader.has_stopped() || vrrp.is_err() || lvs.is_err() {
         Some(2)
     } else {
         None

@@ -26,7 +26,7 @@ use crate::check::probe::connect;
 use crate::check::schedule::Schedule;
 use crate::check::{ProbeReport, ProbeRequest};
 use crate::config::model::{
-    CheckersPart, FlushOnStop, Global, IpvsNamespace, LvsTimeouts, SocketBuffers, Ssl, TrackFile,
+    CheckersPart, FlushOnStop, Global, IpvsNamespace, LvsTimeouts, SocketBuffers, Ssl, TlsProfile, TrackFile,
     VirtualServerGroup,
 };
 use crate::kernel::calendar::WallTime;
@@ -63,6 +63,7 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
         prepared: None,
         running: None,
         random: Random::seeded(),
+        presented: Vec::new(),
         state_due: None,
         marks: Marks::new(),
         marks_due: None,
@@ -125,6 +126,7 @@ struct Common {
     global: Global,
     groups: Vec<VirtualServerGroup>,
     ssl: Option<Ssl>,
+    tls_profiles: Vec<TlsProfile>,
     bfd_instances: Vec<String>,
     track_files: Vec<TrackFile>,
 }
@@ -156,6 +158,8 @@ struct Checkers {
     prepared: Option<Prepared>,
     running: Option<Running>,
     random: Random,
+    /// What the prober was told of TLS; empty while it knows only what it is born with.
+    presented: Vec<TlsProfile>,
     /// When the parent is told the state.
     state_due: Option<Time>,
     /// The marks of virtual server groups (`nftables_ipvs`).
@@ -211,8 +215,9 @@ impl Checkers {
     }
 
     fn prepare(&mut self, generation: u64, part: CheckersPart, state: Option<Vec<u8>>) {
-        let CheckersPart { global, groups, virtual_servers, ssl, bfd_instances, track_files } = part;
-        let common = Common { global, groups, ssl, bfd_instances, track_files };
+        let CheckersPart { global, groups, virtual_servers, ssl, tls_profiles, bfd_instances, track_files } =
+            part;
+        let common = Common { global, groups, ssl, tls_profiles, bfd_instances, track_files };
         let saved = state.and_then(|bytes| Saved::read(&bytes));
         let before = saved.as_ref().map_or_else(|| self.marks.clone(), |saved| saved.marks.clone().into());
         let marking = Marking {
@@ -220,7 +225,7 @@ impl Checkers {
             counters: common.global.nftables.counters,
             before: Some(&before),
         };
-        let arrangement = arrange(&virtual_servers, &common.groups, marking).and_then(|arrangement| {
+        let arrangement = arrange(virtual_servers, &common.groups, marking).and_then(|arrangement| {
             // A later configuration may need the table, but cannot enter another namespace any more.
             let elsewhere = common.global.net_namespace_ipvs != IpvsNamespace::Same;
             if arrangement.virtual_servers.is_empty() && !elsewhere {
@@ -270,7 +275,10 @@ impl Checkers {
             groups: common.groups.clone(),
             init_notifies: global.rs_init_notifies,
             log_all_failures: global.checker_log_all_failures,
+            share_checks: global.share_checks,
         };
+        // Before the first check that needs it.
+        self.present(&common.tls_profiles);
         self.watch_addresses(&arrangement.virtual_servers, &common.global.buffers, orders);
         let random = &mut self.random;
         self.director.run(settings, state, now(), &mut || random.next(), &mut self.table, orders);
@@ -286,6 +294,7 @@ impl Checkers {
         let (virtual_servers, mark_table) = (arrangement.virtual_servers, arrangement.mark_table);
         self.marks_due = self.table.mark(mark_table.as_ref(), now());
         self.running = Some(Running { common, virtual_servers, mark_table });
+        process::release_memory();
         if first
             && self.options.dump_config
             && let Some(text) = self.data()
@@ -390,10 +399,24 @@ impl Checkers {
         match Channel::new(descriptor) {
             Ok(channel) => {
                 self.prober = Some(channel);
+                self.presented.clear();
+                let profiles = self.running.as_ref().map(|running| running.common.tls_profiles.clone());
+                self.present(&profiles.unwrap_or_default());
                 self.director.prober_lost(now(), orders);
             }
             Err(error) => info!("Health checkers: the channel to the prober: {error}"),
         }
+    }
+
+    /// Tells the prober what TLS checks present and ask for, when that is news.
+    fn present(&mut self, profiles: &[TlsProfile]) {
+        // What a new prober knows by itself need not be said.
+        let is_plain = matches!(profiles, [] | [_]) && profiles.iter().all(|it| *it == TlsProfile::default());
+        if self.prober.is_none() || profiles == self.presented || is_plain && self.presented.is_empty() {
+            return;
+        }
+        self.presented = profiles.to_vec();
+        self.ask(&ToProber::Tls(profiles.to_vec()));
     }
 
     fn probed(&mut self, answer: Option<FromProber>, orders: &mut Orders) {

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::exit::Exit;
 use super::options::Options;
-use crate::config::model::Config;
+use crate::check::probe::tls::Context;
+use crate::config::model::{Config, TlsTrial};
 use crate::config::preprocess::{IncludeChecks, ReadOptions};
 use crate::config::render::{self, Style};
 use crate::config::schema::Readers;
-use crate::config::source::decode;
+use crate::config::source::{SourceMap, decode};
 use crate::config::value::Mode;
 use crate::config::{self, Loaded};
 use crate::kernel::error::Error;
@@ -132,7 +133,8 @@ impl Source {
     }
 
     fn load(&mut self, mode: Mode) -> Result<Loaded, Error> {
-        let facts = host::facts()?;
+        let mut facts = host::facts()?;
+        facts.tls = TlsTrial(Context::trial);
         // Each reading draws anew, as `${_RANDOM}` promises.
         self.options.random_seed = crate::kernel::timer::now().as_nanos();
         Ok(match mode {
@@ -150,6 +152,18 @@ impl Read {
             (_, Some(2)) => Err(Exit::Config),
             _ => Err(Exit::NoConfig),
         }
+    }
+
+    /// As [`Self::config`], and from then on the reading has none: the model of a large configuration is held once.
+    pub fn take_config(&mut self) -> Result<Config, Exit> {
+        self.config()?;
+        self.loaded.config.take().ok_or(Exit::NoConfig)
+    }
+
+    /// Forgets the text, once everything there is to say was said; [`Self::damage`] still knows what was wrong.
+    pub fn forget_text(&mut self) {
+        self.loaded.config = None;
+        self.loaded.sources = SourceMap::default();
     }
 
     /// What `-t` ends with.

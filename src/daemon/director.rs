@@ -23,6 +23,7 @@ use crate::lvs::virtual_server::{Action, Event, Scope, VirtualServerHealth};
 use crate::report::event::{ReporterEvent, ServerChange};
 use crate::time::Time;
 
+mod cohorts; // equal checks that are made once
 mod draining; // operators take real servers out of service
 mod hosting; // checks that wait for an address of this host
 mod mending; // what the kernel refused is tried again
@@ -126,6 +127,8 @@ struct Check {
     schedule: Schedule,
     /// The attempt that is under way.
     asked: Option<u64>,
+    /// The checks that are equal to it, if there are any and they share.
+    cohort: Option<usize>,
     /// What was logged about its answers.
     remarked: Vec<Remark>,
 }
@@ -141,6 +144,8 @@ pub struct Director {
     /// Moments at which a check may be due; entries can be out of date.
     due: BinaryHeap<Reverse<(Time, usize)>>,
     asked: HashMap<u64, usize>,
+    /// Groups of equal checks, of which one attempts for all (`@keepalived-rs share_checks`).
+    cohorts: Vec<Vec<usize>>,
     last_id: u64,
     table: Table,
     /// Whose each service is.
@@ -352,6 +357,7 @@ impl Director {
                 check.remarked.push(remark);
             }
         }
+        self.tell_cohort(index, &report.outcome, now, out);
         self.schedule(index, now, schedule::Event::Outcome(report.outcome), out);
     }
 
@@ -387,6 +393,9 @@ impl Director {
                     continue;
                 }
                 schedule::Action::Probe { url } => {
+                    if self.is_asked_by_another(index, url) {
+                        continue;
+                    }
                     self.last_id += 1;
                     let id = self.last_id;
                     let sequence = self.checks[index].schedule.attempts();
@@ -581,7 +590,7 @@ fn probe(checker: &Checker, url: usize, attempts: u32) -> Option<Probe> {
         CheckKind::Tcp(connection) => Probe::Tcp(connection.clone()),
         CheckKind::Http(http) => Probe::Http {
             connection: http.connection.clone(),
-            tls: http.tls,
+            tls: http.tls.then_some(http.profile),
             protocol: http.protocol,
             url: http.urls[url].clone(),
         },

@@ -12,7 +12,7 @@ pub use super::channel::{Channel, Received};
 use super::director::{Answer, Target, Wish};
 use crate::check::{ProbeReport, ProbeRequest};
 pub use crate::config::model::ScriptEnd;
-use crate::config::model::{Command, ReporterPart};
+use crate::config::model::{Command, ReporterPart, TlsProfile};
 use crate::report::event::ReporterEvent;
 
 /// Set by the parent for a child it executes: its [`Assignment`](super::child::Assignment).
@@ -193,6 +193,8 @@ pub enum ToProber {
     ProbeOn(Box<ProbeRequest>),
     /// Their answers are no longer wanted.
     Cancel(Vec<u64>),
+    /// What TLS probes present and ask for from now on.
+    Tls(Vec<TlsProfile>),
 }
 
 /// Prober to checkers, in batches.

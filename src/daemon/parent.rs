@@ -63,7 +63,7 @@ fn begin(options: Options) -> Result<Exit, Error> {
         error
     };
     let mut source = Source::new(&options).map_err(told_without_name)?;
-    let read = match source.read(Mode::Run).map_err(told_without_name) {
+    let mut read = match source.read(Mode::Run).map_err(told_without_name) {
         Ok(read) => read,
         Err(error) => {
             let Some(name) = source.lost_namespace() else { return Err(error) };
@@ -72,14 +72,13 @@ fn begin(options: Options) -> Result<Exit, Error> {
             return Ok(Exit::Success);
         }
     };
-    let config = read.config().cloned();
-    let instance = config.as_ref().ok().and_then(|config| config.global.ident_suffix());
+    let instance = read.config().ok().and_then(|config| config.global.ident_suffix());
     log::start(Speaker::Parent, instance.as_deref(), options.log, console, options.log_file.as_deref());
     greet(&source);
     for line in read.lines() {
         info!("{line}");
     }
-    let config = match config {
+    let config = match read.take_config() {
         Ok(config) => config,
         Err(exit) => {
             refused(exit, &source);
@@ -210,7 +209,8 @@ fn reign(
         .build()
         .doing(|| "starting the event loop")?;
     runtime.block_on(async {
-        let reign = Reign::new(options, places, source, read)?;
+        let instance = config.global.ident_suffix();
+        let reign = Reign::new(options, places, source, read, instance)?;
         // The state of a whole daemon: on the heap.
         Ok(Box::pin(reign.live(config)).await)
     })

@@ -107,6 +107,7 @@ impl Prober {
                 let what = "taking over the socket, which did not come".to_owned();
                 return vec![report(request.id, Outcome::NotTried { errno: None, what }, Instant::now())];
             }
+            (ToProber::Tls(profiles), _) => self.probes.present(profiles),
             (ToProber::Cancel(ids), _) => {
                 for id in ids {
                     self.cancel(id);

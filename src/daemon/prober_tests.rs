@@ -64,7 +64,7 @@ fn http(id: u64, destination: SocketAddr) -> ProbeRequest {
         regex: None,
     };
     let connection = connection(destination);
-    ProbeRequest { id, probe: Probe::Http { connection, tls: false, protocol: HttpProtocol::V1_0, url } }
+    ProbeRequest { id, probe: Probe::Http { connection, tls: None, protocol: HttpProtocol::V1_0, url } }
 }
 
 /// Listens; connections wait in its queue unless they are accepted.

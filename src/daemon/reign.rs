@@ -83,8 +83,13 @@ pub struct Reign {
 
 impl Reign {
     /// Needs a tokio runtime. Signals are heard from here on.
-    pub fn new(options: Options, places: &Places, source: Source, read: Read) -> Result<Self, Error> {
-        let instance = read.config().ok().and_then(|config| config.global.ident_suffix());
+    pub fn new(
+        options: Options,
+        places: &Places,
+        source: Source,
+        read: Read,
+        instance: Option<String>,
+    ) -> Result<Self, Error> {
         let supervisor = Supervisor::new(supervise::Options {
             vrrp: !options.subsystems.no_vrrp,
             checkers: !options.subsystems.no_checkers,
@@ -252,6 +257,8 @@ impl Reign {
         if self.started {
             self.save_data(true);
         }
+        self.running.forget_text();
+        process::release_memory();
         let config = self.supervisor.running();
         self.reload_time.follow(&config.global.reload);
         process::set_umask(self.options.umask.unwrap_or(config.global.umask));
@@ -388,7 +395,7 @@ impl Reign {
         let marker = Marker::set(&self.supervisor.running().global);
         let read = self.source.read(Mode::Run);
         drop(marker);
-        let read = match read {
+        let mut read = match read {
             Ok(read) => read,
             Err(error) => {
                 info!("{error}");
@@ -398,8 +405,8 @@ impl Reign {
         for line in read.lines() {
             info!("{line}");
         }
-        let config = match read.config() {
-            Ok(config) => config.clone(),
+        let config = match read.take_config() {
+            Ok(config) => config,
             Err(exit) => {
                 info!("A daemon that starts with this configuration exits with status {}", exit.code());
                 return self.keep();

@@ -9,7 +9,7 @@ use super::error::{Doing, Error};
 use super::link;
 use super::netlink::Connection;
 use super::pcre::Pattern;
-use crate::config::model::{HostFacts, Identity, Patterns, Users};
+use crate::config::model::{HostFacts, Identity, Patterns, TlsTrial, Users};
 
 /// The facts of this moment; interfaces come and go.
 pub fn facts() -> Result<HostFacts, Error> {
@@ -22,6 +22,7 @@ pub fn facts() -> Result<HostFacts, Error> {
         own_identity: Identity { uid: geteuid().as_raw(), gid: getegid().as_raw() },
         own_user: own_user(),
         patterns: Patterns(|regex| Pattern::new(regex).map(drop)),
+        tls: TlsTrial::default(),
     })
 }
 

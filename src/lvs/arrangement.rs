@@ -49,7 +49,7 @@ pub struct Arrangement {
 
 /// Arranges a configuration; an error is a list of reasons why it cannot be carried out at all.
 pub fn arrange(
-    virtual_servers: &[VirtualServer],
+    virtual_servers: Vec<VirtualServer>,
     groups: &[VirtualServerGroup],
     marking: Marking<'_>,
 ) -> Result<Arrangement, Vec<String>> {
@@ -57,24 +57,24 @@ pub fn arrange(
     let mut merged: Vec<VirtualServer> = Vec::new();
     let mut places: HashMap<Identity, usize> = HashMap::new();
     for vs in virtual_servers {
-        match places.get(&Identity::of(vs)) {
+        match places.get(&Identity::of(&vs)) {
             None => {
-                places.insert(Identity::of(vs), merged.len());
-                merged.push(vs.clone());
+                places.insert(Identity::of(&vs), merged.len());
+                merged.push(vs);
             }
             Some(&place) => {
                 remarks.push(format!(
                     "Virtual server {} is configured twice: the real servers of the second block join those of the first, \
                      its other settings are not used",
-                    label::virtual_server(vs)
+                    label::virtual_server(&vs)
                 ));
                 let first = &mut merged[place];
-                for rs in &vs.real_servers {
+                for rs in vs.real_servers {
                     let known = |other: &crate::config::model::RealServer| {
                         (other.address, other.port) == (rs.address, rs.port)
                     };
                     if !first.real_servers.iter().any(known) {
-                        first.real_servers.push(rs.clone());
+                        first.real_servers.push(rs);
                     }
                 }
             }
@@ -163,7 +163,7 @@ mod tests {
     fn two_blocks_of_one_identity_become_one_virtual_server() {
         let (first, mut second) = (virtual_server(2), virtual_server(3));
         second.quorum = 9;
-        let arrangement = arrange(&[first, second], &[], Marking::default()).unwrap();
+        let arrangement = arrange(vec![first, second], &[], Marking::default()).unwrap();
         let [only] = &arrangement.virtual_servers[..] else { panic!("{arrangement:?}") };
         assert_eq!((only.config.real_servers.len(), only.config.quorum), (3, 1));
         assert!(arrangement.remarks[0].contains("[10.9.0.1]:tcp:80 is configured twice"));
@@ -180,7 +180,7 @@ mod tests {
         };
         let groups = [VirtualServerGroup { name: "G".to_owned(), entries: vec![entry("10.9.0.2")] }];
         let arrangement =
-            arrange(&[virtual_server(1), grouped.clone()], &groups, Marking::default()).unwrap();
+            arrange(vec![virtual_server(1), grouped.clone()], &groups, Marking::default()).unwrap();
         assert_eq!(arrangement.virtual_servers[1].services.len(), 1);
         assert_eq!(
             arrangement.remarks,
@@ -188,7 +188,7 @@ mod tests {
                 "Service 10.9.0.1:tcp:80 belongs to virtual server [10.9.0.1]:tcp:80; virtual server [G]:0 does without it"
             ]
         );
-        let arrangement = arrange(&[grouped.clone()], &[], Marking::default()).unwrap();
+        let arrangement = arrange(vec![grouped.clone()], &[], Marking::default()).unwrap();
         assert!(arrangement.virtual_servers.is_empty());
         assert_eq!(
             arrangement.remarks,
@@ -196,7 +196,7 @@ mod tests {
         );
         let wide = [VirtualServerGroup { name: "G".to_owned(), entries: vec![entry("10.99.0.2")] }];
         assert!(
-            arrange(&[grouped], &wide, Marking::default()).unwrap_err()[0]
+            arrange(vec![grouped], &wide, Marking::default()).unwrap_err()[0]
                 .starts_with("virtual server [G]:0: ")
         );
     }
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_plan_names_what_changes_and_nothing_else() {
         let arranged =
-            |list: &[VirtualServer]| arrange(list, &[], Marking::default()).unwrap().virtual_servers;
+            |list: &[VirtualServer]| arrange(list.to_vec(), &[], Marking::default()).unwrap().virtual_servers;
         let with_port = |port| {
             let mut vs = virtual_server(1);
             vs.service = Service::Address { address: "10.9.0.1".parse().unwrap(), port };

@@ -50,6 +50,11 @@ impl Farm {
         self.reals.iter().map(|real| Server::named(real, 80)).collect()
     }
 
+    /// Another host on the real servers' network: for another daemon.
+    pub(crate) fn beside(&self, name: &str, address: &str) -> Outcome<Host> {
+        Host::on(&self.inner, name, &[&format!("{address}/24")])
+    }
+
     pub(crate) fn start(&mut self) -> Outcome {
         self.daemon.start(&self.director, &[]).map(drop)
     }

@@ -19,6 +19,8 @@ mod lvs_other_checks;
 mod lvs_patterns;
 mod lvs_release;
 mod lvs_table;
+mod lvs_timing;
+mod lvs_tls;
 mod notify_fifo;
 mod pair;
 mod reporter;
@@ -86,6 +88,8 @@ fn cases() -> Vec<&'static case::Case> {
         lvs_other_checks::CASES,
         lvs_patterns::CASES,
         notify_fifo::CASES,
+        lvs_timing::CASES,
+        lvs_tls::CASES,
         systemd::CASES,
     ]
     .into_iter()

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::connect::{connect_until, errno};
 use super::http_response::{Digesting, HttpResponse, Response};
 use super::scan::{Scanned, Wanted};
-use super::tls::{self, Farewell, TlsRead, TlsStream, Waited};
+use super::tls::{self, Farewell, Names, TlsRead, TlsStream, Waited};
 use crate::check::{Failure, Outcome, Remark};
 use crate::config::model::{Connection, HttpProtocol, Url};
 
@@ -94,7 +94,12 @@ impl Exchange<'_> {
                 (read_plain(&stream, response, connection.timeout, limit).await?, None)
             }
             Some(context) => {
-                let mut stream = context.handshake(stream, self.url.sni.as_deref(), deadline).await?;
+                let names = Names {
+                    server: self.url.sni.as_deref(),
+                    host: self.url.host.as_deref(),
+                    address: connection.destination.ip(),
+                };
+                let mut stream = context.handshake(stream, names, deadline).await?;
                 let farewell = if self.url.tls_compliant { Farewell::CloseNotify } else { Farewell::None };
                 let deadline = Instant::now() + connection.timeout;
                 let read = async {

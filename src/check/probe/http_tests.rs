@@ -22,7 +22,7 @@ fn check(
     let mut url = server::url();
     change(&mut url);
     let connection = Connection { timeout, ..connection(destination) };
-    let probe = Probe::Http { connection, tls: false, protocol: HttpProtocol::V1_0, url };
+    let probe = Probe::Http { connection, tls: None, protocol: HttpProtocol::V1_0, url };
     on_a_reactor(async { Probes::new().run(&probe, None).await })
 }
 

@@ -19,25 +19,38 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Outcome, Probe, Remark};
-use crate::config::model::Regex;
+use crate::config::model::{Regex, TlsProfile};
 use crate::kernel::pcre::Pattern;
 use http_response::Digesting;
 use scan::Wanted;
 
 /// What all probes of a process share. Must live where a tokio runtime with I/O and time does.
-#[derive(Default)]
 pub struct Probes {
-    tls: tls::Context,
+    /// By the number of their profile.
+    tls: Mutex<Arc<[tls::Context]>>,
     patterns: Mutex<HashMap<Regex, Arc<Pattern>>>,
 }
 
 /// Patterns that are kept compiled. With more, those of former configurations are among them: all are made anew.
 const PATTERNS: usize = 4096;
 
+/// One profile: nothing presented, nothing verified.
+impl Default for Probes {
+    fn default() -> Self {
+        Self { tls: Mutex::new([tls::Context::default()].into()), patterns: Mutex::default() }
+    }
+}
+
 impl Probes {
     /// Nothing is allocated before the first TLS probe.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// From now on TLS probes present and ask for this; those under way go on as they began.
+    pub fn present(&self, profiles: Vec<TlsProfile>) {
+        let contexts = profiles.into_iter().map(tls::Context::new).collect();
+        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = contexts;
     }
 
     /// The pattern of a url, compiled at its first use.
@@ -74,9 +87,15 @@ impl Probes {
                     Ok(wanted) => wanted,
                     Err(outcome) => return (outcome, Vec::new()),
                 };
+                let contexts = Arc::clone(&self.tls.lock().unwrap_or_else(PoisonError::into_inner));
+                let context = tls.map(|number| contexts.get(usize::from(number)));
+                if let Some(None) = context {
+                    let what = "preparing TLS: nobody said with what".to_owned();
+                    return (Outcome::NotTried { errno: None, what }, Vec::new());
+                }
                 let exchange = http::Exchange {
                     connection,
-                    tls: tls.then_some(&self.tls),
+                    tls: context.flatten(),
                     protocol: *protocol,
                     url,
                     digesting: if url.digest.is_some() { Digesting::Yes } else { Digesting::No },

@@ -1,37 +1,51 @@
 //! The stream of `SSL_GET`: the handshake, bytes in and out, and how such a stream may end. spec/checkers.md §7.
 //!
 //! OpenSSL's plain client context, so the host's policy decides on versions and ciphers as it does for stock. The
-//! server's certificate is not verified: the check asks whether the service answers, not who it is. OpenSSL reads and
+//! server's certificate is not verified unless the profile asks for it: a check asks whether the service answers, not
+//! who it is. OpenSSL reads and
 //! writes through a non-blocking tokio stream; where it would wait, we await readiness here. tokio-openssl would add a
 //! crate for these few lines and hide the exact end of a stream.
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use openssl::error::ErrorStack;
+use openssl::pkey::PKey;
 use openssl::ssl::{
     Error, ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslStream, SslVerifyMode,
 };
+use openssl::x509::{X509, X509VerifyResult};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::errno;
 use crate::check::{Failure, Outcome};
+use crate::config::model::{TlsProfile, TlsVerify};
 
-/// What all TLS streams of a process share. Costs more than a megabyte, so it is built at the first use.
+/// What all TLS streams of one profile share. Costs more than a megabyte, so it is built at the first use.
 #[derive(Default)]
-pub struct Context(OnceLock<Result<SslContext, String>>);
+pub struct Context {
+    profile: TlsProfile,
+    built: OnceLock<Result<SslContext, String>>,
+}
 
 impl Context {
+    /// For checks that present and ask for this.
+    pub fn new(profile: TlsProfile) -> Self {
+        Self { profile, built: OnceLock::new() }
+    }
+
+    /// Would a context of this profile be built? Says why not.
+    pub fn trial(profile: &TlsProfile) -> Result<(), String> {
+        if *profile == TlsProfile::default() {
+            return Ok(());
+        }
+        build(profile).map(drop)
+    }
+
     fn get(&self) -> Result<&SslContext, Outcome> {
-        let build = || -> Result<SslContext, ErrorStack> {
-            let mut builder = SslContextBuilder::new(SslMethod::tls_client())?;
-            builder.set_verify(SslVerifyMode::NONE);
-            // A stream that waits holds no buffers.
-            builder.set_mode(SslMode::RELEASE_BUFFERS);
-            Ok(builder.build())
-        };
-        let context = self.0.get_or_init(|| build().map_err(|error| error.to_string()));
+        let context = self.built.get_or_init(|| build(&self.profile));
         context
             .as_ref()
             .map_err(|error| Outcome::NotTried { errno: None, what: format!("preparing TLS: {error}") })
@@ -41,14 +55,18 @@ impl Context {
     pub(super) async fn handshake(
         &self,
         stream: TcpStream,
-        server_name: Option<&str>,
+        names: Names<'_>,
         deadline: Instant,
     ) -> Result<TlsStream, Outcome> {
         let prepare = |context: &SslContext| -> Result<SslStream<Patient>, ErrorStack> {
             let mut ssl = Ssl::new(context)?;
             // A NUL cannot be part of a server name, and openssl panics at one.
-            if let Some(name) = server_name.filter(|name| !name.contains('\0')) {
+            if let Some(name) = names.server.filter(|name| !name.contains('\0')) {
                 ssl.set_hostname(name)?;
+            }
+            if self.profile.verify != TlsVerify::No {
+                let name = self.profile.name.as_deref().or(names.server).or(names.host);
+                expect(&mut ssl, name, names.address)?;
             }
             SslStream::new(ssl, Patient(stream))
         };
@@ -63,11 +81,109 @@ impl Context {
                 Waited::Ready => {}
                 Waited::TooLong => return Err(Outcome::Failed(Failure::TlsTimeout)),
                 Waited::Broken => {
-                    return Err(Outcome::Failed(Failure::Tls { reason: reason(&error) }));
+                    let verified = stream.0.ssl().verify_result();
+                    let reason = if self.profile.verify == TlsVerify::No || verified == X509VerifyResult::OK {
+                        reason(&error)
+                    } else {
+                        format!("the server's certificate: {}", verified.error_string())
+                    };
+                    return Err(Outcome::Failed(Failure::Tls { reason }));
                 }
             }
         }
     }
+}
+
+/// The names of the other side, as far as they are known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names<'a> {
+    /// Sent in the handshake.
+    pub(super) server: Option<&'a str>,
+    /// The Host header, perhaps with a port.
+    pub(super) host: Option<&'a str>,
+    /// Where it connects to.
+    pub(super) address: IpAddr,
+}
+
+/// The server's certificate must bear this name, or else the address.
+fn expect(ssl: &mut Ssl, name: Option<&str>, address: IpAddr) -> Result<(), ErrorStack> {
+    let address = match name.map(without_port) {
+        Some(name) if !name.contains('\0') => match name.parse() {
+            Ok(address) => address,
+            Err(_) => return ssl.param_mut().set_host(name),
+        },
+        _ => address,
+    };
+    ssl.param_mut().set_ip(address)
+}
+
+/// `name:443` without its end, `[2001:db8::1]:443` without that and its brackets.
+fn without_port(name: &str) -> &str {
+    if let Some(rest) = name.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or(rest);
+    }
+    match name.split_once(':') {
+        Some((name, port)) if !port.contains(':') => name,
+        _ => name,
+    }
+}
+
+fn build(profile: &TlsProfile) -> Result<SslContext, String> {
+    let doing = |what: &'static str| move |error: ErrorStack| format!("{what}: {}", why(&error));
+    let mut builder = SslContextBuilder::new(SslMethod::tls_client()).map_err(doing("a context"))?;
+    let verify = match profile.verify {
+        TlsVerify::No => SslVerifyMode::NONE,
+        TlsVerify::System => {
+            builder.set_default_verify_paths().map_err(doing("the host's trust store"))?;
+            SslVerifyMode::PEER
+        }
+        TlsVerify::Ca => SslVerifyMode::PEER,
+    };
+    builder.set_verify(verify);
+    // A stream that waits holds no buffers.
+    builder.set_mode(SslMode::RELEASE_BUFFERS);
+    if let Some(pem) = &profile.ca {
+        for authority in certificates(pem, "the CA file")? {
+            builder.cert_store_mut().add_cert(authority).map_err(doing("the CA file"))?;
+        }
+    }
+    if let Some(pem) = &profile.certificate {
+        let mut chain = certificates(pem, "the certificate file")?.into_iter();
+        if let Some(own) = chain.next() {
+            builder.set_certificate(&own).map_err(doing("the certificate file"))?;
+        }
+        for next in chain {
+            builder.add_extra_chain_cert(next).map_err(doing("the certificate file"))?;
+        }
+    }
+    if let Some(pem) = &profile.key {
+        // Never asks a terminal.
+        let password = profile.password.as_deref().unwrap_or_default().as_bytes();
+        let key = PKey::private_key_from_pem_callback(pem, |buffer| {
+            let length = password.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&password[..length]);
+            Ok(length)
+        });
+        builder.set_private_key(&*key.map_err(doing("the key file"))?).map_err(doing("the key file"))?;
+        if profile.certificate.is_some() {
+            builder.check_private_key().map_err(doing("certificate and key"))?;
+        }
+    }
+    Ok(builder.build())
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<X509>, String> {
+    match X509::stack_from_pem(pem) {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(format!("{what}: no certificate in it")),
+        Err(error) => Err(format!("{what}: {}", why(&error))),
+    }
+}
+
+/// The first of OpenSSL's reasons.
+fn why(stack: &ErrorStack) -> String {
+    let first = stack.errors().first();
+    first.and_then(openssl::error::Error::reason).map_or_else(|| stack.to_string(), str::to_owned)
 }
 
 /// What one read brought.
@@ -163,10 +279,7 @@ pub(super) enum Waited {
 /// Why OpenSSL gave up, in its words.
 fn reason(error: &Error) -> String {
     if let Some(stack) = error.ssl_error() {
-        let first = stack.errors().first();
-        return first
-            .and_then(openssl::error::Error::reason)
-            .map_or_else(|| stack.to_string(), str::to_owned);
+        return why(stack);
     }
     match error.io_error() {
         Some(error) => error.to_string(),

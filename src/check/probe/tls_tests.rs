@@ -103,7 +103,7 @@ fn check(
     let mut url = server::url();
     change(&mut url);
     let connection = Connection { timeout, ..server::connection(destination) };
-    let probe = Probe::Http { connection, tls: true, protocol: HttpProtocol::V1_0, url };
+    let probe = Probe::Http { connection, tls: Some(0), protocol: HttpProtocol::V1_0, url };
     on_a_reactor(async { Probes::new().run(&probe, None).await })
 }
 

@@ -22,10 +22,35 @@ pub struct HttpDraft<'a> {
     pub fast_recovery: bool,
     pub tls_compliant: bool,
     pub virtualhost: Option<&'a Word>,
+    /// Our own settings.
+    pub tls: TlsDraft,
     /// Urls with a path.
     pub urls: Vec<UrlDraft<'a>>,
     /// The url being read.
     pub url: UrlDraft<'a>,
+}
+
+/// `@keepalived-rs tls_…` as read.
+#[derive(Debug, Clone, Default)]
+pub struct TlsDraft {
+    /// `off`, `system` or a file.
+    pub verify: Option<String>,
+    /// The name that the server's certificate must bear.
+    pub name: Option<String>,
+    /// Our certificate's file.
+    pub certificate: Option<String>,
+    /// Its key's.
+    pub key: Option<String>,
+    /// Where one of them stands.
+    pub span: Option<Span>,
+}
+
+impl TlsDraft {
+    /// Do both say the same? Wherever they stand.
+    pub fn says_as(&self, other: &Self) -> bool {
+        let said = |it: &Self| (it.verify.clone(), it.name.clone(), it.certificate.clone(), it.key.clone());
+        said(self) == said(other)
+    }
 }
 
 /// A `url` block as read.

@@ -110,6 +110,12 @@ pub struct Drafts<'a> {
     pub preferences: rule::Preferences,
     /// The last `SSL` block, and where it stands.
     pub ssl: Option<(Span, super::model::Ssl)>,
+    /// Our own settings inside it.
+    pub ssl_tls: http::TlsDraft,
+    /// What TLS checks have of their own; the number of each is its index and one.
+    pub tls_profiles: Vec<http::TlsDraft>,
+    /// There is a TLS check.
+    pub tls_used: bool,
     /// `track_file` blocks, with their names.
     pub track_files: Vec<(&'a Word, TrackFile)>,
     /// `vrrp_track_process` blocks, with their names.

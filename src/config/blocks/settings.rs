@@ -3,6 +3,7 @@
 //! One table, usable wherever its entry says; mistakes never count for `-t`, because stock would not see them. A new
 //! setting is one entry here, and the field its action fills. docs/design.md, "Our own settings".
 
+use super::http::TlsDraft;
 use super::quoted;
 use crate::config::diagnostic::{Class, Diagnostic, Severity};
 use crate::config::lint::{LINTS, REPORTS, find as find_lint};
@@ -33,6 +34,8 @@ pub enum Place {
     Instance,
     /// `virtual_server`.
     VirtualServer,
+    /// `SSL_GET`, or `SSL`, where it holds for all of them.
+    Tls,
 }
 
 impl Place {
@@ -43,6 +46,7 @@ impl Place {
             Self::Global => "global_defs, or outside any block",
             Self::Instance => "vrrp_instance",
             Self::VirtualServer => "virtual_server",
+            Self::Tls => "SSL_GET, or SSL for all of them",
         }
     }
 
@@ -53,6 +57,7 @@ impl Place {
             Self::Global => matches!(block, None | Some("global_defs")),
             Self::Instance => block == Some("vrrp_instance"),
             Self::VirtualServer => block == Some("virtual_server"),
+            Self::Tls => matches!(block, Some("SSL_GET" | "SSL")),
         }
     }
 }
@@ -119,6 +124,50 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         keyword: keyword(
+            "share_checks",
+            Shape::Bool,
+            "Checks that are equal in all their options (of one server behind several services) are made once, and the \
+             outcome goes to all of them.",
+        )
+        .default("off")
+        .apply(|r, g| r.drafts.global.values.share_checks = g.bool()),
+        places: &[Place::Global],
+    },
+    Setting {
+        keyword: keyword(
+            "tls_verify",
+            Shape::Words,
+            "Who the server must prove to be: `system` asks the host's trust store, a file of PEM certificates those \
+             authorities, `off` nobody. A second word is the name that its certificate must bear; without it, the server name \
+             of the handshake, the Host header or the address.",
+        )
+        .default("off, as keepalived")
+        .apply(|r, g| {
+            let tls = tls_draft(r);
+            tls.verify = g.argument(0).map(|word| word.as_str().to_owned());
+            tls.name = g.argument(1).map(|word| word.as_str().to_owned());
+            tls.span = Some(g.value_span());
+        }),
+        places: &[Place::Tls],
+    },
+    Setting {
+        keyword: keyword(
+            "tls_certificate",
+            Shape::Words,
+            "Files of the certificate that is shown to servers that ask, and of its key (PEM); without a second word the key is \
+             in the same file.",
+        )
+        .default("that of SSL, if there is one")
+        .apply(|r, g| {
+            let tls = tls_draft(r);
+            tls.certificate = g.argument(0).map(|word| word.as_str().to_owned());
+            tls.key = g.argument(1).or(g.argument(0)).map(|word| word.as_str().to_owned());
+            tls.span = Some(g.value_span());
+        }),
+        places: &[Place::Tls],
+    },
+    Setting {
+        keyword: keyword(
             "allow",
             Shape::Word,
             "Silences a lint of `check`: inside a block for this block, outside any block for the whole configuration.",
@@ -128,6 +177,11 @@ pub const SETTINGS: &[Setting] = &[
         places: &[Place::Anywhere],
     },
 ];
+
+/// What the settings of TLS fill: the check's, or the `SSL` block's.
+fn tls_draft<'r>(reader: &'r mut Reader<'_>) -> &'r mut TlsDraft {
+    if reader.block_name() == Some("SSL") { &mut reader.drafts.ssl_tls } else { &mut reader.drafts.http.tls }
+}
 
 /// The setting of that name.
 pub fn find(name: &str) -> Option<&'static Setting> {

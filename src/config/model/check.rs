@@ -110,6 +110,8 @@ pub struct HttpCheck {
     pub connection: Connection,
     /// TLS?
     pub tls: bool,
+    /// Index into [`super::Config::tls_profiles`].
+    pub profile: u16,
     /// Request line and headers.
     pub protocol: HttpProtocol,
     /// Urls in file order, never empty; `virtualhost` is already inherited into each.
@@ -374,17 +376,4 @@ pub struct FileCheck {
 pub struct BfdCheck {
     /// Name of a `bfd_instance`; it exists.
     pub name: String,
-}
-
-/// `SSL`: what SSL checks present to servers (spec/lvs-config.md §11).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Ssl {
-    /// Password of the key.
-    pub password: Option<String>,
-    /// CA file; nothing is verified with it.
-    pub ca: Option<String>,
-    /// Certificate chain.
-    pub certificate: Option<String>,
-    /// Private key.
-    pub key: Option<String>,
 }

@@ -144,6 +144,8 @@ pub struct Global {
     pub checker_log_all_failures: bool,
     /// `rs_init_notifies`.
     pub rs_init_notifies: bool,
+    /// `@keepalived-rs share_checks`: equal checks of several real servers are made once.
+    pub share_checks: bool,
     /// umask of the processes and of what they start.
     pub umask: u32,
     /// `process_names` and the `*_process_name` words.
@@ -260,6 +262,7 @@ impl Default for Global {
             lvs_sync_daemon: None,
             checker_log_all_failures: false,
             rs_init_notifies: false,
+            share_checks: false,
             umask: 0o177,
             process_names: ProcessNames::default(),
             max_auto_priority: 0,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{BadPattern, Identity, Regex};
+use super::{BadPattern, Identity, Regex, TlsProfile};
 
 /// Facts of the host that validation needs. Of another machine they can be given, so its file can be checked here.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,8 @@ pub struct HostFacts {
     pub own_user: String,
     /// The library that matches patterns.
     pub patterns: Patterns,
+    /// The library that speaks TLS.
+    pub tls: TlsTrial,
 }
 
 /// Does the host's PCRE2 take a pattern? The default takes all.
@@ -27,6 +29,16 @@ pub struct HostFacts {
 pub struct Patterns(pub fn(&Regex) -> Result<(), BadPattern>);
 
 impl Default for Patterns {
+    fn default() -> Self {
+        Self(|_| Ok(()))
+    }
+}
+
+/// Can the host's TLS library use certificates and keys? The default takes all.
+#[derive(Debug, Clone, Copy)]
+pub struct TlsTrial(pub fn(&TlsProfile) -> Result<(), String>);
+
+impl Default for TlsTrial {
     fn default() -> Self {
         Self(|_| Ok(()))
     }

@@ -15,6 +15,7 @@ mod process;
 mod reporter;
 mod route;
 mod script;
+mod tls;
 mod tracker;
 mod units;
 mod vrrp;
@@ -31,6 +32,7 @@ pub use process::*;
 pub use reporter::*;
 pub use route::*;
 pub use script::*;
+pub use tls::*;
 pub use tracker::*;
 pub use units::*;
 pub use vrrp::*;
@@ -68,6 +70,8 @@ pub struct Config {
     pub check_files: Vec<TrackFile>,
     /// The `SSL` block.
     pub ssl: Option<Ssl>,
+    /// What TLS checks present and ask for; the first is that of the `SSL` block, or of none.
+    pub tls_profiles: Vec<TlsProfile>,
     /// `bfd_instance` blocks, in file order.
     pub bfd_instances: Vec<BfdInstance>,
 }
@@ -104,8 +108,10 @@ pub struct CheckersPart {
     pub groups: Vec<VirtualServerGroup>,
     /// Virtual servers.
     pub virtual_servers: Vec<VirtualServer>,
-    /// What SSL checks present to servers.
+    /// The `SSL` block.
     pub ssl: Option<Ssl>,
+    /// What TLS checks present and ask for.
+    pub tls_profiles: Vec<TlsProfile>,
     /// Names of the BFD sessions that tell the checkers, in file order.
     pub bfd_instances: Vec<String>,
     /// Tracked files.
@@ -170,6 +176,7 @@ impl Config {
             groups: self.groups.clone(),
             virtual_servers: self.virtual_servers.clone(),
             ssl: self.ssl.clone(),
+            tls_profiles: self.tls_profiles.clone(),
             track_files: self.check_files.clone(),
             bfd_instances: self
                 .bfd_instances

@@ -31,7 +31,11 @@ impl Config {
         (tells_vrrp || tells_checkers).then(|| ReporterPart {
             global: global.clone(),
             vrrp: self.vrrp_part().filter(|_| tells_vrrp).map(without_secrets).unwrap_or_default(),
-            checkers: self.checkers_part().filter(|_| tells_checkers).unwrap_or_default(),
+            checkers: CheckersPart {
+                // Private keys are not for it.
+                tls_profiles: Vec::new(),
+                ..self.checkers_part().filter(|_| tells_checkers).unwrap_or_default()
+            },
         })
     }
 }

@@ -145,7 +145,9 @@ impl Checks<'_, '_> {
     fn http(&mut self, http: &HttpDraft<'_>, draft: &CheckerDraft<'_>) -> HttpCheck {
         let connection = self.connection(draft);
         let tls = draft.kind == Kind::Ssl;
+        let profile = if tls { self.profile(http) } else { 0 };
         HttpCheck {
+            profile,
             urls: http.urls.iter().map(|url| self.url(url, http, tls)).collect(),
             connection,
             tls,
@@ -156,6 +158,22 @@ impl Checks<'_, '_> {
             enable_sni: http.enable_sni,
             sni_name: text(http.sni_name),
         }
+    }
+
+    /// The number of its TLS profile; those that say the same share one.
+    fn profile(&mut self, http: &HttpDraft<'_>) -> u16 {
+        let drafts = &mut self.reader.drafts;
+        drafts.tls_used = true;
+        if http.tls.span.is_none() {
+            return 0;
+        }
+        let known = drafts.tls_profiles.iter().position(|other| other.says_as(&http.tls));
+        let place = known.unwrap_or_else(|| {
+            drafts.tls_profiles.push(http.tls.clone());
+            drafts.tls_profiles.len() - 1
+        });
+        // More than 65,535 kinds of TLS in one file are not worth a wider number; the last ones verify as `SSL` says.
+        u16::try_from(place + 1).unwrap_or(0)
     }
 
     fn url(&self, url: &UrlDraft<'_>, http: &HttpDraft<'_>, tls: bool) -> Url {

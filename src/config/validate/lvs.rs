@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::checks::Checks;
 use super::global::fifo_scripts;
 use super::scripts::{Purpose, Scripts};
+use super::vrrp::Refused;
 use crate::config::blocks::quoted;
 use crate::config::blocks::real_server::RealServerDraft;
 use crate::config::blocks::scripts::ScriptDraft;
@@ -28,7 +29,7 @@ use crate::config::syntax::Word;
 const FORCED_PERSISTENCE: u32 = 360;
 
 /// Checks the drafts of the checker process and fills in the LVS part of `config`.
-pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
+pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refused> {
     let groups = std::mem::take(&mut reader.drafts.groups);
     let drafts = std::mem::take(&mut reader.drafts.virtual_servers);
     config.groups = groups
@@ -53,7 +54,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) {
         scripts.finish(reader);
     }
     config.check_files = used_files(reader, config);
-    config.ssl = reader.drafts.ssl.take().map(|(_, ssl)| ssl);
+    super::tls::profiles(reader, config)
 }
 
 /// What one virtual server leaves for the checks of the next.

@@ -9,5 +9,6 @@ mod links; // its VMACs and ipvlans
 pub mod lvs; // virtual servers
 pub mod scripts; // may this script be run?
 mod statics; // static addresses, routes, rules
+mod tls; // what TLS checks present and ask for
 mod tracked; // files, processes, BFD sessions
 pub mod vrrp; // instances and sync groups

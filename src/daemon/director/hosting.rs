@@ -59,6 +59,9 @@ impl Director {
                 self.push_due(check);
             }
         }
+        if !self.cohorts.is_empty() {
+            self.ask_waiting(now, out);
+        }
     }
 
     fn checks_in(&self, index: usize) -> std::ops::Range<usize> {

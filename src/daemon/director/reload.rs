@@ -33,6 +33,8 @@ pub struct Settings {
     pub init_notifies: bool,
     /// `checker_log_all_failures`.
     pub log_all_failures: bool,
+    /// `@keepalived-rs share_checks`.
+    pub share_checks: bool,
 }
 
 /// What a successor of this process needs.
@@ -152,6 +154,8 @@ impl Director {
         self.due = (self.checks.iter().enumerate())
             .filter_map(|(index, check)| check.schedule.deadline().map(|time| Reverse((time, index))))
             .collect();
+        self.group_equals(settings.share_checks);
+        self.ask_waiting(now, out);
         self.started = true;
         out.state_changed = true;
         self.dirty.clear();
@@ -243,6 +247,7 @@ impl Director {
                     checker: checker_index,
                     schedule: Schedule::new(checker, Beginning::Reload, now),
                     asked: None,
+                    cohort: None,
                     remarked: Vec::new(),
                 };
                 let mut begin = |beginning| {

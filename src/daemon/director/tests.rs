@@ -116,6 +116,7 @@ pub(super) struct World {
     pub(super) kernel: FakeKernel,
     pub(super) now: Time,
     pub(super) out: Orders,
+    pub(super) share: bool,
 }
 
 impl World {
@@ -125,6 +126,7 @@ impl World {
             kernel: FakeKernel::default(),
             now: Time::ZERO,
             out: Orders::default(),
+            share: false,
         }
     }
 
@@ -142,12 +144,13 @@ impl World {
     }
 
     pub(super) fn run_part(&mut self, part: &CheckersPart, state: Option<State>) {
-        let arrangement = arrange(&part.virtual_servers, &part.groups, Marking::default()).unwrap();
+        let arrangement = arrange(part.virtual_servers.clone(), &part.groups, Marking::default()).unwrap();
         let settings = Settings {
             virtual_servers: arrangement.virtual_servers,
             groups: part.groups.clone(),
             init_notifies: false,
             log_all_failures: false,
+            share_checks: self.share,
         };
         self.out = Orders::default();
         self.director.run(settings, state, self.now, &mut || 0, &mut self.kernel, &mut self.out);

@@ -14,6 +14,13 @@ use super::wait::{Outcome, Stamp};
 /// What a server does with a connection, given what the client sent first (at most 4 KiB; empty when it sent nothing).
 pub(crate) type Behaviour = dyn Fn(&mut TcpStream, &str) + Send + Sync;
 
+enum Manner {
+    /// The request is read first; nothing is done without one.
+    Asked(Box<Behaviour>),
+    /// All that comes is for the function.
+    Raw(Box<dyn Fn(&mut TcpStream) + Send + Sync>),
+}
+
 /// A server on a host; dropped, its port is closed.
 pub(crate) struct Server {
     ending: Arc<AtomicBool>,
@@ -62,6 +69,19 @@ impl Server {
         port: u16,
         behaviour: impl Fn(&mut TcpStream, &str) + Send + Sync + 'static,
     ) -> Outcome<Self> {
+        Self::listen(host, port, Manner::Asked(Box::new(behaviour)))
+    }
+
+    /// Does what the function does, which reads for itself what the client sends.
+    pub(crate) fn raw(
+        host: &Host,
+        port: u16,
+        behaviour: impl Fn(&mut TcpStream) + Send + Sync + 'static,
+    ) -> Outcome<Self> {
+        Self::listen(host, port, Manner::Raw(Box::new(behaviour)))
+    }
+
+    fn listen(host: &Host, port: u16, manner: Manner) -> Outcome<Self> {
         let listener = host
             .space
             .inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
@@ -69,10 +89,10 @@ impl Server {
         listener.set_nonblocking(true).map_err(|e| e.to_string())?;
         let ending = Arc::new(AtomicBool::new(false));
         let visits: Arc<Mutex<Vec<Visit>>> = Arc::default();
-        let behaviour: Arc<Behaviour> = Arc::new(behaviour);
+        let manner = Arc::new(manner);
         let thread = std::thread::spawn({
             let (ending, visits) = (Arc::clone(&ending), Arc::clone(&visits));
-            move || serve(&listener, &behaviour, &visits, &ending)
+            move || serve(&listener, &manner, &visits, &ending)
         });
         Ok(Self { ending, thread: Some(thread), visits })
     }
@@ -92,29 +112,29 @@ impl Drop for Server {
     }
 }
 
-fn serve(
-    listener: &TcpListener,
-    behaviour: &Arc<Behaviour>,
-    visits: &Arc<Mutex<Vec<Visit>>>,
-    ending: &AtomicBool,
-) {
+fn serve(listener: &TcpListener, manner: &Arc<Manner>, visits: &Arc<Mutex<Vec<Visit>>>, ending: &AtomicBool) {
     use std::os::fd::AsFd;
     while !ending.load(Ordering::Relaxed) {
         let mut ready = [nix::poll::PollFd::new(listener.as_fd(), nix::poll::PollFlags::POLLIN)];
         let _ = nix::poll::poll(&mut ready, nix::poll::PollTimeout::from(50_u8));
         while let Ok((mut stream, _)) = listener.accept() {
             let at = Stamp::now();
-            let (behaviour, visits) = (Arc::clone(behaviour), Arc::clone(visits));
+            let (manner, visits) = (Arc::clone(manner), Arc::clone(visits));
             std::thread::spawn(move || {
                 let _ = stream.set_nonblocking(false);
                 let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-                let request = request(&mut stream);
+                let request = match &*manner {
+                    Manner::Asked(_) => request(&mut stream),
+                    Manner::Raw(_) => String::new(),
+                };
                 visits
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .push(Visit { at, request: request.clone() });
-                if !request.is_empty() {
-                    behaviour(&mut stream, &request);
+                match &*manner {
+                    Manner::Asked(behaviour) if !request.is_empty() => behaviour(&mut stream, &request),
+                    Manner::Asked(_) => {}
+                    Manner::Raw(behaviour) => behaviour(&mut stream),
                 }
             });
         }

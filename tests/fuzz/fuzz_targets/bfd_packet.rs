@@ -1,0 +1,42 @@
+//! Any bytes as a BFD packet: no panic, and what is taken is written back as it came, up to the field that we never use.
+#![cfg_attr(fuzzing, no_main)]
+
+use keepalived_rs::bfd::packet::{Authenticated, decode};
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
+
+/// Replays files given on the command line.
+#[cfg(not(fuzzing))]
+fn main() {
+    for path in std::env::args_os().skip(1) {
+        run(&std::fs::read(path).expect("a readable file"));
+    }
+}
+
+fn run(bytes: &[u8]) {
+    let Ok((packet, authenticated)) = decode(bytes) else { return };
+    assert!(packet.multiplier > 0 && packet.mine > 0 && !(packet.poll && packet.is_final));
+    let encoded = packet.encode();
+    assert_eq!(encoded[0], bytes[0]);
+    assert_eq!(encoded[2], bytes[2]);
+    assert_eq!(encoded[4..20], bytes[4..20]);
+    if let Authenticated::No = authenticated {
+        let again = decode(&encoded).expect("what was taken is taken again");
+        assert_eq!(again.0, packet);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_corpus_is_read_without_a_panic() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/bfd_packet");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).expect("the corpus") {
+            super::run(&std::fs::read(entry.expect("an entry").path()).expect("a file"));
+            count += 1;
+        }
+        assert!(count > 0, "the corpus is empty");
+    }
+}
