@@ -76,6 +76,13 @@ enum LinkPhase {
     Resting(Time),
 }
 
+impl LinkPhase {
+    /// Is it there, or about to be?
+    fn is_in_kernel(self) -> bool {
+        matches!(self, Self::Asked | Self::Ready { .. } | Self::Falling { .. })
+    }
+}
+
 /// What can be said of a link of ours when its instance is assessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LinkStanding {
@@ -392,7 +399,7 @@ impl Router {
         }
         for (i, link) in wanted(&self.part) {
             let phase = self.links.all.get(&link.name).map(|run| run.phase);
-            if matches!(phase, Some(LinkPhase::Asked | LinkPhase::Ready { .. })) {
+            if phase.is_some_and(LinkPhase::is_in_kernel) {
                 out.push(Action::RemoveLink { name: link.name.clone() });
                 let (instance, kind) = (&self.part.instances[i].name, word(link));
                 let text = format!("({instance}) removing {kind} interface {}", link.name);

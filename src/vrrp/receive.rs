@@ -88,6 +88,28 @@ fn is_padding(received: usize, expected: usize) -> bool {
 }
 
 impl Machine<'_> {
+    /// Says that a peer speaks another version than ours.
+    fn other_version(&mut self, received: &Received<'_>, ours: u8) {
+        let (from, theirs) = (received.source, received.pdu.version());
+        self.differs(from, Field::Version, u64::from(theirs), ours, theirs);
+        self.rival_advert(from, received.pdu.priority(), "its adverts are rejected for their version");
+    }
+
+    /// The same of a packet whose length is wrong for our version, and right for the one it names: over IPv4 the two differ by
+    /// eight bytes, so that the check of the length is the first to object.
+    fn other_version_by_length(&mut self, received: &Received<'_>) {
+        let (ours, theirs, other) = match self.config.version {
+            VrrpVersion::V2 => (2, 3, VrrpVersion::V3),
+            VrrpVersion::V3 => (3, 2, VrrpVersion::V2),
+        };
+        let expected = received.header + received.pdu.expected_length(other, self.config.family);
+        let fits = received.length == expected || is_padding(received.length, expected);
+        let is_near = received.ttl == u8::MAX || matches!(self.config.transport, Transport::Unicast { .. });
+        if received.pdu.version() == theirs && fits && is_near {
+            self.other_version(received, ours);
+        }
+    }
+
     /// Carries out the checks. `None` means dropped.
     pub(super) fn check(&mut self, received: &Received<'_>) -> Option<Accepted> {
         let config = self.config;
@@ -104,6 +126,7 @@ impl Machine<'_> {
             if !is_signing && length == plain + trailer::LENGTH {
                 self.other_authentication(received, 0x500, "auth_hmac");
             }
+            self.other_version_by_length(received);
             self.run.counters.packet_len_err += 1;
             let word = if length > expected { "long" } else { "short" };
             self.log_once(
@@ -128,8 +151,7 @@ impl Machine<'_> {
         };
         if pdu.version() != version {
             let theirs = pdu.version();
-            self.differs(from, Field::Version, u64::from(theirs), version, theirs);
-            self.rival_advert(from, pdu.priority(), "its adverts are rejected for their version");
+            self.other_version(received, version);
             self.log_once(
                 Mark::Version,
                 format_args!("wrong VRRP version from {from}. Received {theirs} and expect {version}"),

@@ -6,13 +6,18 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::case::{Case, Lab};
+use crate::kit::daemon::Program;
 use crate::kit::inject::{Forged, Injector, arp};
 use crate::kit::net::Host;
-use crate::kit::wait::{Outcome, Stamp, ensure, secs, throughout, until};
-use crate::pair::{A, B, Pair, VIP, config};
+use crate::kit::wait::{Outcome, Stamp, ensure, near, secs, throughout, until};
+use crate::pair::{A, B, Pair, VIP, config, skew};
 
 pub(crate) const CASES: &[Case] = &[
     Case::pair("others_a_peer_that_differs_is_named_and_its_end_is_announced", differs).ours_only(),
+    // Version, authentication and address list; the interval is above.
+    Case::pair("others_every_field_that_differs_is_named_once_with_both_values", fields).ours_only(),
+    // spec/vrrp-behaviour.md §2 "A dropped advert never restarts the master-down timer of a BACKUP".
+    Case::single("others_rejected_packets_delay_no_takeover", delayed),
     Case::pair("others_a_host_that_takes_the_address_is_noticed_by_its_arp", taken).ours_only(),
     Case::single("others_rejected_packets_silence_no_master", silenced).ours_only(),
     Case::single("others_a_flood_of_rubbish_delays_no_advert", flood).ours_only().alone(),
@@ -39,6 +44,80 @@ fn differs(lab: &Lab) -> Outcome {
     until(secs(1.0), "five gratuitous ARPs of a", || {
         (pair.wire.announcements_of("a", at).len() >= 5).then_some(())
     })
+}
+
+fn fields(lab: &Lab) -> Outcome {
+    let pass = "authentication {\nauth_type PASS\nauth_pass lab\n}";
+    let other = config(100, "").replace(&VIP.to_string(), "10.0.0.101");
+    let all = [
+        ("version", config(100, "version 3"), "version: ours 2, theirs 3"),
+        ("authentication", config(100, pass), "authentication: ours none, theirs PASS"),
+        ("addresses", other, "address list: ours 10.0.0.100, theirs 10.0.0.101"),
+    ];
+    std::thread::scope(|scope| {
+        let all = all.map(|(name, text, named)| {
+            scope.spawn(move || {
+                let directory = lab.directory.join(name);
+                let lab = Lab { subject: lab.subject.clone(), peer: lab.peer.clone(), directory };
+                // b first, alone: an advert of lower priority is heard by a, whatever b makes of those of a.
+                let mut pair = Pair::new(&lab, &config(150, ""), &text)?;
+                pair.start_b(&[])?;
+                pair.wait_master(B, pair.born, secs(8.0))?;
+                pair.start_a(&[])?;
+                let line = pair.a.wait_log(" differs in its ", secs(5.0))?;
+                ensure!(
+                    line.text.ends_with(&format!("(VI_1) 10.0.0.2 differs in its {named}")),
+                    "{}",
+                    line.text
+                );
+                pair.wait_vip(A, secs(6.0))?;
+                std::thread::sleep(Duration::from_millis(2500));
+                ensure!(
+                    count(&pair, " differs ") == 1,
+                    "{}",
+                    pair.a.explain("told more than once".to_owned())
+                );
+                // And when it is over that is said, too.
+                if name == "addresses" {
+                    return Ok(());
+                }
+                let at = pair.b.reload(&config(200, ""))?;
+                pair.wire.wait_advert("b with the same", at, secs(6.0), |advert| advert.priority == 200)?;
+                pair.a.wait_log("(VI_1) 10.0.0.2 differs no longer in its ", secs(5.0)).map(drop)
+            })
+        });
+        all.into_iter().try_for_each(|one| one.join().map_err(|_| "panicked".to_owned())?)
+    })
+}
+
+fn delayed(lab: &Lab) -> Outcome {
+    // The subject is the backup.
+    let lab = Lab { subject: Program::stock(), peer: lab.subject.clone(), directory: lab.directory.clone() };
+    let mut pair = Pair::new(&lab, &config(150, ""), &config(100, ""))?;
+    let host = Host::on(&pair.switch, "c", &["10.0.0.9/24"])?;
+    let injector = Injector::on(&host)?;
+    pair.start_a(&[])?;
+    pair.a.wait_log("(VI_1) Entering", secs(5.0))?;
+    pair.start_b(&[])?;
+    pair.wait_vip(A, secs(6.0))?;
+    pair.b.wait_log("Entering BACKUP STATE", secs(5.0))?;
+    let rubbish =
+        [far(), Forged { ttl: 255, checksum_off: 1, ..far() }, Forged { ttl: 255, priority: 90, ..far() }];
+    for round in 0..6 {
+        injector.send(&rubbish[round % 3].frame())?;
+        std::thread::sleep(Duration::from_millis(400));
+    }
+    let crashed = pair.a.crash()?;
+    let last = pair.wire.last_advert_of("a", Stamp::now()).ok_or("a never spoke")?;
+    let first = until(secs(6.0), "b to speak", || {
+        for one in rubbish {
+            let _ = injector.send(&one.frame());
+        }
+        std::thread::sleep(Duration::from_millis(400));
+        pair.wire.adverts_of("b", crashed).into_iter().next()
+    })
+    .map_err(|e| pair.b.explain(e))?;
+    near("last advert of a to first of b", first.at.since(last.at), 3.0 + skew(100), 0.1)
 }
 
 fn taken(lab: &Lab) -> Outcome {
@@ -104,12 +183,22 @@ fn gaps(pair: &Pair, since: Stamp) -> Vec<f64> {
     gaps
 }
 
+/// Memory of the vrrp process that is its own, KiB.
+fn memory(pair: &Pair) -> Outcome<u64> {
+    let path = format!("/proc/{}/status", pair.a.pid("vrrp")?);
+    let status = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
+        .ok_or_else(|| format!("{path}: {status}"))
+}
+
 fn flood(lab: &Lab) -> Outcome {
     /// Frames a second, for so many milliseconds.
     const RATE: u64 = 10_000;
     const MILLIS: u64 = 3000;
     let text = config(150, "version 3\nadvert_int 0.1").replace("router_id lab", "log_unknown_vrids");
     let (pair, injector, _host) = with_stranger(lab, &text)?;
+    let before = memory(&pair)?;
     let forged = far();
     let mut long = forged.frame();
     long.extend([0xaa; 700]);
@@ -145,6 +234,8 @@ fn flood(lab: &Lab) -> Outcome {
         (0.099..0.101).contains(&median) && longest < 0.12,
         "median {median:.4} s, longest {longest:.4} s"
     );
+    let grown = memory(&pair)?.saturating_sub(before);
+    ensure!(grown < 512, "{grown} KiB more after {sent} frames");
     let lines = pair.a.log_length();
     ensure!(lines < 250, "{lines} lines in the log");
     ensure!(pair.a.logged("announces 10.0.0.100 on eth0, too"), "{}", pair.a.explain("silent".to_owned()));

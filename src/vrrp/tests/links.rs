@@ -175,6 +175,8 @@ fn a_leftover_that_fits_is_taken_and_one_that_does_not_is_replaced() {
 fn a_stop_removes_the_vmac_and_restores_the_interface_below_unless_told_to_keep_everything() {
     for (release, left) in [(Release::Ours, false), (Release::Nothing, true)] {
         let mut bench = master();
+        // Also one that has just gone down, with the interface below or alone.
+        bench.event(Event::Link(Link { flags: 0, ..made(7) }));
         let mut out = Vec::new();
         bench.router.stop(bench.now, release, &mut out);
         assert_eq!(!out.contains(&Action::RemoveLink { name: "vrrp.1".into() }), left);

@@ -26,8 +26,8 @@ fn each_field_that_differs_is_named_with_both_values() {
         (
             own.clone(),
             Instance { version: VrrpVersion::V3, vips: Vec::new(), ..own.clone() },
-            // The eight bytes of authentication data are not there, so that its length comes first.
-            None,
+            // The eight bytes of authentication data are not there; its length is right for what it says it is.
+            Some("differs in its version: ours 2, theirs 3"),
         ),
         (
             Instance { version: VrrpVersion::V3, ..own.clone() },
