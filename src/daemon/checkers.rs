@@ -363,7 +363,7 @@ impl Checkers {
                 }
                 self.sessions.insert(name, up);
             }
-            Reading::Processes { .. } => {}
+            Reading::Processes { .. } | Reading::Link { .. } => {}
         }
     }
 

@@ -12,7 +12,7 @@ pub use super::channel::{Channel, Received};
 use super::director::{Answer, Target, Wish};
 use crate::check::{ProbeReport, ProbeRequest};
 pub use crate::config::model::ScriptEnd;
-use crate::config::model::{Command, ReporterPart, TlsProfile};
+use crate::config::model::{Command, Polling, ReporterPart, TlsProfile};
 use crate::report::event::ReporterEvent;
 
 /// Set by the parent for a child it executes: its [`Assignment`](super::child::Assignment).
@@ -79,6 +79,15 @@ pub enum Reading {
         name: String,
         /// How many.
         count: u32,
+    },
+    /// What a polled card says of its link.
+    Link {
+        /// Interface name.
+        name: String,
+        /// How it was asked.
+        way: Polling,
+        /// Is there a link?
+        up: bool,
     },
     /// The state of a BFD session.
     Bfd {

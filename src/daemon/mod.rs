@@ -53,4 +53,5 @@ mod vrrp_sync; // its hold on the kernel's connection sync
 mod vrrp_tests; // on a real kernel
 mod watch; // what the parent watches for the children
 mod watch_files; // tracked files
+mod watch_links; // links that are asked for
 mod watch_processes; // tracked processes

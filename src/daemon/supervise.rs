@@ -265,7 +265,7 @@ impl Supervisor {
     pub fn reading(&mut self, reading: Reading) {
         let (vrrp, checkers) = match &reading {
             Reading::File { .. } => (true, true),
-            Reading::Processes { .. } => (true, false),
+            Reading::Processes { .. } | Reading::Link { .. } => (true, false),
             Reading::Bfd { name, .. } => self
                 .running
                 .bfd_instances

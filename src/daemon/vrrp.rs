@@ -285,6 +285,7 @@ impl<'a> Vrrp<'a> {
             ToChild::Reading(reading) => self.tell(match reading {
                 Reading::File { name, value } => Event::File { name, value },
                 Reading::Processes { name, count } => Event::Processes { name, count },
+                Reading::Link { name, way, up } => Event::Polled { name, way, up },
                 Reading::Bfd { name, up } => Event::Bfd { name, up },
             }),
             ToChild::Dump(dump) => self.dump(dump),

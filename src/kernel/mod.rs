@@ -19,6 +19,7 @@ pub mod inotify; // changes in directories
 pub mod ipvs; // the IPVS table: commands, dumps, timeouts
 pub mod ipvs_message; // its messages, bytes to types and back
 pub mod link; // interfaces
+pub mod linkbeat; // what cards themselves say of their link
 mod many; // datagrams by the dozen
 pub mod memfd; // sealed memory files
 pub mod monitor; // changes of interfaces, addresses, routes and rules, told by the kernel

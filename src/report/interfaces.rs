@@ -1,7 +1,7 @@
 //! The interfaces of `keepalived.data`, and an instance's lines about links of our own. spec/dump-format.md §3.1, §3.3.
 
 use super::vrrp::{Page, View, weight};
-use crate::config::model::{Family, Instance, MacOrigin, VirtualLinkKind, VrrpPart};
+use crate::config::model::{Family, Instance, MacOrigin, Polling, VirtualLinkKind, VrrpPart};
 use crate::vrrp::{Interface, LinkKind, MACVLAN_PRIVATE};
 
 /// `ARPHRD_*` (`linux/if_arp.h`).
@@ -150,9 +150,20 @@ impl Page {
             LOOPBACK => self.line(format_args!("HW Type = LOOPBACK")),
             other => self.line(format_args!("HW Type = UNKNOWN ({other})")),
         }
-        self.line(format_args!("NIC netlink status update"));
-        if part.instances.iter().any(|instance| instance.interface.as_ref() == Some(&link.name)) {
-            for (kind, gap) in [("ARP", part.global.garp_interval), ("NA", part.global.gna_interval)] {
+        let polled = view.snapshot.polled.iter().find(|(name, _)| *name == link.name);
+        self.line(match polled {
+            None => format_args!("NIC netlink status update"),
+            Some((_, Polling::Mii)) => format_args!("NIC support MII regs"),
+            Some((_, Polling::Ethtool)) => format_args!("NIC support ETHTOOL GLINK interface"),
+            Some((_, Polling::Ioctl)) => format_args!("NIC ioctl refresh polling"),
+        });
+        let group = part.garp_groups.iter().find(|group| group.interfaces.contains(&link.name));
+        let is_used = part.instances.iter().any(|instance| instance.interface.as_ref() == Some(&link.name));
+        if is_used || group.is_some() {
+            let gaps = group.map_or((part.global.garp_interval, part.global.gna_interval), |group| {
+                (group.gaps.garp_interval, group.gaps.gna_interval)
+            });
+            for (kind, gap) in [("ARP", gaps.0), ("NA", gaps.1)] {
                 if !gap.is_zero() {
                     self.line(format_args!("Gratuitous {kind} interval {}ms", gap.as_millis()));
                 }

@@ -10,10 +10,11 @@ use super::global::{Writer, global};
 use super::routing;
 use super::text::{self, Installed, enabled, shortest, yes};
 use crate::config::model::{
-    AntiReplay, Auth, AuthHmac, Family, HmacMode, Instance, NotifyScripts, SyncGroup, TrackedInterface,
+    AntiReplay, Auth, AuthHmac, Family, Gaps, HmacMode, Instance, NotifyScripts, SyncGroup, TrackedInterface,
     TrackedScript, Transport, UnicastChecksum, VirtualAddress, VirtualLinkKind, VrrpPart, VrrpScript,
     VrrpVersion,
 };
+use crate::time::Time;
 use crate::vrrp::Lateness;
 use crate::vrrp::{
     Carrier, Faults, GroupSnapshot, InstanceSnapshot, Listener, ListenerKind, ScriptSnapshot, Snapshot,
@@ -165,28 +166,55 @@ impl Page {
         self.put(format_args!("     {text}"));
     }
 
-    /// With a global interval, the interfaces it holds for make one group.
+    /// With a global interval, the interfaces outside of groups make a further one.
     fn pacing(&mut self, view: View<'_>) {
-        let (gap, gna) = (view.part.global.garp_interval, view.part.global.gna_interval);
-        if gap.is_zero() && gna.is_zero() {
+        let (part, paces) = (view.part, &view.snapshot.paces);
+        let others =
+            Gaps { garp_interval: part.global.garp_interval, gna_interval: part.global.gna_interval };
+        let has_others = others != Gaps::default();
+        if part.garp_groups.is_empty() && !has_others {
             return;
         }
         self.header("Gratuitous ARP delays");
+        let mut grouped: Vec<&str> = Vec::new();
+        for (place, group) in part.garp_groups.iter().enumerate() {
+            let names: Vec<&str> = group.interfaces.iter().map(String::as_str).collect();
+            self.pace(group.gaps, paces.get(place), &names, view.clock);
+            grouped.extend(names);
+        }
+        if has_others {
+            let mut names: Vec<&str> = Vec::new();
+            for name in part.instances.iter().filter_map(|instance| instance.interface.as_deref()) {
+                if !names.contains(&name) && !grouped.contains(&name) {
+                    names.push(name);
+                }
+            }
+            self.pace(others, paces.last(), &names, view.clock);
+        }
+    }
+
+    fn pace(
+        &mut self,
+        gaps: Gaps,
+        next: Option<&(Option<Time>, Option<Time>)>,
+        interfaces: &[&str],
+        clock: Clock,
+    ) {
         self.header("GARP delay group");
-        let next = view.clock.epoch_of(view.snapshot.next_garp);
-        for (kind, interval) in [("GARP", gap), ("GNA", gna)] {
+        let (garp, gna) = next.copied().unwrap_or_default();
+        for (kind, interval, next) in [("GARP", gaps.garp_interval, garp), ("GNA", gaps.gna_interval, gna)] {
             if !interval.is_zero() {
+                let next = clock.epoch_of(next);
                 self.put(format_args!(" {kind} interval = {:.6}", interval.as_secs_f64()));
                 self.put(format_args!(" {kind} next time {next} ({})", next.short()));
             }
         }
+        if gaps == Gaps::default() {
+            self.put(format_args!(" No configuration"));
+        }
         self.put(format_args!(" Interfaces"));
-        let mut shown: Vec<&str> = Vec::new();
-        for name in view.part.instances.iter().filter_map(|instance| instance.interface.as_deref()) {
-            if !shown.contains(&name) {
-                shown.push(name);
-                self.put(format_args!("  {name}"));
-            }
+        for name in interfaces {
+            self.put(format_args!("  {name}"));
         }
     }
 

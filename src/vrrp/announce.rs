@@ -1,15 +1,8 @@
-//! When gratuitous ARPs (and unsolicited neighbour advertisements) go out, and their pacing.
-//!
-//! An [`Announce`] belongs to an instance and says when its next burst is due; the [`Pacer`] belongs to the router
-//! and keeps `vrrp_garp_interval` between two packets of one interface. spec/vrrp-behaviour.md §7.
-
-use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
-use std::time::Duration;
+//! When gratuitous ARPs (and unsolicited neighbour advertisements) of an instance go out: its next bursts. How far apart
+//! packets are is `pacer`'s. spec/vrrp-behaviour.md §7.
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Action, Actions};
 use crate::config::model::GarpSettings;
 use crate::time::Time;
 
@@ -80,171 +73,14 @@ impl Announce {
     }
 }
 
-/// Keeps the distance between packets of one interface, shared by all instances on it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Pacer {
-    gap: Duration,
-    queues: BTreeMap<u32, Queue>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-struct Queue {
-    /// Nothing goes out before.
-    next: Time,
-    /// Round robin.
-    waiting: VecDeque<Waiting>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Waiting {
-    instance: usize,
-    address: IpAddr,
-    copies: u32,
-}
-
-impl Pacer {
-    /// `gap` zero sends everything at once.
-    pub(super) fn new(gap: Duration) -> Self {
-        Self { gap, queues: BTreeMap::new() }
-    }
-
-    /// Sends `copies` rounds of these (interface index, address) pairs, or queues them.
-    pub(super) fn burst(
-        &mut self,
-        instance: usize,
-        targets: &[(u32, IpAddr)],
-        copies: u32,
-        now: Time,
-        out: &mut Actions,
-    ) {
-        if self.gap.is_zero() || targets.iter().all(|(_, address)| address.is_ipv6()) {
-            if copies > 0 && !targets.is_empty() {
-                out.push(Action::Announce { targets: targets.to_vec(), copies });
-            }
-            return;
-        }
-        if copies == 0 {
-            return;
-        }
-        for (index, address) in targets {
-            let queue = self.queues.entry(*index).or_default();
-            match queue.waiting.iter_mut().find(|w| w.instance == instance && w.address == *address) {
-                Some(waiting) => waiting.copies = waiting.copies.max(copies),
-                None => queue.waiting.push_back(Waiting { instance, address: *address, copies }),
-            }
-        }
-        self.send_due(now, out);
-    }
-
-    /// Drops what an instance still has queued: it is no longer MASTER.
-    pub(super) fn drop_instance(&mut self, instance: usize) {
-        for queue in self.queues.values_mut() {
-            queue.waiting.retain(|waiting| waiting.instance != instance);
-        }
-    }
-
-    /// Another distance from now on.
-    pub(super) fn set_gap(&mut self, gap: Duration) {
-        self.gap = gap;
-    }
-
-    /// Renumbers the instances; those without a number are dropped.
-    pub(super) fn keep(&mut self, number: impl Fn(usize) -> Option<usize>) {
-        for queue in self.queues.values_mut() {
-            queue
-                .waiting
-                .retain_mut(|waiting| number(waiting.instance).map(|new| waiting.instance = new).is_some());
-        }
-    }
-
-    pub(super) fn deadline(&self) -> Option<Time> {
-        self.queues.values().filter(|queue| !queue.waiting.is_empty()).map(|queue| queue.next).min()
-    }
-
-    /// Sends what may go out now: at most one packet an interface.
-    pub(super) fn send_due(&mut self, now: Time, out: &mut Actions) {
-        for (index, queue) in &mut self.queues {
-            if queue.next > now {
-                continue;
-            }
-            let Some(mut waiting) = queue.waiting.pop_front() else { continue };
-            out.push(Action::Announce { targets: vec![(*index, waiting.address)], copies: 1 });
-            queue.next = now + self.gap;
-            waiting.copies -= 1;
-            if waiting.copies > 0 {
-                queue.waiting.push_back(waiting);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(millis: u64) -> Time {
         Time::ZERO + Duration::from_millis(millis)
-    }
-
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, last])
-    }
-
-    fn sent(out: &[Action]) -> Vec<u8> {
-        let mut sent = Vec::new();
-        for action in out {
-            let Action::Announce { targets, copies } = action else { panic!("{action:?}") };
-            for _ in 0..*copies {
-                sent.extend(targets.iter().map(|(_, address)| match address {
-                    IpAddr::V4(v4) => v4.octets()[3],
-                    IpAddr::V6(_) => panic!("{address}"),
-                }));
-            }
-        }
-        sent
-    }
-
-    #[test]
-    fn without_pacing_all_rounds_go_out_at_once_address_by_address() {
-        let (mut pacer, mut out) = (Pacer::new(Duration::ZERO), Vec::new());
-        pacer.burst(0, &[(1, address(1)), (1, address(2))], 3, at(0), &mut out);
-        assert_eq!(sent(&out), [1, 2, 1, 2, 1, 2]);
-        assert_eq!(pacer.deadline(), None);
-    }
-
-    #[test]
-    fn with_pacing_two_instances_interleave() {
-        let (mut pacer, mut out) = (Pacer::new(Duration::from_millis(100)), Vec::new());
-        pacer.burst(0, &[(1, address(1))], 2, at(0), &mut out);
-        pacer.burst(1, &[(1, address(2))], 2, at(0), &mut out);
-        assert_eq!(sent(&out), [1]);
-        let mut times = Vec::new();
-        while let Some(at) = pacer.deadline() {
-            times.push(at.as_nanos() / 1_000_000);
-            pacer.send_due(at, &mut out);
-        }
-        assert_eq!(sent(&out), [1, 1, 2, 2]);
-        assert_eq!(times, [100, 200, 300]);
-    }
-
-    #[test]
-    fn a_second_burst_before_the_first_is_out_does_not_pile_up() {
-        let (mut pacer, mut out) = (Pacer::new(Duration::from_millis(100)), Vec::new());
-        for _ in 0..4 {
-            pacer.burst(0, &[(1, address(1))], 5, at(0), &mut out);
-        }
-        while let Some(at) = pacer.deadline() {
-            pacer.send_due(at, &mut out);
-        }
-        assert!(out.len() <= 6, "{}", out.len());
-    }
-
-    #[test]
-    fn a_queue_forgets_an_instance_that_stepped_down() {
-        let (mut pacer, mut out) = (Pacer::new(Duration::from_millis(100)), Vec::new());
-        pacer.burst(0, &[(1, address(1))], 5, at(0), &mut out);
-        pacer.drop_instance(0);
-        assert_eq!(pacer.deadline(), None);
     }
 
     #[test]

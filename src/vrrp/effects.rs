@@ -129,7 +129,7 @@ impl Machine<'_> {
             self.out.push(Action::Log { detail: Detail::Detail, text });
         }
         if !targets.is_empty() {
-            self.pacer.burst(self.index, &targets, copies, self.now, self.out);
+            self.pacer.burst(self.facts, self.index, &targets, copies, self.now, self.out);
         }
     }
 
@@ -150,7 +150,7 @@ impl Machine<'_> {
             let interface = facts.by_name(name).filter(|interface| interface.link.has_arp());
             targets.extend(interface.map(|interface| (interface.link.index, address.address)));
         }
-        self.pacer.burst(self.index, &targets, 1, self.now, self.out);
+        self.pacer.burst(self.facts, self.index, &targets, 1, self.now, self.out);
     }
 
     /// Unicast, after a fault: the master must learn again where we are.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::firewall::Ruleset;
 use super::interface::{Interface, Link};
 use super::owned::{Owned, Owner, SeenRoute, SeenRule};
-use crate::config::model::{Command, Family, ScriptEnd, SyncDaemon, SyncRole, VirtualLink};
+use crate::config::model::{Command, Family, Polling, ScriptEnd, SyncDaemon, SyncRole, VirtualLink};
 
 /// Something that happened outside the core.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +93,15 @@ pub enum Event {
         name: String,
         /// How many.
         count: u32,
+    },
+    /// What a polled card says of its link, when it changes and at start.
+    Polled {
+        /// Interface name.
+        name: String,
+        /// How it was asked.
+        way: Polling,
+        /// Is there a link?
+        up: bool,
     },
     /// A BFD session came up or went down, or is so at start.
     Bfd {

@@ -14,9 +14,12 @@ use crate::config::model::ScriptEnd;
 use crate::time::Time;
 
 impl Router {
-    pub(super) fn interfaces(&mut self, now: Time, interfaces: Vec<Interface>, out: &mut Actions) {
+    pub(super) fn interfaces(&mut self, now: Time, mut interfaces: Vec<Interface>, out: &mut Actions) {
         if self.phase == Phase::Stopped {
             return;
+        }
+        for interface in &mut interfaces {
+            interface.link = self.as_polled(std::mem::take(&mut interface.link));
         }
         let before = std::mem::replace(&mut self.facts, Facts::new(interfaces));
         self.facts.debounce = before.debounce.clone();
@@ -69,6 +72,7 @@ impl Router {
     }
 
     pub(super) fn link(&mut self, now: Time, link: Link, out: &mut Actions) {
+        let link = self.as_polled(link);
         let (index, name, is_up) = (link.index, link.name.clone(), link.is_up());
         let news = link.clone();
         let before = self.facts.link(link);

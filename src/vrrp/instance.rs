@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ah;
-use super::announce::{Announce, Pacer};
+use super::announce::Announce;
 use super::awaits::Awaited;
 use super::event::{Action, Actions, Detail, StateWord};
 use super::facts::Facts;
@@ -19,6 +19,7 @@ use super::holdings::Holdings;
 use super::ip::IdCounter;
 use super::notify;
 use super::owned::objects;
+use super::pacer::Pacer;
 use super::peers::Peers;
 use super::rival::Rival;
 use super::snapshot::{Counters, Faults, VrrpState};

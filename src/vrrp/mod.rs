@@ -37,6 +37,7 @@ mod links;
 mod loss;
 mod notify;
 mod owned;
+mod pacer;
 pub mod packet;
 mod peers;
 mod priority;

@@ -5,12 +5,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::alarms::Lateness;
-use super::announce::Pacer;
 use super::event::{Action, Actions, Detail, Listener, StateWord, Subject};
 use super::facts::Facts;
 use super::firewall::Firewall;
@@ -20,6 +18,7 @@ use super::instance::Run;
 use super::links::Links;
 use super::notify;
 use super::owned::{Object, Owned, Owner, objects, static_objects};
+use super::pacer::{Pacer, Plan};
 use super::router::{Phase, Router};
 use super::script::ScriptRun;
 use super::snapshot::VrrpState;
@@ -29,7 +28,7 @@ use crate::config::model::{Command, Family, Instance, Transport, VrrpPart, VrrpV
 use crate::time::Time;
 
 /// The format of [`State`]; a successor of another format starts afresh.
-const VERSION: u16 = 5;
+const VERSION: u16 = 6;
 
 /// Everything a successor needs to go on where this core stopped; plain data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -168,7 +167,8 @@ impl Router {
             router.runs[i] = run;
             map.insert(old, i);
         }
-        router.pacer.renumber(router.part.global.garp_interval, &map);
+        router.pacer.restore_plan(Plan::of(&router.part));
+        router.pacer.keep(|instance| map.get(&instance).copied());
         let (held, mut statics) = state.statics;
         let wanted = static_objects(&router.part.statics);
         remove(Owner::Static, statics.carry_over(held.iter().map(Owned::as_object), wanted), out);
@@ -221,7 +221,8 @@ impl Router {
             return;
         }
         let map = self.match_instances(&old);
-        self.pacer.renumber(part.global.garp_interval, &map);
+        self.pacer.set_plan(Plan::of(part), &self.facts);
+        self.pacer.keep(|instance| map.get(&instance).copied());
         self.retire(&mut old, &map, now, out);
         // All removals come before all additions, so that an address can move between instances.
         for (from, to) in sorted(&map) {
@@ -411,12 +412,4 @@ fn sorted(map: &HashMap<usize, usize>) -> Vec<(usize, usize)> {
     let mut pairs: Vec<_> = map.iter().map(|(from, to)| (*from, *to)).collect();
     pairs.sort_unstable_by_key(|(_, to)| *to);
     pairs
-}
-
-impl Pacer {
-    /// Instances have new indices; the gap may have changed.
-    fn renumber(&mut self, gap: Duration, map: &HashMap<usize, usize>) {
-        self.set_gap(gap);
-        self.keep(|instance| map.get(&instance).copied());
-    }
 }

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use super::alarms::{Alarms, Lateness};
-use super::announce::Pacer;
 use super::budget::Budget;
 use super::effects::log_removing;
 use super::event::{Action, Actions, Detail, Envelope, Event, Listener, StateWord};
@@ -19,6 +18,7 @@ use super::instance::{Follow, Machine, Rang, Run, is_owner_from_start};
 use super::links::Links;
 use super::notify;
 use super::owned::{Object, Owner, objects, static_objects};
+use super::pacer::{Pacer, Plan};
 use super::receive::Received;
 use super::script::ScriptRun;
 use super::snapshot::{Counters, GroupSnapshot, InstanceSnapshot, Snapshot, VrrpState};
@@ -92,7 +92,7 @@ impl Router {
             readings: Readings::default(),
             statics: Holdings::none(static_objects(&part.statics).count()),
             facts: Facts::default(),
-            pacer: Pacer::new(part.global.garp_interval),
+            pacer: Pacer::new(Plan::of(part)),
             phase: Phase::Waiting,
             next_script: 1,
             listeners: Vec::new(),
@@ -137,6 +137,7 @@ impl Router {
             Event::ScriptsRunning(runs) => self.scripts_running(now, &runs),
             Event::File { name, value } => self.file_changed(now, &name, value, out),
             Event::Processes { name, count } => self.processes_changed(now, name, count, out),
+            Event::Polled { name, way, up } => self.polled(now, name, way, up, out),
             Event::Bfd { name, up } => self.bfd_changed(now, &name, up, out),
             Event::FirewallTouched { by } => self.firewall_touched(by.as_deref(), now, out),
             Event::SyncRefused { note } => self.sync_refused(&note, now, out),
@@ -259,7 +260,12 @@ impl Router {
             statics_set: self.statics.marks().take(self.part.statics.addresses.len()).collect(),
             interfaces: self.facts.iter().cloned().collect(),
             guarded: self.links.guarded(),
-            next_garp: self.pacer.deadline(),
+            paces: (0..self.part.garp_groups.len())
+                .map(Some)
+                .chain([None])
+                .map(|g| self.pacer.next(g))
+                .collect(),
+            polled: self.readings.polled(&self.part),
         }
     }
 

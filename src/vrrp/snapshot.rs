@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::alarms::Lateness;
 use super::awaits::Awaited;
 use super::interface::Interface;
-use crate::config::model::Centis;
+use crate::config::model::{Centis, Polling};
 use crate::time::Time;
 
 /// The state of an instance or a group.
@@ -74,8 +74,11 @@ pub struct Snapshot {
     pub interfaces: Vec<Interface>,
     /// `arp_ignore` and `arp_filter` of interfaces below VMACs, as they were before.
     pub guarded: Vec<(String, u8, u8)>,
-    /// When a gratuitous ARP that waits for its distance goes out.
-    pub next_garp: Option<Time>,
+    /// When the next gratuitous ARP and the next neighbour advertisement may go out: of each `garp_group` in file order, and
+    /// at the end of interfaces outside of groups.
+    pub paces: Vec<(Option<Time>, Option<Time>)>,
+    /// Interfaces whose link is asked for, and how.
+    pub polled: Vec<(String, Polling)>,
 }
 
 /// One instance.

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Action, Actions, Detail};
+use super::interface::{IFF_RUNNING, Link};
 use super::priority::Assessment;
 use super::router::Router;
 use super::snapshot::ProcessSnapshot;
-use crate::config::model::{TrackProcess, VrrpPart};
+use crate::config::model::{Polling, TrackProcess, VrrpPart};
 use crate::time::Time;
 
 /// All that was reported.
@@ -21,6 +22,8 @@ pub(super) struct Readings {
     files: BTreeMap<String, i32>,
     processes: BTreeMap<String, Processes>,
     bfds: BTreeMap<String, bool>,
+    /// What polled cards say of their links.
+    links: BTreeMap<String, (Polling, bool)>,
 }
 
 /// The processes that match a `vrrp_track_process` block.
@@ -65,6 +68,12 @@ impl Readings {
         self.bfds.get(name).copied()
     }
 
+    /// The interfaces of the configuration whose link is asked for, and how.
+    pub(super) fn polled(&self, part: &VrrpPart) -> Vec<(String, Polling)> {
+        let known = part.polled.iter().map(|polled| &polled.interface);
+        known.filter_map(|name| Some((name.clone(), self.links.get(name)?.0))).collect()
+    }
+
     /// When a quorum's delay ends.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.processes.values().filter_map(|processes| processes.change).min()
@@ -75,6 +84,7 @@ impl Readings {
         self.files.retain(|name, _| part.track_files.iter().any(|file| file.name == *name));
         self.processes.retain(|name, _| part.track_processes.iter().any(|process| process.name == *name));
         self.bfds.retain(|name, _| part.track_bfds.iter().any(|bfd| bfd.name == *name));
+        self.links.retain(|name, _| part.polled.iter().any(|polled| polled.interface == *name));
     }
 
     /// The processes of a block.
@@ -91,6 +101,26 @@ impl Readings {
 }
 
 impl Router {
+    /// What a polled card says of its link.
+    pub(super) fn polled(&mut self, now: Time, name: String, way: Polling, up: bool, out: &mut Actions) {
+        let seen = self.facts.by_name(&name).map(|interface| interface.link.clone());
+        self.readings.links.insert(name, (way, up));
+        if let Some(link) = seen
+            && self.as_polled(link.clone()) != link
+        {
+            self.link(now, link, out);
+        }
+    }
+
+    /// A link as it counts: of a polled card the kernel does not know whether there is carrier.
+    pub(super) fn as_polled(&self, mut link: Link) -> Link {
+        let is_polled = self.part.polled.iter().any(|polled| polled.interface == link.name);
+        if let Some((_, up)) = self.readings.links.get(&link.name).filter(|_| is_polled) {
+            link.flags = if *up { link.flags | IFF_RUNNING } else { link.flags & !IFF_RUNNING };
+        }
+        link
+    }
+
     /// The number in a tracked file.
     pub(super) fn file_changed(&mut self, now: Time, name: &str, value: i32, out: &mut Actions) {
         let is_new = self.readings.files.get(name) != Some(&value);

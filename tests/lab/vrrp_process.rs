@@ -1,5 +1,6 @@
 //! What the configuration says of the process itself: real-time priority and its limit, its rise when timers ring late,
-//! receive buffers. Read back where the kernel shows it (spec/vrrp-behaviour.md §11, spec/global-defs.md).
+//! receive buffers, read back where the kernel shows it (spec/vrrp-behaviour.md §11, spec/global-defs.md); and the top-level
+//! words about interfaces (spec/vrrp-config.md §1, §2.5).
 
 use std::fs;
 
@@ -7,12 +8,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::case::{Case, Lab};
+use crate::kit::net::{Cable, Switch};
 use crate::kit::place::tool;
 use crate::kit::wait::{Outcome, ensure, secs, throughout, until};
-use crate::pair::{A, Pair, config};
+use crate::pair::{A, Pair, config, instance};
 
-pub(crate) const CASES: &[Case] =
-    &[Case::single("process_priority_limit_and_buffers_are_as_configured", as_configured)];
+pub(crate) const CASES: &[Case] = &[
+    Case::single("process_priority_limit_and_buffers_are_as_configured", as_configured),
+    Case::single("process_interfaces_of_a_garp_group_share_one_pace", one_pace).ours_only(),
+    Case::single("process_a_polled_card_tells_of_its_link", polled_link),
+];
 
 const WORDS: &str = "vrrp_rt_priority 5\n vrrp_rlimit_rttime 500000\n max_auto_priority 7\n
  min_auto_priority_delay 300000\n vrrp_rx_bufs_policy 3000\n vrrp_netlink_cmd_rcv_bufs 90000\n
@@ -63,5 +68,48 @@ fn as_configured(lab: &Lab) -> Outcome {
     until(secs(5.0), "real time again after the reload", || {
         scheduling(vrrp).filter(|(policy, level)| *policy == SCHED_RR && *level >= 5)
     })?;
+    Ok(())
+}
+
+/// spec/vrrp-config.md §2.5: `garp_group`. Stock 2.2.7 loses every second announcement of two interfaces.
+fn one_pace(lab: &Lab) -> Outcome {
+    let second = instance("VI_2", 52, "eth1", 150, "advert_int 1\nvirtual_ipaddress {\n 10.0.9.100\n}");
+    let group = "garp_group {\n garp_interval 0.3\n interfaces {\n  eth0 eth1\n }\n}\n";
+    let words = "vrrp_garp_master_repeat 3\n vrrp_garp_master_delay 0";
+    let text = format!("{}{second}{group}", config(150, "").replace("router_id lab", words));
+    let mut pair = Pair::new(lab, &text, "")?;
+    let other = Switch::new()?;
+    pair.hosts[A].plug(&other, &["10.0.9.1/24"])?;
+    pair.start_a(&[])?;
+    let sent = || -> Vec<_> {
+        let log = pair.a.log();
+        log.into_iter().filter(|line| line.text.contains("Sending gratuitous ARP on eth")).collect()
+    };
+    let lines = until(secs(12.0), "six ARPs", || Some(sent()).filter(|lines| lines.len() >= 6))
+        .map_err(|e| pair.a.explain(e))?;
+    for (one, next) in lines.iter().zip(&lines[1..]) {
+        let gap = next.at.since(one.at);
+        ensure!(gap > 0.2, "{gap:.3} s between {} and {}", one.text, next.text);
+    }
+    let on = |name: &str| lines.iter().filter(|line| line.text.contains(name)).count();
+    ensure!((on("eth0"), on("eth1")) == (3, 3), "{} and {} ARPs", on("eth0"), on("eth1"));
+    let dump = pair.a.dump(Signal::SIGUSR1, "tmp/keepalived.data")?;
+    ensure!(dump.contains(" GARP interval = 0.3"), "the dump does not show the group\n{dump}");
+    Ok(())
+}
+
+/// spec/vrrp-config.md §1: `linkbeat_interfaces`.
+fn polled_link(lab: &Lab) -> Outcome {
+    let text = format!("{}linkbeat_interfaces {{\n eth0 ETHTOOL\n}}\n", config(150, ""));
+    let pair = Pair::only_a(lab, &text)?;
+    pair.wait_vip(A, secs(8.0))?;
+    let dump = pair.a.dump(Signal::SIGUSR1, "tmp/keepalived.data")?;
+    ensure!(dump.contains("NIC support ETHTOOL GLINK interface"), "{dump}");
+    pair.switch.cable(&pair.hosts[A], Cable::Out)?;
+    pair.a.wait_log("Entering FAULT STATE", secs(6.0))?;
+    let seen = pair.a.log_length();
+    pair.switch.cable(&pair.hosts[A], Cable::In)?;
+    pair.a.wait_log_after(seen, "Entering BACKUP STATE", secs(6.0))?;
+    pair.wait_vip(A, secs(8.0))?;
     Ok(())
 }

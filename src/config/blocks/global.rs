@@ -249,7 +249,6 @@ pub const TOP_LEVEL: &[Keyword] = &[
     keyword("linkbeat_use_polling", Shape::Flag, "Poll every interface for its link state.")
         .since("≤1.1.18")
         .readers(Readers::PARENT)
-        .later()
         .apply(|r, _| r.drafts.global.values.linkbeat_use_polling = true),
     keyword("net_namespace", Shape::Word, "Network namespace to run in; fixed at start.")
         .default("the host's")

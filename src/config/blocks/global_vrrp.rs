@@ -93,7 +93,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         .apply(|r, g| r.drafts.global.values.garp_interval = g.time()),
     keyword("vrrp_gna_interval", micros(1, 4_294_967_295), "Seconds between two unsolicited neighbour advertisements.")
         .default("0 (no pacing), which cannot be written")
-        .later()
         .apply(|r, g| r.drafts.global.values.gna_interval = g.time()),
     keyword("vrrp_min_garp", Shape::Bool, "One gratuitous ARP and no second burst, where nothing else is set.")
         .default("false")

@@ -39,7 +39,7 @@ pub mod watched; // track_file, vrrp_track_process
 
 use super::diagnostic::Diagnostic;
 use super::iproute::Names;
-use super::model::{InterfaceDelays, Route, Rule, TrackFile, TrackProcess};
+use super::model::{GarpGroup, InterfaceDelays, PolledInterface, Route, Rule, TrackFile, TrackProcess};
 use super::schema::{Given, Item, List, Opened, Table};
 use super::source::Span;
 use super::suggest::{LookAlike, did_you_mean, look_alikes, plain};
@@ -124,6 +124,10 @@ pub struct Drafts<'a> {
     pub bfd: bfd_instance::Draft<'a>,
     /// `bfd_instance` blocks.
     pub bfds: Vec<bfd_instance::Draft<'a>>,
+    /// `garp_group` blocks with an interval.
+    pub garp_groups: Vec<GarpGroup>,
+    /// Lines of `linkbeat_interfaces`.
+    pub polled: Vec<PolledInterface>,
     /// Lines of `interface_up_down_delays`.
     pub interface_delays: Vec<InterfaceDelays>,
     /// Interfaces named in places where stock insists on them (spec/vrrp-config.md §4, check 1).

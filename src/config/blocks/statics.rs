@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::address::{self, Place};
 use super::{list, quoted, tracking};
 use crate::config::diagnostic::{Class, Diagnostic};
-use crate::config::model::{InterfaceDelays, Ssl};
+use crate::config::model::{Gaps, GarpGroup, InterfaceDelays, PolledInterface, Polling, Ssl};
 use crate::config::reader::Reader;
 use crate::config::schema::{
     Block, Given, Item, Keyword, List, Mark, Opened, Repeat, Shape, Table, keyword, micros,
@@ -23,7 +23,8 @@ pub struct Draft<'a> {
     head: Option<Span>,
     group: Option<Span>,
     members: Vec<&'a Word>,
-    interval: bool,
+    gaps: Option<Gaps>,
+    interfaces: Vec<&'a Word>,
 }
 
 /// A `track_group` with members.
@@ -111,13 +112,13 @@ static GARP_GROUP_TABLE: Table = Table::new("garp_group", &[GARP_KEYWORDS]);
 const GARP_KEYWORDS: &[Keyword] = &[
     keyword("garp_interval", micros(0, 4_294_967_295), "Seconds between two gratuitous ARPs.")
         .mark(Mark::B)
-        .apply(|r, _| r.drafts.statics.interval = true),
+        .apply(|r, g| r.drafts.statics.gaps.get_or_insert_default().garp_interval = g.time()),
     keyword("gna_interval", micros(0, 4_294_967_295), "Seconds between two neighbour advertisements.")
-        .apply(|r, _| r.drafts.statics.interval = true),
+        .apply(|r, g| r.drafts.statics.gaps.get_or_insert_default().gna_interval = g.time()),
     keyword("interface", Shape::Word, "One interface.").mark(Mark::B).repeat(Repeat::Accumulates).apply(
         |r, g| {
             if let Some(word) = g.argument(0) {
-                tracking::name_interface(r, word, "garp_group");
+                share_pace(r, word);
             }
         },
     ),
@@ -125,9 +126,14 @@ const GARP_KEYWORDS: &[Keyword] = &[
 ];
 static GARP_INTERFACES: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
     for word in words {
-        tracking::name_interface(reader, word, "garp_group");
+        share_pace(reader, word);
     }
 });
+
+fn share_pace<'a>(reader: &mut Reader<'a>, name: &'a Word) {
+    tracking::name_interface(reader, name, "garp_group");
+    reader.drafts.statics.interfaces.push(name);
+}
 
 /// `linkbeat_interfaces`.
 pub static LINKBEAT: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
@@ -137,6 +143,13 @@ pub static LINKBEAT: List = list(|reader: &mut Reader<'_>, words: Item<'_>| {
         let message = format!("linkbeat_interfaces: `{}` is none of MII, ETHTOOL, IOCTL", quoted(word));
         reader.push(Diagnostic::error("bad-value", word.span(), message).stock("ignores it"));
     }
+    let way = rest.first().and_then(|word| match word.as_str() {
+        "MII" => Some(Polling::Mii),
+        "ETHTOOL" => Some(Polling::Ethtool),
+        "IOCTL" => Some(Polling::Ioctl),
+        _ => None,
+    });
+    reader.drafts.polled.push(PolledInterface { interface: name.as_str().to_owned(), way });
 });
 
 /// `interface_up_down_delays`.
@@ -216,13 +229,28 @@ fn open_garp_group<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
 
 fn close_garp_group(reader: &mut Reader<'_>) {
     let draft = std::mem::take(&mut reader.drafts.statics);
-    if let Some(head) = draft.head.filter(|_| !draft.interval) {
-        reader.push(
-            Diagnostic::error("incomplete-block", head, "the garp_group has no interval")
-                .help("add `garp_interval SECONDS`")
-                .stock("removes the block"),
-        );
+    let Some(gaps) = draft.gaps else {
+        if let Some(head) = draft.head {
+            reader.push(
+                Diagnostic::error("incomplete-block", head, "the garp_group has no interval")
+                    .help("add `garp_interval SECONDS`")
+                    .stock("removes the block"),
+            );
+        }
+        return;
+    };
+    let mut interfaces: Vec<String> = Vec::new();
+    for word in draft.interfaces {
+        let name = word.as_str();
+        let groups = &reader.drafts.garp_groups;
+        if groups.iter().flat_map(|group| &group.interfaces).chain(&interfaces).any(|known| known == name) {
+            let message = format!("interface `{}` is in a garp_group already", quoted(word));
+            reader.push(Diagnostic::error("repeated-entry", word.span(), message).stock("ignores it"));
+        } else {
+            interfaces.push(name.to_owned());
+        }
     }
+    reader.drafts.garp_groups.push(GarpGroup { gaps, interfaces });
 }
 
 /// `SSL` of the top level (spec/lvs-config.md §11).

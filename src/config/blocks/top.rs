@@ -68,8 +68,7 @@ const BLOCKS: &[Keyword] = &[
     keyword("track_group", Shape::Block(&statics::TRACK_GROUP), "Instances that depend on static items.")
         .readers(VRRP),
     keyword("garp_group", Shape::Block(&statics::GARP_GROUP), "Interfaces that share a gratuitous ARP pace.")
-        .readers(VRRP)
-        .later(),
+        .readers(VRRP),
     keyword(
         "static_ipaddress",
         Shape::List(&statics::ADDRESSES),
@@ -91,8 +90,7 @@ const BLOCKS: &[Keyword] = &[
         "Interfaces whose link is polled [MII|ETHTOOL|IOCTL].",
     )
     .since("≤2.0.13")
-    .readers(VRRP)
-    .later(),
+    .readers(VRRP),
     keyword(
         "interface_up_down_delays",
         Shape::List(&statics::DELAYS),

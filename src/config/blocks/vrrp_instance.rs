@@ -101,6 +101,8 @@ pub struct Draft<'a> {
     /// `lvs_sync_daemon_interface`.
     pub lvs_sync_interface: Option<&'a Word>,
     pub kernel_rx_buf_size: Option<u32>,
+    /// `linkbeat_use_polling`.
+    pub linkbeat: bool,
     pub debug: u8,
     /// `@keepalived-rs vip_repair`.
     pub vip_repair: Option<VipRepair>,
@@ -482,8 +484,8 @@ const TRACKING: &[Keyword] = &[
     keyword("linkbeat_use_polling", Shape::Flag, "Poll the own interface for its link state.")
         .mark(Mark::X)
         .since("≤1.1.18")
-        .later()
         .apply(|r, g| {
+            r.drafts.instance.linkbeat = true;
             r.push(
                 Diagnostic::warning(
                     "deprecated-keyword",

@@ -56,6 +56,10 @@ pub struct Config {
     pub track_bfds: Vec<TrackBfd>,
     /// `interface_up_down_delays`.
     pub interface_delays: Vec<InterfaceDelays>,
+    /// `garp_group` blocks, in file order.
+    pub garp_groups: Vec<GarpGroup>,
+    /// `linkbeat_interfaces` and `linkbeat_use_polling`.
+    pub polled: Vec<PolledInterface>,
     /// `vrrp_sync_group` blocks with at least one member, in file order.
     pub sync_groups: Vec<SyncGroup>,
     /// `vrrp_instance` blocks, in file order.
@@ -91,6 +95,10 @@ pub struct VrrpPart {
     pub track_bfds: Vec<TrackBfd>,
     /// `interface_up_down_delays`.
     pub interface_delays: Vec<InterfaceDelays>,
+    /// `garp_group` blocks.
+    pub garp_groups: Vec<GarpGroup>,
+    /// Interfaces whose link is asked for.
+    pub polled: Vec<PolledInterface>,
     /// Sync groups.
     pub sync_groups: Vec<SyncGroup>,
     /// Instances.
@@ -152,6 +160,8 @@ impl Config {
             track_processes: self.track_processes.clone(),
             track_bfds: self.track_bfds.clone(),
             interface_delays: self.interface_delays.clone(),
+            garp_groups: self.garp_groups.clone(),
+            polled: self.polled.clone(),
             sync_groups: self.sync_groups.clone(),
             instances: self.instances.clone(),
             statics: self.statics.clone(),

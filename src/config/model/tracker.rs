@@ -99,6 +99,44 @@ pub struct InterfaceDelays {
     pub up: Duration,
 }
 
+/// Distances between two announcements; zero is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Gaps {
+    /// Between two gratuitous ARPs.
+    pub garp_interval: Duration,
+    /// Between two unsolicited neighbour advertisements.
+    pub gna_interval: Duration,
+}
+
+/// A `garp_group`: interfaces that share their distances.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GarpGroup {
+    /// Not both zero.
+    pub gaps: Gaps,
+    /// Names; an interface is in one group at most.
+    pub interfaces: Vec<String>,
+}
+
+/// How a network card is asked for its link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Polling {
+    /// Its MII registers.
+    Mii,
+    /// Its driver (`ETHTOOL_GLINK`).
+    Ethtool,
+    /// Its flags.
+    Ioctl,
+}
+
+/// An interface whose link is asked for every second, because the kernel is not told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolledInterface {
+    /// Its name.
+    pub interface: String,
+    /// How; `None` is the first way that works.
+    pub way: Option<Polling>,
+}
+
 /// One line of `track_file`, `track_process` or `track_bfd`, the weights of the block filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracked {

@@ -2,7 +2,9 @@
 
 use crate::config::blocks::Drafts;
 use crate::config::blocks::tracking::Tracked as Entry;
-use crate::config::model::{Config, Instance, InterfaceDelays, TrackBfd, TrackFile, Tracked};
+use crate::config::model::{
+    Config, Instance, InterfaceDelays, PolledInterface, TrackBfd, TrackFile, Tracked,
+};
 use crate::config::reader::Reader;
 
 /// What an instance or a group tracks beside interfaces and scripts.
@@ -64,6 +66,26 @@ pub(super) fn delays(reader: &Reader<'_>, instances: &[Instance]) -> Vec<Interfa
         if let Some(longest) = longest.min() {
             delays.down = delays.down.min(longest);
             delays.up = delays.up.min(longest);
+        }
+    }
+    all
+}
+
+/// Interfaces whose link is asked for: those of the list that exist, and those of instances that ask for it.
+pub(super) fn polled(reader: &Reader<'_>) -> Vec<PolledInterface> {
+    let drafts = &reader.drafts;
+    let mut all: Vec<PolledInterface> = Vec::new();
+    let listed = drafts.polled.iter().cloned();
+    let of_instances = drafts
+        .instances
+        .iter()
+        .filter(|draft| draft.linkbeat || drafts.global.values.linkbeat_use_polling)
+        .filter_map(|draft| draft.interface)
+        .map(|name| PolledInterface { interface: name.as_str().to_owned(), way: None });
+    for polled in listed.chain(of_instances) {
+        let exists = reader.world.facts.interfaces.contains_key(&polled.interface);
+        if exists && !all.iter().any(|known| known.interface == polled.interface) {
+            all.push(polled);
         }
     }
     all

@@ -80,6 +80,8 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
     config.vrrp_sync_daemon = sync_daemon(config, &instances);
     config.track_files = tracked::used_files(reader, config);
     config.interface_delays = tracked::delays(reader, &config.instances);
+    config.garp_groups.clone_from(&reader.drafts.garp_groups);
+    config.polled = tracked::polled(reader);
     config.track_bfds = tracked::bfds(&reader.drafts);
     config.track_processes =
         reader.drafts.track_processes.iter().map(|(_, process)| process.clone()).collect();

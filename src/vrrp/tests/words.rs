@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::samples::*;
-use crate::config::model::{Auth, Instance, ReceivePolicy, VrrpPart, VrrpVersion};
-use crate::vrrp::{Action, Actions, VrrpState};
+use crate::config::model::{Auth, Instance, PolledInterface, Polling, ReceivePolicy, VrrpPart, VrrpVersion};
+use crate::vrrp::{Action, Actions, Event, VrrpState};
 
 fn buffers(out: &Actions) -> Vec<u32> {
     let listeners = out.iter().find_map(|action| match action {
@@ -31,7 +31,7 @@ fn the_instances_of_one_socket_add_up_what_they_want_for_its_receive_buffer() {
         let mut interfaces = interfaces(1);
         interfaces[0].link.mtu = 1500;
         let mut out = Vec::new();
-        router.handle(at(1.0), crate::vrrp::Event::Interfaces(interfaces), &mut out);
+        router.handle(at(1.0), Event::Interfaces(interfaces), &mut out);
         assert_eq!(buffers(&out), [sum], "{policy:?}");
     }
 }
@@ -68,4 +68,30 @@ fn the_longer_of_the_start_delay_and_what_is_left_of_the_delay_after_boot_counts
     part.global.vrrp_delay_after_boot = Duration::from_secs(10);
     let (bench, _) = Bench::start(&part);
     assert_eq!(bench.state(0), VrrpState::Master, "the host is up for long enough");
+}
+
+/// spec/vrrp-config.md §1, `linkbeat_interfaces`: what the card says counts, not what the kernel believes.
+#[test]
+fn of_a_polled_card_the_kernels_word_on_its_carrier_does_not_count() {
+    let way = Polling::Mii;
+    let mut part = part(&[instance("V", 1, 150)]);
+    part.polled = vec![PolledInterface { interface: "eth0".into(), way: None }];
+    let says = |name: &str, up| Event::Polled { name: name.into(), way, up };
+    let mut router = crate::vrrp::Router::new(&part);
+    let mut out = Vec::new();
+    router.handle(at(10.0), says("eth0", false), &mut out);
+    router.handle(at(10.0), Event::Interfaces(interfaces(1)), &mut out);
+    assert_eq!(router.snapshot(at(10.0)).instances[0].state, VrrpState::Fault, "told before the start");
+    let mut bench = Bench { router, now: at(10.0) };
+    let out = bench.event(Event::Link(link(1, "eth0", true)));
+    assert_eq!((bench.state(0), logs(&out).len()), (VrrpState::Fault, 0), "the kernel knows nothing of it");
+    let out = bench.event(says("eth0", true));
+    assert_eq!(logs(&out), ["Netlink reports eth0 up", "(V) Entering BACKUP STATE"]);
+    let out = bench.event(Event::Link(link(1, "eth0", false)));
+    assert_eq!((bench.state(0), logs(&out).len()), (VrrpState::Backup, 0));
+    bench.event(says("eth1", false));
+    assert_eq!(bench.state(0), VrrpState::Backup, "nobody asked for eth1");
+    bench.event(says("eth0", false));
+    assert_eq!(bench.state(0), VrrpState::Fault);
+    assert_eq!(bench.router.snapshot(bench.now).polled, [("eth0".to_owned(), way)]);
 }
