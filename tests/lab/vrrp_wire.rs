@@ -11,6 +11,10 @@ pub(crate) const CASES: &[Case] = &[
     Case::pair("wire_ah_is_sealed_numbered_and_handed_over", ah),
     Case::pair("wire_ah_with_other_passwords_makes_two_masters", ah_mismatch),
     Case::pair("wire_every_form_is_understood_by_the_other_and_by_tshark", forms),
+    // spec/vrrp-behaviour.md §1.2 "Old unicast checksum".
+    Case::pair("wire_the_old_unicast_checksum_is_spoken_and_learned", old_checksum),
+    // The word is new in 2.4; the receiver may be anybody who does not look at checksums.
+    Case::single("wire_version_3_without_pseudo_header_is_spoken_and_believed", as_v2).ours_only(),
     // New in 2.4: the peer is ours, too.
     Case::single("wire_hmac_trailers_are_demanded_checked_and_rotated", hmac).ours_only(),
 ];
@@ -270,6 +274,41 @@ fn ah_mismatch(lab: &Lab) -> Outcome {
         daemon.wait_log("IPSEC-AH : invalid IPSEC HMAC-MD5 value", secs(3.0))?;
     }
     Ok(())
+}
+
+fn unicast(priority: u8, who: usize, more: &str) -> String {
+    let (me, peer) = if who == A { (1, 2) } else { (2, 1) };
+    let lines = format!("unicast_src_ip 10.0.0.{me}\nunicast_peer {{\n10.0.0.{peer}\n}}\n{more}");
+    config(priority, &format!("version 3\nadvert_int 0.5\n{lines}"))
+}
+
+fn old_checksum(lab: &Lab) -> Outcome {
+    let mut pair = Pair::elected(lab, &unicast(150, A, "old_unicast_checksum"), &unicast(100, B, ""))?;
+    pair.b.wait_log("(VI_1) Setting unicast VRRPv3 checksum to old version", secs(3.0))?;
+    let advert = pair.wire.adverts_of("a", pair.born).pop().ok_or("a never spoke")?;
+    ensure!(!advert.checksum_right, "a speaks as others do");
+    throughout(secs(2.0), "b believes a", || !pair.has_vip(B)).map_err(|e| pair.b.explain(e))?;
+    // And b, once it is master, speaks in the same way; 2.2.7 learns to hear it only.
+    let (at, _) = pair.a.stop()?;
+    let first = pair.wait_master(B, at, secs(4.0))?;
+    ensure!(first.checksum_right == lab.peer.is_stock(), "b speaks in the other way");
+    pair.start_a(&[])?;
+    pair.wait_vip(A, secs(5.0))?;
+    until(secs(2.0), "b to leave", || (!pair.has_vip(B)).then_some(())).map_err(|e| pair.b.explain(e))
+}
+
+fn as_v2(lab: &Lab) -> Outcome {
+    let lab =
+        Lab { subject: lab.subject.clone(), peer: lab.subject.clone(), directory: lab.directory.clone() };
+    let text = |priority| config(priority, "version 3\nadvert_int 0.5\nv3_checksum_as_v2");
+    let pair = Pair::elected(&lab, &text(150), &text(100))?;
+    let advert = pair.wire.adverts_of("a", pair.born).pop().ok_or("a never spoke")?;
+    ensure!(!advert.checksum_right, "there is a pseudo header in it");
+    throughout(secs(2.0), "b believes a", || !pair.has_vip(B)).map_err(|e| pair.b.explain(e))?;
+    // With the word a wrong checksum is no reason; without it, it is.
+    let plain = pair.b.reload(&config(100, "version 3\nadvert_int 0.5"))?;
+    pair.wait_master(B, plain, secs(4.0))?;
+    pair.b.wait_log("Invalid VRRPv3 checksum from 10.0.0.1", secs(2.0)).map(drop)
 }
 
 fn with_hmac(priority: u8, lines: &str) -> String {
