@@ -2,9 +2,9 @@
 //! kernel's words kept. Serves rtnetlink and generic netlink alike; what the messages mean is said elsewhere.
 //!
 //! The kernel carries a request out while it is being sent, so answers are there when `send` returns: nothing here
-//! waits. A send holds at most [`BATCH`] messages, because a default receive buffer holds 256 acknowledgements and
-//! loses the rest although the kernel did the work; what was lost is told as [`Answer::Lost`], and then only a dump
-//! can tell. Decoding is our own: neli subtracts lengths that it has not compared.
+//! waits. A send holds at most [`BATCH`] messages, of which only the last asks for an acknowledgement: the kernel tells of
+//! refusals in any case, in order, and each answer costs a system call. What may have been lost for want of buffer space
+//! is told as [`Answer::Lost`], and then only a dump can tell. Decoding is our own: neli subtracts lengths that it has not compared.
 
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
@@ -98,20 +98,30 @@ impl Request {
     /// As it is sent, under this number.
     pub fn bytes(&self, sequence: u32) -> Vec<u8> {
         let mut out = Vec::new();
-        self.write(sequence, 0, &mut out);
+        self.write(sequence, self.flags, &mut out);
         out
     }
 
-    fn write(&self, sequence: u32, extra: u16, out: &mut Vec<u8>) {
+    fn write(&self, sequence: u32, flags: u16, out: &mut Vec<u8>) {
         let length = u32::try_from(HEADER + self.body.len()).expect("requests are below 4 GiB");
         out.extend_from_slice(&length.to_ne_bytes());
         out.extend_from_slice(&self.kind.to_ne_bytes());
-        out.extend_from_slice(&(self.flags | extra).to_ne_bytes());
+        out.extend_from_slice(&flags.to_ne_bytes());
         out.extend_from_slice(&sequence.to_ne_bytes());
         out.extend_from_slice(&0u32.to_ne_bytes());
         out.extend_from_slice(&self.body);
         out.resize(out.len().next_multiple_of(4), 0);
     }
+}
+
+/// How many of these go into one send.
+fn batch(requests: &[Request]) -> usize {
+    let mut bytes = 0;
+    let fits = |request: &&Request| {
+        bytes += request.body.len() + HEADER;
+        bytes < BATCH_BYTES
+    };
+    requests.iter().take(BATCH).take_while(fits).count().max(1)
 }
 
 /// What the kernel said to one request of a batch.
@@ -176,19 +186,16 @@ impl Connection {
         let mut bytes = Vec::new();
         let mut start = 0;
         while start < requests.len() {
+            let end = start + batch(&requests[start..]);
             bytes.clear();
             let first = self.sequence.wrapping_add(1);
-            let mut end = start;
-            while end < requests.len()
-                && end - start < BATCH
-                && (end == start || bytes.len() + requests[end].body.len() < BATCH_BYTES)
-            {
+            for (place, request) in requests[start..end].iter().enumerate() {
                 self.sequence = self.sequence.wrapping_add(1);
-                requests[end].write(self.sequence, 0, &mut bytes);
-                end += 1;
+                let dropped = if start + place + 1 == end { 0 } else { NLM_F_ACK };
+                request.write(self.sequence, request.flags & !dropped, &mut bytes);
             }
             self.send(&bytes)?;
-            self.collect(first, &mut answers[start..end])?;
+            self.conclude(first, &mut answers[start..end])?;
             start = end;
         }
         Ok(answers)
@@ -207,14 +214,14 @@ impl Connection {
         self.drain();
         let mut bytes = Vec::new();
         self.sequence = self.sequence.wrapping_add(1);
-        mark(NFNL_MSG_BATCH_BEGIN).write(self.sequence, 0, &mut bytes);
+        mark(NFNL_MSG_BATCH_BEGIN).write(self.sequence, NLM_F_REQUEST, &mut bytes);
         let first = self.sequence.wrapping_add(1);
         for request in requests {
             self.sequence = self.sequence.wrapping_add(1);
-            request.write(self.sequence, 0, &mut bytes);
+            request.write(self.sequence, request.flags, &mut bytes);
         }
         self.sequence = self.sequence.wrapping_add(1);
-        mark(NFNL_MSG_BATCH_END).write(self.sequence, 0, &mut bytes);
+        mark(NFNL_MSG_BATCH_END).write(self.sequence, NLM_F_REQUEST, &mut bytes);
         let room = (bytes.len() * 2).max(1 << 18);
         // A batch is one datagram; where the limit cannot be exceeded a large one is refused as such.
         let _ = setsockopt(&descriptor(&self.socket), sockopt::SndBufForce, &room);
@@ -267,7 +274,7 @@ impl Connection {
         self.sequence = self.sequence.wrapping_add(1);
         let sequence = self.sequence;
         let mut bytes = Vec::new();
-        request.write(sequence, extra, &mut bytes);
+        request.write(sequence, request.flags | extra, &mut bytes);
         self.send(&bytes).map_err(|error| bare(error.errno))?;
         let mut found = Vec::new();
         let mut interrupted = false;
@@ -294,6 +301,39 @@ impl Connection {
 
     fn send(&self, bytes: &[u8]) -> Result<(), Error> {
         self.socket.send(bytes, Msg::empty()).map(drop).doing(|| "sending a netlink request")
+    }
+
+    /// Reads answers until the last request has one: those before it without any were carried out.
+    fn conclude(&mut self, first: u32, answers: &mut [Answer]) -> Result<(), Error> {
+        let mut is_complete = true;
+        let mut is_over = answers.is_empty();
+        while !is_over {
+            let length = match self.receive() {
+                Ok(length) => length,
+                // What is in the queue is still good.
+                Err(Errno::ENOBUFS) => {
+                    is_complete = false;
+                    continue;
+                }
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(errno) => return Err(Error::new("reading netlink answers", errno)),
+            };
+            for message in messages(&self.buffer[..length]) {
+                let place = usize::try_from(message.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
+                let count = answers.len();
+                let (NLMSG_ERROR, Some(answer)) = (message.kind, answers.get_mut(place)) else {
+                    continue;
+                };
+                *answer = verdict(&message).map_or(Answer::Done, Answer::Refused);
+                is_over |= place + 1 == count;
+            }
+        }
+        if is_complete {
+            for answer in answers.iter_mut().filter(|answer| **answer == Answer::Lost) {
+                *answer = Answer::Done;
+            }
+        }
+        Ok(())
     }
 
     /// Reads answers until each request has one or nothing is left to read.
