@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -41,8 +43,46 @@ fn command(farm: &Farm, words: &str) -> Outcome<(bool, String)> {
 const BOTH: &str = "TCP 10.9.0.100:80 wrr: 10.0.0.11:80 Masq 50, 10.0.0.12:80 Masq 50";
 const DRAINED: &str = "TCP 10.9.0.100:80 wrr: 10.0.0.11:80 Masq 0, 10.0.0.12:80 Masq 50";
 
-/// A connection to the first server that stays open and asks once more when it is told.
-fn lasting(farm: &Farm) -> Outcome<TcpStream> {
+/// A request to the first server that is never quite finished: a line of its header a second.
+struct Lasting {
+    stream: TcpStream,
+    ending: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Lasting {
+    fn begin(farm: &Farm) -> Outcome<Self> {
+        let mut stream = connection(farm)?;
+        let mut other = stream.try_clone().map_err(|e| e.to_string())?;
+        stream.write_all(b"GET / HTTP/1.0\r\n").map_err(|e| e.to_string())?;
+        let ending: Arc<AtomicBool> = Arc::default();
+        let thread = std::thread::spawn({
+            let ending = Arc::clone(&ending);
+            move || {
+                while !ending.load(Ordering::Relaxed) && other.write_all(b"A: b\r\n").is_ok() {
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+            }
+        });
+        Ok(Self { stream, ending, thread })
+    }
+
+    /// Finishes it; the answer.
+    fn finish(mut self) -> Outcome<String> {
+        self.ending.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| "the client panicked".to_owned())?;
+        let mut answer = String::new();
+        let limit = Some(Duration::from_secs(10));
+        (self.stream.set_read_timeout(limit))
+            .and_then(|()| self.stream.write_all(b"\r\n"))
+            .and_then(|()| self.stream.read_to_string(&mut answer))
+            .map_err(|e| format!("the open connection: {e}"))?;
+        Ok(answer)
+    }
+}
+
+/// A connection to the first server.
+fn connection(farm: &Farm) -> Outcome<TcpStream> {
     until(secs(8.0), "a connection to r1", || {
         let address = SocketAddr::from((SERVICE, 80));
         let mut stream =
@@ -63,7 +103,7 @@ fn drain(lab: &Lab) -> Outcome {
     let _servers = farm.servers()?;
     farm.start()?;
     farm.table(&[BOTH], 10.0)?;
-    let mut open = lasting(&farm)?;
+    let open = Lasting::begin(&farm)?;
     let (done, said) = command(&farm, "drain 10.0.0.11:80")?;
     ensure!(done && said.contains("[10.0.0.11]:tcp:80 of [10.9.0.100]:tcp:80: drained until"), "{said}");
     farm.table(&[DRAINED], 3.0)?;
@@ -89,10 +129,7 @@ fn drain(lab: &Lab) -> Outcome {
     let data = farm.daemon.dump(Signal::SIGUSR1, "tmp/keepalived_check.data")?;
     ensure!(data.contains("Drained until it is undone"), "{data}");
     // The connection that was there is still served.
-    open.set_read_timeout(Some(Duration::from_secs(5))).map_err(|e| e.to_string())?;
-    open.write_all(b"GET / HTTP/1.0\r\nHost: lab\r\n\r\n").map_err(|e| e.to_string())?;
-    let mut answer = String::new();
-    open.read_to_string(&mut answer).map_err(|e| format!("the open connection: {e}"))?;
+    let answer = open.finish()?;
     ensure!(answer.trim_end().ends_with("r1"), "answer {answer}");
     let (done, said) = command(&farm, "drain 10.0.0.11 --undo")?;
     ensure!(done && said.contains("in service again"), "{said}");

@@ -14,6 +14,7 @@ mod inner;
 mod kit;
 mod lvs_checks;
 mod lvs_drain;
+mod lvs_forms;
 mod lvs_host;
 mod lvs_other_checks;
 mod lvs_patterns;
@@ -82,6 +83,7 @@ fn cases() -> Vec<&'static case::Case> {
         bfd_frr::CASES,
         lvs_table::CASES,
         lvs_release::CASES,
+        lvs_forms::CASES,
         lvs_host::CASES,
         lvs_drain::CASES,
         lvs_checks::CASES,
