@@ -113,7 +113,21 @@ impl Director {
             let identity = Identity::of(&config);
             let index = self.servers.len();
             let mut actions = Vec::new();
-            let there = before.places.get(&identity).and_then(|place| before.servers[*place].take());
+            let place = before.places.get(&identity).copied();
+            let there = place.and_then(|place| before.servers[place].take());
+            let is_sound = !self.distrust && place.is_some_and(|place| !self.dirty.contains(&place));
+            let there = match there {
+                Some(server)
+                    if is_sound
+                        && *server.health.config() == config
+                        && server.services == services
+                        && group_changes(&config, &old_groups, &self.groups).is_empty() =>
+                {
+                    self.keep(server, &mut before.checks, now, random, out);
+                    continue;
+                }
+                other => other,
+            };
             let (health, source) = if let Some(Server { mut health, checks, .. }) = there {
                 out.log.extend(group_changes(&config, &old_groups, &self.groups));
                 let before = Arc::clone(health.config());
@@ -212,8 +226,10 @@ impl Director {
             let Some(server) = place else { continue };
             let mut gone = server.services.iter().map(|(key, _)| *key).collect::<Vec<_>>();
             gone.retain(|key| !owners.contains_key(key));
-            let pool = server.health.pool([].into());
-            difference(&self.table, &gone, &pool, Extent::Whole, &mut commands);
+            if !gone.is_empty() {
+                let pool = server.health.pool([].into());
+                difference(&self.table, &gone, &pool, Extent::Whole, &mut commands);
+            }
             if !kept.contains(&Identity::of(server.health.config())) {
                 let mut actions = Vec::new();
                 server.health.remove(&mut actions);
@@ -222,6 +238,29 @@ impl Director {
             }
         }
         self.send(&commands, kernel, out);
+    }
+
+    /// A virtual server that did not change at all: nothing is compared, its checks only move.
+    fn keep(
+        &mut self,
+        mut server: Server,
+        before: &mut [Option<Check>],
+        now: Time,
+        random: &mut dyn FnMut() -> u32,
+        out: &mut Orders,
+    ) {
+        let place = self.servers.len();
+        let config = Arc::clone(server.health.config());
+        server.reloaded = vec![true; config.real_servers.len()];
+        server.suspended = is_suspended(&config, &self.groups, &self.hosted);
+        for (first, rs) in server.checks.iter_mut().zip(&config.real_servers) {
+            let old = std::mem::replace(first, self.checks.len());
+            let moved = before[old..old + rs.checkers.len()].iter_mut().filter_map(Option::take);
+            self.checks.extend(moved.map(|check| Check { server: place, ..check }));
+        }
+        self.servers.push(server);
+        self.follow_hosting(place, now, random, out);
+        self.tick(place, now, out);
     }
 
     /// Makes the checks of the virtual server that was pushed last.
