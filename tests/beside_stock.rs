@@ -223,7 +223,7 @@ fn exporter_data(text: &str) -> Vec<String> {
         if let Some(name) =
             line.strip_prefix(" VRRP Instance = ").or_else(|| line.strip_prefix(" VRRP Script = "))
         {
-            at = name.to_owned();
+            name.clone_into(&mut at);
             list = false;
         } else if line.starts_with("------<") || (line.starts_with(' ') && !line.starts_with("   ")) {
             at.clear();

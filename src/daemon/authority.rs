@@ -23,7 +23,7 @@ impl Authority {
             authority.add(Some(&script.command));
         }
         let notifies =
-            config.instances.iter().map(|i| &i.notify).chain(config.sync_groups.iter().map(|g| &g.notify));
+            config.instances.iter().map(|i| &*i.notify).chain(config.sync_groups.iter().map(|g| &*g.notify));
         for notify in notifies {
             let NotifyScripts { backup, master, fault, stop, deleted, generic, rx_lower_pri } = notify;
             for command in [backup, master, fault, stop, deleted, generic, rx_lower_pri] {

@@ -32,6 +32,7 @@ use crate::config::model::{
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
 use crate::kernel::ipvs::Ipvs;
+use crate::kernel::memory;
 use crate::kernel::process;
 use crate::kernel::timer::{Timer, now};
 use crate::lvs::arrangement::{Arranged, Arrangement, Marking, arrange, plan};
@@ -294,7 +295,7 @@ impl Checkers {
         let (virtual_servers, mark_table) = (arrangement.virtual_servers, arrangement.mark_table);
         self.marks_due = self.table.mark(mark_table.as_ref(), now());
         self.running = Some(Running { common, virtual_servers, mark_table });
-        process::release_memory();
+        memory::trim();
         if first
             && self.options.dump_config
             && let Some(text) = self.data()

@@ -21,7 +21,7 @@ use super::roles;
 use super::signals::{Request, Requests};
 use crate::kernel::error::{Doing, Error};
 use crate::kernel::pidfile::PidFile;
-use crate::kernel::{fdpass, process};
+use crate::kernel::{fdpass, memory, process};
 
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,6 +124,7 @@ pub fn run(assignment: &Assignment, options: Options) -> Exit {
 fn play(assignment: &Assignment, options: Options) -> Result<Exit, Error> {
     let channel =
         fdpass::inherited(assignment.descriptor).doing(|| "taking over the channel to the parent")?;
+    memory::be_frugal();
     process::set_name(&assignment.name)?;
     // Held, and with it the lock, until the role ends.
     let pid_file = match &assignment.pid_file {

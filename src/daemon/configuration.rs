@@ -10,7 +10,7 @@ use crate::config::model::{Config, TlsTrial};
 use crate::config::preprocess::{IncludeChecks, ReadOptions};
 use crate::config::render::{self, Style};
 use crate::config::schema::Readers;
-use crate::config::source::{SourceMap, decode};
+use crate::config::source::decode;
 use crate::config::value::Mode;
 use crate::config::{self, Loaded};
 use crate::kernel::error::Error;
@@ -144,6 +144,24 @@ impl Source {
     }
 }
 
+/// What is remembered of a reading when its configuration runs: the kinds of its damage, one for each place.
+#[derive(Debug, Clone, Default)]
+pub struct Past {
+    damage: Vec<&'static str>,
+}
+
+impl Past {
+    /// Of what was loaded.
+    pub fn of(loaded: &Loaded) -> Self {
+        let ids = loaded.diagnostics.iter().map(|report| report.id);
+        Self { damage: ids.filter(|id| DAMAGE.contains(id)).collect() }
+    }
+
+    fn count(&self, id: &str) -> usize {
+        self.damage.iter().filter(|damage| **damage == id).count()
+    }
+}
+
 impl Read {
     /// The configuration, or how a daemon that starts with it ends.
     pub fn config(&self) -> Result<&Config, Exit> {
@@ -152,18 +170,6 @@ impl Read {
             (_, Some(2)) => Err(Exit::Config),
             _ => Err(Exit::NoConfig),
         }
-    }
-
-    /// As [`Self::config`], and from then on the reading has none: the model of a large configuration is held once.
-    pub fn take_config(&mut self) -> Result<Config, Exit> {
-        self.config()?;
-        self.loaded.config.take().ok_or(Exit::NoConfig)
-    }
-
-    /// Forgets the text, once everything there is to say was said; [`Self::damage`] still knows what was wrong.
-    pub fn forget_text(&mut self) {
-        self.loaded.config = None;
-        self.loaded.sources = SourceMap::default();
     }
 
     /// What `-t` ends with.
@@ -190,21 +196,31 @@ impl Read {
     }
 
     /// What [`damage`] says of a reload from `running` to this.
-    pub fn damage(&self, running: &Self) -> Vec<String> {
-        damage(&self.loaded, &running.loaded)
+    pub fn damage(&self, running: &Past) -> Vec<String> {
+        damage(&self.loaded, running)
+    }
+
+    /// What is to be remembered of it.
+    pub fn past(&self) -> Past {
+        Past::of(&self.loaded)
+    }
+
+    /// As [`Self::config`], and from then on the reading has none: the model of a large configuration is held once.
+    pub fn take_config(&mut self) -> Result<Config, Exit> {
+        self.config()?;
+        self.loaded.config.take().ok_or(Exit::NoConfig)
     }
 }
 
 /// Why a running daemon should rather keep what it has (docs/design.md): damage and missing files that `running` did
 /// not have. What is refused at start is told by [`Read::config`].
-pub fn damage(proposed: &Loaded, running: &Loaded) -> Vec<String> {
-    let damaged =
-        |loaded: &Loaded, id: &str| loaded.diagnostics.iter().filter(|report| report.id == id).count();
+pub fn damage(proposed: &Loaded, running: &Past) -> Vec<String> {
+    let now = Past::of(proposed);
     proposed
         .diagnostics
         .iter()
         .filter(|report| DAMAGE.contains(&report.id))
-        .filter(|report| damaged(proposed, report.id) > damaged(running, report.id))
+        .filter(|report| now.count(report.id) > running.count(report.id))
         .map(|report| render::log_line(report, &proposed.sources))
         .collect()
 }

@@ -19,6 +19,7 @@ pub mod dump; // dump files, written whole
 pub mod exit; // the exit codes, listed once
 pub mod fifos; // notification FIFOs and their readers
 pub mod ipc; // what is said between the processes
+mod kept; // the running configuration, as the parent keeps it
 pub mod log; // stock's log lines
 pub mod options; // what the command line asked for
 pub mod parent; // the parent process: before and after its event loop
@@ -42,6 +43,7 @@ pub mod systemd; // what the service manager is told
 /// The release of stock keepalived whose behaviour this is; version parsers read it from `-v`.
 pub const COMPATIBLE: &str = "v2.4.3 (08/13,2026)";
 pub mod vrrp; // the vrrp process
+mod vrrp_ears; // adverts come in
 mod vrrp_firewall; // its hold on nftables
 mod vrrp_guard; // others who announce what it holds
 mod vrrp_io; // its hold on the kernel

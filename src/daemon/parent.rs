@@ -23,7 +23,7 @@ use crate::config::value::Mode;
 use crate::kernel::error::{Doing, Error};
 use crate::kernel::pidfile::PidFile;
 use crate::kernel::process::CorePattern;
-use crate::kernel::{namespace, process};
+use crate::kernel::{memory, namespace, process};
 
 /// How long children of a predecessor may take to release what they hold, when it was killed and is restarted at once.
 const PREDECESSOR_LIMIT: Duration = Duration::from_secs(3);
@@ -57,6 +57,7 @@ pub fn run(mut options: Options) -> Exit {
 }
 
 fn begin(options: Options) -> Result<Exit, Error> {
+    memory::be_frugal();
     let console = if options.dont_fork && options.log.console { Console::Stamped } else { Console::Off };
     let told_without_name = |error| {
         log::start(Speaker::Parent, None, options.log, console, options.log_file.as_deref());

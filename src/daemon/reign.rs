@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::authority::Authority;
 use super::child::Role;
-use super::configuration::{Read, Source};
+use super::configuration::{Past, Read, Source};
 use super::control::{self, Control};
 use super::dump::{self, Content, Owner};
 use super::exit::Exit;
@@ -52,10 +52,12 @@ enum Phase {
 pub struct Reign {
     options: Options,
     source: Source,
-    /// The reading that the running configuration came from.
-    running: Read,
-    /// The reading that is under way.
-    proposed: Option<Read>,
+    /// Of the reading that the running configuration came from.
+    running: Past,
+    /// The first one, until it has been dealt with.
+    first: Option<Read>,
+    /// Of the one that is under way.
+    proposed: Option<Past>,
     supervisor: Supervisor,
     scripts: Scripts<Role>,
     fifos: Fifos,
@@ -87,7 +89,7 @@ impl Reign {
         options: Options,
         places: &Places,
         source: Source,
-        read: Read,
+        first: Read,
         instance: Option<String>,
     ) -> Result<Self, Error> {
         let supervisor = Supervisor::new(supervise::Options {
@@ -105,7 +107,8 @@ impl Reign {
             requests: Requests::listen(options.ignore_sigint)?,
             options,
             source,
-            running: read,
+            running: first.past(),
+            first: Some(first),
             proposed: None,
             supervisor,
             scripts: Scripts::new(),
@@ -129,7 +132,9 @@ impl Reign {
     pub async fn live(mut self, config: Config) -> Exit {
         watch_files::initialise(&config.track_files);
         drop(Marker::left(&config.global));
-        self.copies.save(&config.global, &self.running);
+        if let Some(read) = self.first.take() {
+            self.copies.save(&config.global, &read);
+        }
         self.control = Control::open(&control::path(config.global.ident_suffix().as_deref()));
         self.propose(config);
         loop {
@@ -251,22 +256,17 @@ impl Reign {
         if let Some(watch) = self.coming.take() {
             self.watch = watch;
         }
-        if let Some(read) = self.proposed.take() {
-            self.running = read;
+        if let Some(past) = self.proposed.take() {
+            self.running = past;
         }
         if self.started {
             self.save_data(true);
         }
-        self.running.forget_text();
-        process::release_memory();
-        let config = self.supervisor.running();
+        let (config, counts) = (self.supervisor.running(), self.supervisor.counts());
         self.reload_time.follow(&config.global.reload);
         process::set_umask(self.options.umask.unwrap_or(config.global.umask));
-        let status = format!(
-            "{} VRRP instances, {} virtual servers",
-            config.instances.len(),
-            config.virtual_servers.len()
-        );
+        let status =
+            format!("{} VRRP instances, {} virtual servers", counts.instances, counts.virtual_servers);
         if !self.started && !self.supervisor.has_children() {
             info!("Warning - keepalived has no configuration to run");
         } else {
@@ -405,6 +405,7 @@ impl Reign {
         for line in read.lines() {
             info!("{line}");
         }
+        let (past, damage) = (read.past(), read.damage(&self.running));
         let config = match read.take_config() {
             Ok(config) => config,
             Err(exit) => {
@@ -413,7 +414,7 @@ impl Reign {
             }
         };
         let mut obstacles = unchangeable(self.supervisor.running(), &config);
-        obstacles.extend(read.damage(&self.running));
+        obstacles.extend(damage);
         if !obstacles.is_empty() {
             for obstacle in &obstacles {
                 info!("Not reloaded: {obstacle}");
@@ -421,7 +422,7 @@ impl Reign {
             return self.keep();
         }
         self.copies.save(&config.global, &read);
-        self.proposed = Some(read);
+        self.proposed = Some(past);
         self.propose(config);
     }
 

@@ -15,6 +15,7 @@ use super::ipc::{Dump, FromChild, ROLE_VARIABLE, ToChild};
 use super::respawn::BackOff;
 use super::supervise::{Happening, Transaction};
 use crate::config::model::{BfdPart, CheckersPart, Config, ScriptEnd, VrrpPart};
+use crate::kernel::memfd::Stash;
 use crate::kernel::{process, spawn};
 
 /// How long a child that closed its channel may take to end.
@@ -205,7 +206,13 @@ impl<P: Part> Seat for Slot<P> {
             alive.alone = Some(generation);
         }
         let part = P::of(config).unwrap_or_else(|| P::idle(config));
-        let state = self.state.clone();
+        let state = self.state.as_ref().and_then(|state| match state.contents() {
+            Ok(state) => Some(state),
+            Err(error) => {
+                tracing::info!("the state of the {} process is lost: {error}", self.role.title());
+                None
+            }
+        });
         self.say(&ToChild::Prepare { generation, part, state });
     }
 
@@ -240,7 +247,7 @@ impl<P: Part> Seat for Slot<P> {
     }
 
     fn remember(&mut self, state: Vec<u8>) {
-        self.state = Some(state);
+        self.state = Some(Stash::new(state));
     }
 
     fn script_ended(&mut self, id: u64, end: ScriptEnd) {
@@ -283,7 +290,7 @@ pub(super) struct Slot<P> {
     due: Option<Instant>,
     back_off: BackOff,
     /// What the last process of this role reported of its state.
-    state: Option<Vec<u8>>,
+    state: Option<Stash>,
 }
 
 struct Alive<P> {

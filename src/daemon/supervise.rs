@@ -16,10 +16,11 @@ use tokio::time::Instant;
 use super::child::{Assignment, Role};
 use super::exit::Exit;
 use super::ipc::{Dump, FromChild, FromReporter, Order, Reading, Reported, Service, ToChild, ToReporter};
+use super::kept::{Counts, Kept};
 use super::reporter_seat::{Reporter, ReporterHappening};
 use super::slot::{Birth, CLOSED_LIMIT, Prober, ProberEvent, Seat, Slot, SlotEvent, start, until};
 use crate::config::model::{BfdPart, CheckersPart, Config, ScriptEnd, VrrpPart};
-use crate::kernel::fdpass;
+use crate::kernel::{fdpass, memory};
 
 /// How long the children may think about a configuration.
 const PREPARE_LIMIT: Duration = Duration::from_secs(30);
@@ -116,7 +117,7 @@ pub struct Supervisor {
     /// What the bfd process last said of each session.
     sessions: BTreeMap<String, bool>,
     generation: u64,
-    running: Arc<Config>,
+    running: Kept,
     transaction: Option<Transaction>,
     happenings: Vec<Happening>,
     /// Set by `stop`: when patience ends.
@@ -156,7 +157,7 @@ impl Supervisor {
             reporter: Reporter::default(),
             sessions: BTreeMap::new(),
             generation: 0,
-            running: Arc::new(Config::default()),
+            running: Kept::whole_of(Arc::default()),
             transaction: None,
             happenings: Vec::new(),
             stopping: None,
@@ -164,9 +165,14 @@ impl Supervisor {
         }
     }
 
-    /// The configuration that runs.
+    /// Of the configuration that runs `global_defs` and the BFD sessions; the rest may be missing.
     pub fn running(&self) -> &Config {
-        &self.running
+        self.running.outline()
+    }
+
+    /// What the configuration that runs has, in numbers.
+    pub fn counts(&self) -> Counts {
+        self.running.counts()
     }
 
     /// Is a proposed configuration still under way?
@@ -268,6 +274,7 @@ impl Supervisor {
             Reading::Processes { .. } | Reading::Link { .. } => (true, false),
             Reading::Bfd { name, .. } => self
                 .running
+                .outline()
                 .bfd_instances
                 .iter()
                 .find(|instance| instance.name == *name)
@@ -426,7 +433,7 @@ impl Supervisor {
         if transaction.phase == Phase::Preparing {
             transaction.phase = Phase::Committing;
             let generation = transaction.generation;
-            self.running = Arc::clone(&transaction.config);
+            self.running = Kept::whole_of(Arc::clone(&transaction.config));
             let config = Arc::clone(&transaction.config);
             let mut pending = Vec::new();
             for role in SEATED {
@@ -446,15 +453,24 @@ impl Supervisor {
             self.configure_reporter();
         }
         if let Some(transaction) = self.transaction.take_if(|t| t.pending.is_empty()) {
-            self.started = true;
-            self.happenings.push(Happening::Committed { plan: transaction.plan });
+            let Transaction { config, plan, .. } = transaction;
+            drop(config);
+            self.committed(plan);
         }
+    }
+
+    /// All run the new configuration, or will: the parent needs little of it, and nothing of what it was made from.
+    fn committed(&mut self, plan: Vec<String>) {
+        self.started = true;
+        self.running.file();
+        memory::trim();
+        self.happenings.push(Happening::Committed { plan });
     }
 
     fn abort(&mut self, reasons: Vec<(Role, String)>, cause: Cause) {
         let Some(transaction) = self.transaction.take() else { return };
         let generation = transaction.generation;
-        let (running, before, started) = (Arc::clone(&self.running), generation - 1, self.started);
+        let (before, started) = (generation - 1, self.started);
         for role in SEATED {
             let Some(seat) = self.seat(role) else { continue };
             if transaction.new.contains(&role) {
@@ -464,7 +480,10 @@ impl Supervisor {
             seat.abort(generation);
             // A successor that was about to take up what runs has prepared this one instead.
             if started && seat.is_unfinished() {
-                seat.take_up(&running, before);
+                let running = self.running.whole();
+                if let Some(seat) = self.seat(role) {
+                    seat.take_up(&running, before);
+                }
             }
         }
         self.happenings.push(Happening::Refused { reasons, cause });
@@ -527,7 +546,7 @@ impl Supervisor {
     }
 
     fn respawn(&mut self, role: Role) {
-        let (generation, config) = (self.generation_of_running(), Arc::clone(&self.running));
+        let (generation, config) = (self.generation_of_running(), self.running.whole());
         let assignment = self.assignment(role, &config);
         let birth = Birth { assignment: &assignment, always: self.options.all };
         let mut happenings = std::mem::take(&mut self.happenings);
@@ -574,8 +593,7 @@ impl Supervisor {
             // Past the point of no return: successors of the silent ones start with the new configuration.
             let plan = transaction.plan.clone();
             self.transaction = None;
-            self.started = true;
-            self.happenings.push(Happening::Committed { plan });
+            self.committed(plan);
         } else {
             let silent = format!("no answer within {} seconds", PREPARE_LIMIT.as_secs());
             self.abort(late.iter().map(|role| (*role, silent.clone())).collect(), Cause::Silence);
@@ -588,17 +606,12 @@ impl Supervisor {
 
     /// Starts the prober when there is something to probe, and introduces it to the checkers process.
     fn start_prober(&mut self) {
-        let wanted = self
-            .running
-            .virtual_servers
-            .iter()
-            .flat_map(|vs| &vs.real_servers)
-            .any(|rs| !rs.checkers.is_empty());
+        let wanted = self.running.counts().checked > 0;
         if !wanted || self.prober.process.is_some() || !self.checkers.is_alive() || self.stopping.is_some() {
             return;
         }
         self.prober.due = None;
-        let assignment = self.assignment(Role::Prober, &self.running);
+        let assignment = self.assignment(Role::Prober, self.running.outline());
         match fdpass::pair().and_then(|(near, far)| Ok((near, start(&assignment, &far)?))) {
             Ok((near, process)) => {
                 let pid = process.id().unwrap_or(0);
@@ -642,8 +655,8 @@ impl Supervisor {
         if self.stopping.is_some() {
             return;
         }
-        let part = self.running.reporter_part();
-        let assignment = self.assignment(Role::Reporter, &self.running);
+        let part = self.running.whole().reporter_part();
+        let assignment = self.assignment(Role::Reporter, self.running.outline());
         if let Some(pid) = self.reporter.configure(part, &assignment) {
             self.happenings.push(Happening::Started { role: Role::Reporter, pid });
         }

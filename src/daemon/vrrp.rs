@@ -20,7 +20,7 @@ use crate::config::model::VrrpPart;
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
 use crate::kernel::timer::{Timer, now, wall_clock_at_zero};
-use crate::kernel::{process, sysctl};
+use crate::kernel::{memory, process, sysctl};
 use crate::report::clock::Clock;
 use crate::report::json::json;
 use crate::report::vrrp::{self as report, Socket, View};
@@ -29,12 +29,16 @@ use crate::vrrp::{Action, Actions, Event, Release, Router, State};
 
 /// The parent is told the state at most this often, unless an instance changed its own.
 const STATE_INTERVAL: Duration = Duration::from_millis(100);
+/// And even then telling takes no more than this part of the time: the state of a thousand instances is a long text.
+const STATE_SHARE: u32 = 20;
 
 /// An advert counts from its arrival, not from when we got to it, if that was so long ago at most. Beyond, this process
 /// was held up, and what waits in its socket may be all there was room for: then it counts from now.
-const LATENCY: Duration = Duration::from_millis(10);
+const LATENCY: Duration = Duration::from_millis(20);
 /// In a flood of adverts the event loop looks at signals and the parent after this many wake-ups.
 const TURNS: u32 = 16;
+/// Room for actions that is kept; what a thousand instances do at once needs more for a moment.
+const ROOM: usize = 256;
 /// Rounds of packets that are heard before something overdue is done.
 const CATCH_UP: usize = 32;
 
@@ -62,7 +66,10 @@ struct Vrrp<'a> {
     out: Actions,
     told: Vec<FromChild>,
     news: News,
-    told_at: Time,
+    /// The state is told again then, if there is something new.
+    tell_at: Time,
+    /// Memory was used that is not used any more.
+    has_litter: bool,
     clock: Forwards,
     /// The core's, as of the last turn of the loop: the alarm may ring earlier.
     deadline: Option<Time>,
@@ -117,7 +124,8 @@ impl<'a> Vrrp<'a> {
             out: Vec::new(),
             told: Vec::new(),
             news: News::None,
-            told_at: Time::ZERO,
+            tell_at: Time::ZERO,
+            has_litter: false,
             clock: Forwards::default(),
             deadline: None,
         })
@@ -126,12 +134,19 @@ impl<'a> Vrrp<'a> {
     async fn live(mut self) -> Exit {
         let mut turns = 0_u32;
         loop {
+            if let Some(adverts) = self.edge.look(now()) {
+                self.receive(&adverts);
+            }
             self.listen_before_acting();
             self.serve();
             self.report();
             self.promptness.heed_warning();
+            if let Some(router) = &self.running {
+                self.edge.choose(now(), || router.slack());
+            }
             self.deadline = self.running.as_ref().and_then(Router::deadline);
-            if let Err(error) = self.timer.set_by(self.deadline) {
+            let alarm = [self.deadline, self.report_due(), self.edge.look_at()].into_iter().flatten().min();
+            if let Err(error) = self.timer.set_by(alarm) {
                 info!("{error}");
                 return Exit::Fatal;
             }
@@ -238,6 +253,10 @@ impl<'a> Vrrp<'a> {
             self.news = self.news.max(news);
         }
         self.edge.carry_out(self.out.drain(..), &mut self.told);
+        if self.out.capacity() > ROOM {
+            self.out = Vec::new();
+            self.has_litter = true;
+        }
     }
 
     /// Tells the parent what there is to tell.
@@ -246,20 +265,35 @@ impl<'a> Vrrp<'a> {
             self.parent.tell(&message);
         }
         let Some(router) = &self.running else { return };
-        let due = match self.news {
-            News::None => false,
-            News::Some => !self.edge.is_busy() && now().since(self.told_at) >= STATE_INTERVAL,
-            News::Important => !self.edge.is_busy(),
+        let begin = now();
+        let is_due = match self.news {
+            News::None => return self.tidy(),
+            News::Some => begin >= self.tell_at + STATE_INTERVAL,
+            News::Important => begin >= self.tell_at,
         };
-        if !due {
+        if !is_due || self.edge.is_busy() {
             return;
         }
-        match postcard::to_stdvec(&router.state()) {
+        match postcard::to_stdvec(&router.state_view()) {
             Ok(state) => self.parent.tell(&FromChild::State(state)),
             Err(error) => info!("writing down the state of the instances: {error}"),
         }
         self.news = News::None;
-        self.told_at = now();
+        let end = now();
+        self.tell_at = end + end.since(begin) * STATE_SHARE;
+    }
+
+    /// When the state is to be told although nothing else happens.
+    fn report_due(&self) -> Option<Time> {
+        let is_waiting = self.running.is_some() && !self.edge.is_busy();
+        (self.news == News::Important && is_waiting).then_some(self.tell_at)
+    }
+
+    /// After a change of the configuration, when all is done that it asked for.
+    fn tidy(&mut self) {
+        if !self.edge.is_busy() && std::mem::take(&mut self.has_litter) {
+            memory::trim();
+        }
     }
 
     fn hear(&mut self, message: ToChild<VrrpPart>) {
@@ -314,6 +348,7 @@ impl<'a> Vrrp<'a> {
 
     /// Makes a prepared configuration the running one.
     fn commit(&mut self, Prepared { part, state, .. }: Prepared) {
+        self.has_litter = true;
         self.edge.admit_all = part.global.log_unknown_vrids;
         self.edge.sync.prepare(&part.global);
         self.adapt_process(&part);

@@ -8,8 +8,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use neli::consts::socket::NlFamily;
@@ -17,12 +15,13 @@ use nix::errno::Errno;
 use tracing::{debug, info};
 
 use super::ipc::FromChild;
+use super::vrrp_ears::Ears;
 use super::vrrp_firewall::Firewall;
 use super::vrrp_guard::Guards;
 use super::vrrp_outlets::{Known, Outlets};
 use super::vrrp_queue::{Queue, Work};
 use super::vrrp_sync::Sync;
-use crate::config::model::{ReceiveBuffer, SocketBuffers, VirtualLinkKind};
+use crate::config::model::{SocketBuffers, VirtualLinkKind};
 use crate::kernel::address::Address;
 use crate::kernel::buffers::set_receive_buffer;
 use crate::kernel::error::Error;
@@ -33,11 +32,11 @@ use crate::kernel::readiness::Watched;
 use crate::kernel::ready_set::ReadySet;
 use crate::kernel::vmac::{self, Below};
 use crate::kernel::vrrp_sender::Route;
-use crate::kernel::vrrp_socket::{Admit, Local, Received, Receiver};
 use crate::kernel::{link, process, sysctl, timer};
 use crate::report::event::ReporterEvent;
 use crate::report::vrrp as report;
-use crate::vrrp::{Action, Change, Detail, Envelope, Event, Link, Listener, ListenerKind, Owned, Requester};
+use crate::time::Time;
+use crate::vrrp::{Action, Change, Detail, Envelope, Event, Link, Listener, Owned, Requester};
 
 /// A slice of queued work takes this long or a little longer.
 const SLICE: Duration = Duration::from_millis(1);
@@ -45,11 +44,6 @@ const SLICE: Duration = Duration::from_millis(1);
 const MESSAGES: usize = 32;
 /// Announcements in one send.
 const FRAMES: usize = 64;
-/// Packets read in one wake-up, so that a flood delays nothing by more than a fraction of a millisecond.
-const PACKETS: usize = 64;
-/// Larger than any advert: 255 IPv6 addresses with header and trailer.
-const ADVERT: usize = 4608;
-
 /// Notifications read in one wake-up, in datagrams.
 const NEWS: usize = 64;
 /// The monitor's number among the sockets.
@@ -59,22 +53,15 @@ const GUARDS: u64 = u64::MAX - 2;
 /// That of nftables' monitor.
 const NFTABLES_MONITOR: u64 = u64::MAX - 16;
 
-/// A receive socket and what it is for.
-struct Listening {
-    listener: Listener,
-    number: u64,
-    receiver: Receiver,
-}
-
 /// All sockets of the process and the queue of work.
 pub(super) struct Edge {
     netlink: Connection,
     port: u32,
     monitor: Monitor,
     outlets: Outlets,
+    /// What comes in that is no advert.
     sockets: Watched<ReadySet>,
-    listening: Vec<Listening>,
-    numbers: u64,
+    ears: Ears,
     links: HashMap<u32, Known>,
     /// Their indices by name.
     indices: Indices,
@@ -86,7 +73,6 @@ pub(super) struct Edge {
     pub(super) sync: Sync,
     /// The configuration has routes or rules.
     watches_routing: bool,
-    packet: Vec<u8>,
     datagram: Vec<u8>,
     /// `log_unknown_vrids`: the sockets let all VRIDs through.
     pub(super) admit_all: bool,
@@ -104,8 +90,7 @@ impl Edge {
             monitor,
             outlets: Outlets::open()?,
             sockets: Watched::readable_only(sockets)?,
-            listening: Vec::new(),
-            numbers: 0,
+            ears: Ears::open()?,
             links: HashMap::new(),
             indices: Indices::new(),
             removed: Vec::new(),
@@ -114,7 +99,6 @@ impl Edge {
             firewall: Firewall::default(),
             sync: Sync::default(),
             watches_routing: false,
-            packet: vec![0; ADVERT],
             datagram: vec![0; Monitor::DATAGRAM],
             admit_all: false,
         })
@@ -279,6 +263,7 @@ impl Edge {
                 return;
             }
         }
+        self.queue.shrink();
     }
 
     /// Makes or removes a link of our own, or changes the interface below.
@@ -352,91 +337,58 @@ impl Edge {
 
     /// Opens and closes sockets until exactly these are open.
     fn listen(&mut self, wanted: Vec<Listener>) {
-        let same = |a: &Listener, b: &Listener| {
-            (a.index, a.family, a.kind, a.carrier) == (b.index, b.family, b.kind, b.carrier)
-                && a.interface == b.interface
-                && a.receive_buffer == b.receive_buffer
-        };
-        self.listening.retain(|open| wanted.iter().any(|listener| same(listener, &open.listener)));
         self.outlets.retain(|place| wanted.iter().any(|l| (l.index, l.family) == *place));
-        for listener in wanted {
+        for listener in &wanted {
             self.outlets.prepare((listener.index, listener.family));
-            let admit = if self.admit_all { Admit::All } else { Admit::Vrids(&listener.vrids) };
-            if let Some(open) = self.listening.iter_mut().find(|open| same(&listener, &open.listener)) {
-                if let Err(error) = open.receiver.admit(admit) {
-                    info!("{error}");
-                }
-                open.listener = listener;
-                continue;
-            }
-            let local = match listener.kind {
-                ListenerKind::Multicast { group } => Local::Group(group),
-                ListenerKind::Unicast { source } => Local::Source(source),
-            };
-            let number = self.numbers;
-            let opened = Receiver::open(NonZeroU32::new(listener.index), local, listener.carrier, admit)
-                .and_then(|receiver| self.sockets.get().add(&receiver, number).map(|()| receiver));
-            match opened {
-                Ok(receiver) => {
-                    size_buffer(&receiver, &listener);
-                    self.numbers += 1;
-                    self.listening.push(Listening { listener, number, receiver });
-                }
-                Err(error) => info!("{error}"),
-            }
         }
+        self.ears.listen(wanted, self.admit_all);
     }
 
     /// The open sockets, for the dump.
     pub(super) fn sockets(&self) -> Vec<report::Socket> {
-        let socket = |open: &Listening| report::Socket {
-            listener: open.listener.clone(),
-            fd_in: open.receiver.as_fd().as_raw_fd(),
-            fd_out: self.outlets.descriptor((open.listener.index, open.listener.family)),
-        };
-        self.listening.iter().map(socket).collect()
+        self.ears.sockets(&self.outlets)
     }
 
     /// Waits until adverts or notifications came; the numbers of their sockets. Safe to cancel.
     pub(super) async fn ready(&self) -> Vec<u64> {
-        match self.sockets.read(ReadySet::ready).await {
-            Ok(numbers) => numbers,
-            Err(error) => {
-                info!("waiting for adverts: {error}");
-                std::future::pending().await
+        tokio::select! {
+            biased;
+            numbers = self.ears.ready() => numbers,
+            read = self.sockets.read(ReadySet::ready) => match read {
+                Ok(numbers) => numbers,
+                Err(error) => {
+                    info!("waiting for notifications: {error}");
+                    std::future::pending().await
+                }
             }
         }
     }
 
     /// The same without waiting: what came already.
     pub(super) fn waiting(&self) -> Vec<u64> {
-        self.sockets.get().ready().unwrap_or_default()
+        let mut numbers = self.ears.waiting();
+        numbers.extend(self.sockets.get().ready().unwrap_or_default());
+        numbers
+    }
+
+    /// Adverts that came, if it is time to look for them: then nobody else tells.
+    pub(super) fn look(&self, now: Time) -> Option<Vec<u64>> {
+        self.ears.look_at().filter(|at| *at <= now).map(|_| self.ears.waiting())
+    }
+
+    /// When to call [`Self::look`].
+    pub(super) fn look_at(&self) -> Option<Time> {
+        self.ears.look_at()
+    }
+
+    /// Chooses how adverts are noticed; `slack` is how long one may lie unread.
+    pub(super) fn choose(&mut self, now: Time, slack: impl FnOnce() -> Duration) {
+        self.ears.choose(now, slack);
     }
 
     /// Hands packets of these sockets to `take`, a bounded number, each with the time since it arrived.
-    pub(super) fn receive(&mut self, numbers: &[u64], mut take: impl FnMut(u32, Envelope, &[u8], Duration)) {
-        let share = PACKETS / numbers.len().max(1);
-        for number in numbers {
-            let Some(open) = self.listening.iter().find(|open| open.number == *number) else { continue };
-            for _ in 0..share {
-                match open.receiver.receive(&mut self.packet) {
-                    Ok(Some(Received { packet, age, header })) => {
-                        let envelope = header.map_or(Envelope::V4, |header| Envelope::V6 {
-                            source: header.source.into(),
-                            destination: header.destination.into(),
-                            hop_limit: header.hop_limit,
-                        });
-                        take(open.listener.index, envelope, packet, age);
-                    }
-                    Ok(None) => break,
-                    Err(error) => {
-                        // The interface went down under the socket; the monitor tells the rest.
-                        debug!("receiving adverts: {error}");
-                        break;
-                    }
-                }
-            }
-        }
+    pub(super) fn receive(&mut self, numbers: &[u64], take: impl FnMut(u32, Envelope, &[u8], Duration)) {
+        self.ears.receive(numbers, take);
     }
 
     /// What the kernel told, if the monitor is among these sockets; a bounded part of it.
@@ -547,12 +499,5 @@ impl Edge {
 
     fn index(&self, name: &str) -> Option<u32> {
         self.indices.get(name).copied()
-    }
-}
-
-fn size_buffer(receiver: &Receiver, listener: &Listener) {
-    let wanted = ReceiveBuffer { bytes: listener.receive_buffer, force: false };
-    if let Err(error) = set_receive_buffer(receiver, wanted, "a VRRP socket") {
-        info!("{error}");
     }
 }

@@ -143,63 +143,72 @@ impl Outlets {
         }
     }
 
-    /// Announces these on interfaces that are known. What a full socket did not take is returned, after a millisecond.
+    /// Announces these, in order, on interfaces that are known. What a full socket did not take is returned, after a
+    /// millisecond.
     pub(super) fn announce(
         &mut self,
         links: &mut HashMap<u32, Known>,
         targets: &[(u32, IpAddr)],
     ) -> Vec<(u32, IpAddr)> {
-        let (mut arps, mut neighbours) = (Vec::new(), Vec::new());
-        for (index, address) in targets {
-            let Some(known) = links.get_mut(index) else { continue };
-            // An interface whose hardware address is not six bytes long speaks no ARP that we know.
-            let Ok(mac) = <[u8; 6]>::try_from(known.mac.as_slice()) else {
-                info!("{address} on {} is not announced: its hardware address is another kind", known.name);
-                continue;
-            };
-            let index = *index;
-            match *address {
-                IpAddr::V4(address) => arps.push(arp::Announcement { index, mac, address }),
-                IpAddr::V6(address) => {
-                    let node = known.node();
-                    neighbours.push(neighbour::Announcement { index, mac, address, node });
-                }
+        let mut done = 0;
+        for some in targets.chunk_by(|(_, a), (_, b)| a.is_ipv4() == b.is_ipv4()) {
+            let is_v4 = some.first().is_some_and(|(_, address)| address.is_ipv4());
+            let sent = if is_v4 { self.announce_v4(links, some) } else { self.announce_v6(links, some) };
+            done += sent;
+            if sent < some.len() {
+                return self.after(&targets[done..], is_v4);
             }
         }
-        let refused = |error| info!("{error}");
-        let sent = self.arp.announce(&arps, refused);
-        let heard = if neighbours.is_empty() {
-            0
-        } else {
-            match self.neighbour_socket() {
-                Ok(socket) => socket.announce(&neighbours, refused),
-                Err(error) => {
-                    info!("{error}");
-                    neighbours.len()
-                }
+        self.full = 0;
+        Vec::new()
+    }
+
+    /// How many of them were dealt with.
+    fn announce_v4(&mut self, links: &HashMap<u32, Known>, targets: &[(u32, IpAddr)]) -> usize {
+        let (mut places, mut arps) = (Vec::new(), Vec::new());
+        for (place, (index, address)) in targets.iter().enumerate() {
+            if let (IpAddr::V4(v4), Some(mac)) = (*address, mac_of(links.get(index), *address)) {
+                places.push(place);
+                arps.push(arp::Announcement { index: *index, mac, address: v4 });
+            }
+        }
+        let sent = self.arp.announce(&arps, |error| info!("{error}"));
+        if LevelFilter::current() >= LevelFilter::DEBUG {
+            for arp::Announcement { index, address, .. } in &arps[..sent] {
+                debug!("Sending gratuitous ARP on {} for {address}", name_of(links, *index));
+            }
+        }
+        places.get(sent).copied().unwrap_or(targets.len())
+    }
+
+    /// The same.
+    fn announce_v6(&mut self, links: &mut HashMap<u32, Known>, targets: &[(u32, IpAddr)]) -> usize {
+        let (mut places, mut adverts) = (Vec::new(), Vec::new());
+        for (place, (index, address)) in targets.iter().enumerate() {
+            if let (IpAddr::V6(v6), Some(mac)) = (*address, mac_of(links.get(index), *address))
+                && let Some(node) = links.get_mut(index).map(Known::node)
+            {
+                places.push(place);
+                adverts.push(neighbour::Announcement { index: *index, mac, address: v6, node });
+            }
+        }
+        let sent = match self.neighbour_socket() {
+            Ok(socket) => socket.announce(&adverts, |error| info!("{error}")),
+            Err(error) => {
+                info!("{error}");
+                return targets.len();
             }
         };
         if LevelFilter::current() >= LevelFilter::DEBUG {
-            let name = |index: &u32| links.get(index).map_or("?", |known| known.name.as_str());
-            for arp::Announcement { index, address, .. } in &arps[..sent] {
-                debug!("Sending gratuitous ARP on {} for {address}", name(index));
-            }
-            for neighbour::Announcement { index, address, .. } in &neighbours[..heard] {
-                debug!("Sending unsolicited Neighbour Advert on {} for {address}", name(index));
+            for neighbour::Announcement { index, address, .. } in &adverts[..sent] {
+                debug!("Sending unsolicited Neighbour Advert on {} for {address}", name_of(links, *index));
             }
         }
-        let left_arps = arps[sent..].iter().map(|one| (one.index, one.address.into()));
-        let left_neighbours = neighbours[heard..].iter().map(|one| (one.index, one.address.into()));
-        let left: Vec<(u32, IpAddr)> = left_arps.chain(left_neighbours).collect();
-        self.after(left, sent < arps.len())
+        places.get(sent).copied().unwrap_or(targets.len())
     }
 
     /// Waits a little for what is left to be taken, but not for ever.
-    fn after(&mut self, left: Vec<(u32, IpAddr)>, is_arp: bool) -> Vec<(u32, IpAddr)> {
-        if left.is_empty() {
-            self.full = 0;
-            return left;
-        }
+    fn after(&mut self, left: &[(u32, IpAddr)], is_v4: bool) -> Vec<(u32, IpAddr)> {
         self.full += 1;
         if self.full > PATIENCE {
             self.full = 0;
@@ -207,10 +216,10 @@ impl Outlets {
             return Vec::new();
         }
         match &self.neighbours {
-            Some(socket) if !is_arp => socket.wait(WAIT),
+            Some(socket) if !is_v4 => socket.wait(WAIT),
             _ => self.arp.wait(WAIT),
         }
-        left
+        left.to_vec()
     }
 
     fn neighbour_socket(&mut self) -> Result<&NeighbourSocket, Error> {
@@ -219,4 +228,18 @@ impl Outlets {
             none => Ok(none.insert(NeighbourSocket::open()?)),
         }
     }
+}
+
+/// The hardware address of an interface that is known. One that is not six bytes long speaks no ARP that we know.
+fn mac_of(known: Option<&Known>, address: IpAddr) -> Option<[u8; 6]> {
+    let known = known?;
+    let mac = <[u8; 6]>::try_from(known.mac.as_slice()).ok();
+    if mac.is_none() {
+        info!("{address} on {} is not announced: its hardware address is another kind", known.name);
+    }
+    mac
+}
+
+fn name_of(links: &HashMap<u32, Known>, index: u32) -> &str {
+    links.get(&index).map_or("?", |known| known.name.as_str())
 }

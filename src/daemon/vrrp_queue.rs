@@ -8,6 +8,9 @@ use crate::config::model::{SyncDaemon, SyncRole, VirtualLink};
 use crate::kernel::vmac::Below;
 use crate::vrrp::{Change, Owned, Owner};
 
+/// Pieces of work that there is always room for.
+const ROOM: usize = 256;
+
 /// Work that may take the kernel long.
 pub(super) enum Work {
     Change { owner: Owner, change: Change, object: Owned },
@@ -78,6 +81,15 @@ fn is_revocable(work: &Work) -> bool {
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.rest.is_empty()
+    }
+
+    /// Gives back the room that a large takeover needed. To be called when it is empty.
+    pub(super) fn shrink(&mut self) {
+        if self.changes.capacity().max(self.rest.capacity()).max(self.adding.capacity()) > ROOM {
+            self.changes.shrink_to(0);
+            self.rest.shrink_to(0);
+            self.adding.shrink_to(0);
+        }
     }
 
     fn is_change_next(&self) -> bool {

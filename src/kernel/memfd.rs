@@ -42,6 +42,42 @@ pub fn contents(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Bytes put aside: many in a memory file, where they are nobody's dirty pages, few as they are.
+pub struct Stash(Place);
+
+enum Place {
+    Here(Vec<u8>),
+    File(OwnedFd),
+}
+
+impl Stash {
+    /// Bytes from this number on go into a file.
+    const MANY: usize = 16 << 10;
+
+    /// Puts them aside.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        if bytes.len() >= Self::MANY
+            && let Ok(stash) = Self::in_file(&bytes)
+        {
+            return stash;
+        }
+        Self(Place::Here(bytes))
+    }
+
+    /// Puts them into a file, however few.
+    pub fn in_file(bytes: &[u8]) -> io::Result<Self> {
+        sealed(bytes).map(Place::File).map(Self)
+    }
+
+    /// The bytes.
+    pub fn contents(&self) -> io::Result<Vec<u8>> {
+        match &self.0 {
+            Place::Here(bytes) => Ok(bytes.clone()),
+            Place::File(file) => contents(file.try_clone()?),
+        }
+    }
+}
+
 /// Reads by position.
 struct At<'a> {
     file: &'a File,
@@ -67,6 +103,17 @@ mod tests {
         assert!(writer.write_all(b"x").is_err());
         assert!(writer.set_len(0).is_err());
         assert_eq!(contents(file).unwrap(), b"ten thousand servers");
+    }
+
+    #[test]
+    fn what_is_put_aside_comes_back_as_often_as_it_is_asked_for() {
+        for length in [0, 5, 100_000] {
+            let bytes: Vec<u8> = (0..length).map(|n: u32| n.to_le_bytes()[0]).collect();
+            let stash = Stash::new(bytes.clone());
+            assert_eq!(matches!(stash.0, Place::File(_)), length > 1000);
+            assert_eq!(stash.contents().unwrap(), bytes);
+            assert_eq!(stash.contents().unwrap(), bytes);
+        }
     }
 
     #[test]

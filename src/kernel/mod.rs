@@ -22,6 +22,7 @@ pub mod link; // interfaces
 pub mod linkbeat; // what cards themselves say of their link
 mod many; // datagrams by the dozen
 pub mod memfd; // sealed memory files
+pub mod memory; // what the allocator keeps
 pub mod monitor; // changes of interfaces, addresses, routes and rules, told by the kernel
 pub mod namespace; // entering a network namespace
 pub mod neighbour; // unsolicited neighbour advertisements
@@ -46,6 +47,7 @@ pub mod syslog; // the C library's
 pub mod timer; // the clock of the cores, one alarm on it
 pub mod unix_socket; // connections to local stream sockets
 pub mod vmac; // macvlans and ipvlans of our own
+pub mod vrrp_inbox; // room for adverts
 pub mod vrrp_sender; // adverts out
 pub mod vrrp_socket; // adverts in
 

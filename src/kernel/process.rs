@@ -101,15 +101,6 @@ pub fn set_umask(mask: u32) {
     umask(Mode::from_bits_truncate(mask));
 }
 
-/// Gives back to the kernel what the allocator has free, after something large was built and dropped.
-pub fn release_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: the call takes no pointer and touches only the allocator's own free memory.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 /// Raises the limit of open descriptors as far as it goes without rights. Returns the limit that holds then.
 pub fn raise_open_files() -> Result<usize, Error> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).doing(|| "reading the limit of open files")?;

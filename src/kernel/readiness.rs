@@ -59,6 +59,11 @@ impl<T: Steady> Watched<T> {
         &self.0.get_ref().0
     }
 
+    /// The object, which the event loop does not watch any more.
+    pub fn into_inner(self) -> T {
+        self.0.into_inner().0
+    }
+
     /// Waits until `read` gives something else than `WouldBlock`. Safe to cancel.
     pub async fn read<R>(&self, read: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.until(Interest::READABLE, read).await

@@ -13,6 +13,9 @@ use super::readiness::Steady;
 pub struct ReadySet(Epoll);
 
 impl ReadySet {
+    /// Sockets told at a time.
+    pub const MOST: usize = 32;
+
     /// An empty set.
     pub fn new() -> Result<Self, Error> {
         Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map(Self).doing(|| "creating an epoll set")
@@ -25,10 +28,10 @@ impl ReadySet {
             .doing(|| "adding a socket to an epoll set")
     }
 
-    /// The numbers of at most 32 sockets that can be read now; the next call goes on with the others. `WouldBlock`
+    /// The numbers of at most [`Self::MOST`] sockets that can be read now; the next call goes on with the others. `WouldBlock`
     /// if there is none.
     pub fn ready(&self) -> io::Result<Vec<u64>> {
-        let mut events = [EpollEvent::empty(); 32];
+        let mut events = [EpollEvent::empty(); Self::MOST];
         let count = loop {
             match self.0.wait(&mut events, EpollTimeout::ZERO) {
                 Ok(0) => return Err(io::ErrorKind::WouldBlock.into()),

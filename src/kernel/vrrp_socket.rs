@@ -4,25 +4,28 @@
 //! interfaces; a socket joins 20 groups at most; so each receiver is alone on its interface. Its filter drops foreign
 //! VRIDs inside the kernel. What a packet means is the core's business.
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
 use super::error::{Doing, Error};
+use super::vrrp_inbox::{Inbox, destination};
 use crate::config::model::Family;
 use crate::vrrp::Carrier;
 
 /// IANA protocol numbers of VRRP and of the `IPsec` authentication header.
 pub(super) const IPPROTO_VRRP: i32 = 112;
 const IPPROTO_AH: i32 = 51;
+/// Receive buffer of a socket that is not read at once, in bytes.
+const WIDE: usize = 1 << 20;
 /// Bytes of the authentication header before the VRRP header.
 const AH: u32 = 24;
 
@@ -150,52 +153,62 @@ impl Receiver {
         self.socket.recv_buffer_size().unwrap_or(0)
     }
 
-    /// Reads one packet. `None`: none is there. One that does not fit is dropped and read as empty.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<Received<'a>>> {
-        let (length, age, header) = loop {
-            let mut parts = [IoSliceMut::new(buffer)];
-            let mut ancillary = nix::cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int);
-            let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
-            match recvmsg::<SockaddrStorage>(socket, &mut parts, Some(&mut ancillary), flags) {
-                Ok(message) => {
-                    let (mut since, mut hop_limit, mut destination) = (Duration::ZERO, 0, None);
-                    for part in message.cmsgs()? {
-                        match part {
-                            ControlMessageOwned::ScmTimestampns(stamp) => since = age(stamp),
-                            ControlMessageOwned::Ipv6HopLimit(hops) => {
-                                hop_limit = u8::try_from(hops).unwrap_or(0);
-                            }
-                            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                                destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
-                            }
-                            _ => {}
-                        }
-                    }
-                    let sender = message.address.as_ref();
-                    let source = sender.and_then(|address| Some(address.as_sockaddr_in6()?.ip()));
-                    let header = source.zip(destination).map(|(source, destination)| Header6 {
-                        source,
-                        destination,
-                        hop_limit,
-                    });
-                    let is_cut = message.flags.contains(MsgFlags::MSG_TRUNC);
-                    // An IPv6 packet without its ancillary data is worth nothing.
-                    let is_whole = !is_cut && (self.family == Family::V4 || header.is_some());
-                    break (if is_whole { message.bytes } else { 0 }, since, header);
-                }
-                Err(Errno::EAGAIN) => return Ok(None),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
+    /// Room for many packets in the kernel: nobody reads them at once.
+    pub fn widen(&self) {
+        if self.buffer_size() < WIDE && setsockopt(&self.socket, sockopt::RcvBufForce, &WIDE).is_err() {
+            let _ = setsockopt(&self.socket, sockopt::RcvBuf, &WIDE);
+        }
+    }
+
+    /// Reads at most so many packets and hands them to `take`; one that does not fit is dropped and handed over empty.
+    /// Says whether the socket was found empty.
+    pub fn receive(
+        &self,
+        inbox: &mut Inbox,
+        most: usize,
+        mut take: impl FnMut(Received<'_>),
+    ) -> io::Result<bool> {
+        let mut left = most;
+        while left > 0 {
+            let (count, may_be_more) = inbox.fill(self.socket.as_fd(), left)?;
+            let now = clock_gettime(ClockId::CLOCK_REALTIME).ok();
+            for item in inbox.items(count) {
+                let stamp = item.beside(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS).and_then(time_of);
+                let destination = item.beside(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO).and_then(destination);
+                let hops = item.beside(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT);
+                let hops = hops.and_then(|value| Some(libc::c_int::from_ne_bytes(*value.first_chunk()?)));
+                let hop_limit = hops.and_then(|hops| u8::try_from(hops).ok()).unwrap_or(0);
+                let header = item.sender.zip(destination).map(|(source, destination)| Header6 {
+                    source,
+                    destination,
+                    hop_limit,
+                });
+                // An IPv6 packet without its ancillary data is worth nothing.
+                let is_whole = !item.is_cut && (self.family == Family::V4 || header.is_some());
+                let packet = if is_whole { item.bytes } else { &[] };
+                take(Received { packet, age: stamp.zip(now).map_or(Duration::ZERO, age), header });
             }
-        };
-        let packet = buffer.get(..length).unwrap_or_default();
-        Ok(Some(Received { packet, age, header }))
+            if !may_be_more {
+                return Ok(true);
+            }
+            left = left.saturating_sub(count);
+        }
+        Ok(false)
     }
 }
 
-/// How long ago a moment of the wall clock was; zero if the clock was set back meanwhile.
-fn age(stamp: TimeSpec) -> Duration {
-    let now = clock_gettime(ClockId::CLOCK_REALTIME).unwrap_or(stamp);
+/// `struct timespec`.
+fn time_of(value: &[u8]) -> Option<TimeSpec> {
+    if value.len() < size_of::<libc::timespec>() {
+        return None;
+    }
+    // SAFETY: so many bytes are there, any bytes are a valid `timespec`, and alignment is not asked for.
+    let time = unsafe { value.as_ptr().cast::<libc::timespec>().read_unaligned() };
+    Some(TimeSpec::from(time))
+}
+
+/// How long before `now` a moment of the wall clock was; zero if the clock was set back meanwhile.
+fn age((stamp, now): (TimeSpec, TimeSpec)) -> Duration {
     if stamp < now { Duration::from(now - stamp) } else { Duration::ZERO }
 }
 
@@ -319,15 +332,33 @@ mod tests {
     /// The VRIDs of the packets that came, when so many are there.
     fn received(receiver: &Receiver, count: usize) -> Vec<u8> {
         let mut vrids = Vec::new();
-        let mut buffer = [0; 2048];
+        let mut inbox = Inbox::new();
         eventually(|| {
-            while let Some(Received { packet, age, .. }) = receiver.receive(&mut buffer).unwrap() {
+            let is_empty = receiver.receive(&mut inbox, 100, |Received { packet, age, .. }| {
                 assert!(age < Duration::from_secs(5), "{age:?}");
                 vrids.push(packet[21]);
-            }
+            });
+            assert!(is_empty.unwrap());
             vrids.len() >= count
         });
         vrids
+    }
+
+    /// One packet: its bytes, how long ago it came, what is known of its header.
+    struct Seen {
+        packet: Vec<u8>,
+        age: Duration,
+        header: Option<Header6>,
+    }
+
+    fn one(receiver: &Receiver, room: usize) -> Option<Seen> {
+        let mut seen = None;
+        let mut inbox = Inbox::with(1, room);
+        let read = receiver.receive(&mut inbox, 1, |Received { packet, age, header }| {
+            seen = Some(Seen { packet: packet.to_vec(), age, header });
+        });
+        assert_eq!(read.unwrap(), seen.is_none());
+        seen
     }
 
     /// Two veth pairs, all ends up in one namespace: va and vb are the sender's, vc and vd the receiver's.
@@ -373,13 +404,17 @@ mod tests {
                 Receiver::open(index("vc"), Local::Group(GROUP.into()), Carrier::Vrrp, Admit::All).unwrap();
             let sent = packet([10, 0, 0, 1], GROUP, 7);
             Sender::open(Family::V4, index("va")).unwrap().send(&[out(to(GROUP), sent.clone())]).unwrap();
-            let mut buffer = [0; 64];
-            eventually(|| receiver.receive(&mut buffer).unwrap().is_some());
-            let seen = &buffer[..sent.len()];
+            let mut seen = None;
+            eventually(|| {
+                seen = one(&receiver, 64);
+                seen.is_some()
+            });
+            let seen = seen.unwrap().packet;
+            assert_eq!(seen.len(), sent.len());
             assert_eq!(seen[..10], sent[..10]);
             assert_eq!(seen[12..], sent[12..]);
             // And nothing came back to the sender's side.
-            assert!(receiver.receive(&mut [0; 64]).unwrap().is_none());
+            assert!(one(&receiver, 64).is_none());
         });
     }
 
@@ -433,10 +468,14 @@ mod tests {
                 sealed.extend(&plain[20..]);
                 sender.send(&[out(to(source), sealed)]).unwrap();
             }
-            let mut buffer = [0; 64];
-            eventually(|| receiver.receive(&mut buffer).unwrap().is_some());
-            assert_eq!((buffer[9], buffer[45]), (51, 7));
-            assert!(receiver.receive(&mut buffer).unwrap().is_none());
+            let mut seen = None;
+            eventually(|| {
+                seen = one(&receiver, 64);
+                seen.is_some()
+            });
+            let seen = seen.unwrap().packet;
+            assert_eq!((seen[9], seen[45]), (51, 7));
+            assert!(one(&receiver, 64).is_none());
         });
     }
 
@@ -456,7 +495,7 @@ mod tests {
                 while sent.elapsed() < waited {
                     std::hint::spin_loop();
                 }
-                receiver.receive(&mut [0; 64]).unwrap().unwrap().age >= waited
+                one(&receiver, 64).unwrap().age >= waited
             });
         });
     }
@@ -470,9 +509,8 @@ mod tests {
                 Receiver::open(None, Local::Source(source.into()), Carrier::Vrrp, Admit::All).unwrap();
             let sender = Sender::open(Family::V4, None).unwrap();
             sender.send(&[out(to(source), packet([10, 0, 0, 2], source, 1))]).unwrap();
-            let mut small = [0; 20];
-            eventually(|| receiver.receive(&mut small).unwrap().is_some_and(|seen| seen.packet.is_empty()));
-            assert_eq!(receiver.receive(&mut small).unwrap(), None);
+            eventually(|| one(&receiver, 20).is_some_and(|seen| seen.packet.is_empty()));
+            assert!(one(&receiver, 20).is_none());
         });
     }
 
@@ -492,29 +530,25 @@ mod tests {
                 let route = Route { source: from.into(), destination: group.into(), hop_limit: Some(255) };
                 sender.send(&[out(route, vec![0x31, vrid, 100, 0, 0, 100, 0, 0])]).unwrap();
             }
-            let mut buffer = [0; 64];
             let mut seen = None;
             eventually(|| {
-                seen = receiver_header(&all, &mut buffer);
+                seen = one(&all, 64);
                 seen.is_some()
             });
-            assert_eq!(seen, Some(Header6 { source: from, destination: group, hop_limit: 255 }));
-            assert_eq!(buffer[..6], [0x31, 7, 100, 0, 0, 100]);
-            assert_ne!(buffer[6..8], [0, 0]);
-            assert_eq!(receiver_header(&all, &mut buffer), None);
+            let Seen { packet, header, .. } = seen.unwrap();
+            assert_eq!(header, Some(Header6 { source: from, destination: group, hop_limit: 255 }));
+            assert_eq!(packet[..6], [0x31, 7, 100, 0, 0, 100]);
+            assert_ne!(packet[6..8], [0, 0]);
+            assert!(one(&all, 64).is_none());
 
-            let one =
+            let unicast =
                 Receiver::open(index("vc"), Local::Source(host.into()), Carrier::Vrrp, Admit::All).unwrap();
             let route = Route { source: from.into(), destination: host.into(), hop_limit: None };
             eventually(|| {
                 sender.send(&[out(route, vec![0x31, 9, 100, 0, 0, 100, 0, 0])]).unwrap();
-                let header = receiver_header(&one, &mut buffer);
+                let header = one(&unicast, 64).and_then(|seen| seen.header);
                 header.is_some_and(|header| header.destination == host && header.hop_limit == 64)
             });
         });
-    }
-
-    fn receiver_header(receiver: &Receiver, buffer: &mut [u8]) -> Option<Header6> {
-        receiver.receive(buffer).unwrap().map(|seen| seen.header.unwrap())
     }
 }

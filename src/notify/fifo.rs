@@ -174,7 +174,8 @@ mod tests {
                 lines.flush(|bytes| pipe.write(bytes));
             }
             heard.push_str(&pipe.read());
-            let expected: String = (0..rooms.len()).map(|number| format!("line {number}\n")).collect();
+            let lines: Vec<String> = (0..rooms.len()).map(|number| format!("line {number}\n")).collect();
+            let expected = lines.concat();
             prop_assert_eq!(heard, expected);
         }
     }

@@ -19,7 +19,7 @@ fn part() -> VrrpPart {
         auth: Auth::Pass(*b"secret\0\0"),
         excluded: vec![vip("10.0.1.9", "eth1")],
         track_scripts: vec![track_script("s", 20)],
-        notify,
+        notify: notify.into(),
         ..instance("V1", 51, 150)
     };
     let peers = vec![UnicastPeer { address: ip("10.0.0.2"), min_ttl: None, max_ttl: Some(64) }];

@@ -21,7 +21,7 @@ use crate::config::render::{self, Style};
 use crate::config::source::decode;
 use crate::config::value::Mode;
 use crate::config::{self, Loaded};
-use crate::daemon::configuration::{DEFAULT, damage};
+use crate::daemon::configuration::{DEFAULT, Past, damage};
 use crate::daemon::exit::Exit;
 use crate::kernel::files::HostFiles;
 use crate::kernel::host::{self, HostUsers};
@@ -224,7 +224,7 @@ impl Request {
 
 /// Adds what the daemon would say to a reload, by its own rule.
 fn judge_reload(proposed: &mut Loaded, running: &Loaded) {
-    let mut reasons = damage(proposed, running);
+    let mut reasons = damage(proposed, &Past::of(running));
     reasons.extend(proposed.refusal.map(|code| format!("a daemon that starts with it ends with {code}")));
     if reasons.is_empty() {
         return;

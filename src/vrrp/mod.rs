@@ -27,6 +27,7 @@ mod event;
 mod facts;
 mod firewall;
 mod group;
+mod handover; // its state, written down
 mod holdings;
 mod host;
 mod index;

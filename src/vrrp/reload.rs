@@ -28,7 +28,7 @@ use crate::config::model::{Command, Family, Instance, Transport, VrrpPart, VrrpV
 use crate::time::Time;
 
 /// The format of [`State`]; a successor of another format starts afresh.
-const VERSION: u16 = 6;
+pub(super) const VERSION: u16 = 6;
 
 /// Everything a successor needs to go on where this core stopped; plain data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,8 +64,19 @@ struct Identity {
     source: Option<IpAddr>,
 }
 
-impl Identity {
-    fn of(instance: &Instance) -> Self {
+/// The same without a copy; written down it is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub(super) struct IdentityRef<'a> {
+    vrid: u8,
+    family: Family,
+    interface: Option<&'a str>,
+    own_link: bool,
+    multicast: Option<IpAddr>,
+    source: Option<IpAddr>,
+}
+
+impl<'a> IdentityRef<'a> {
+    pub(super) fn of(instance: &'a Instance) -> Self {
         let (multicast, source) = match &instance.transport {
             Transport::Multicast { group } => (Some(*group), None),
             Transport::Unicast { .. } => (None, instance.source),
@@ -73,11 +84,30 @@ impl Identity {
         Self {
             vrid: instance.vrid.get(),
             family: instance.family,
-            interface: instance.interface.clone(),
+            interface: instance.interface.as_deref(),
             own_link: multicast.is_some() && instance.links.own.is_some(),
             multicast,
             source,
         }
+    }
+}
+
+impl Identity {
+    fn as_ref(&self) -> IdentityRef<'_> {
+        let Self { vrid, family, interface, own_link, multicast, source } = self;
+        IdentityRef {
+            vrid: *vrid,
+            family: *family,
+            interface: interface.as_deref(),
+            own_link: *own_link,
+            multicast: *multicast,
+            source: *source,
+        }
+    }
+
+    fn of(instance: &Instance) -> Self {
+        let IdentityRef { vrid, family, interface, own_link, multicast, source } = IdentityRef::of(instance);
+        Self { vrid, family, interface: interface.map(str::to_owned), own_link, multicast, source }
     }
 }
 
@@ -156,9 +186,10 @@ impl Router {
         router.firewall = state.firewall;
         router.rebuild_index();
         let mut map = HashMap::new();
+        let places: HashMap<IdentityRef<'_>, usize> =
+            part.instances.iter().enumerate().map(|(i, instance)| (IdentityRef::of(instance), i)).collect();
         for (old, (identity, held, mut run)) in state.instances.into_iter().enumerate() {
-            let found = router.part.instances.iter().position(|instance| Identity::of(instance) == identity);
-            let Some(i) = found else {
+            let Some(i) = places.get(&identity.as_ref()).copied() else {
                 remove(Owner::Instance(old), run.held.release(held.iter().map(Owned::as_object)), out);
                 continue;
             };
@@ -315,10 +346,11 @@ impl Router {
 
     /// Old index to new index.
     fn match_instances(&self, old: &Self) -> HashMap<usize, usize> {
-        let new: HashMap<Identity, usize> =
-            self.part.instances.iter().enumerate().map(|(i, instance)| (Identity::of(instance), i)).collect();
+        let instances = self.part.instances.iter().enumerate();
+        let new: HashMap<IdentityRef<'_>, usize> =
+            instances.map(|(i, instance)| (IdentityRef::of(instance), i)).collect();
         let matches = old.part.instances.iter().enumerate();
-        matches.filter_map(|(i, instance)| Some((i, *new.get(&Identity::of(instance))?))).collect()
+        matches.filter_map(|(i, instance)| Some((i, *new.get(&IdentityRef::of(instance))?))).collect()
     }
 
     /// Instances that are no more step down.

@@ -25,7 +25,7 @@ use super::snapshot::{Counters, GroupSnapshot, InstanceSnapshot, Snapshot, VrrpS
 use super::sync::Sync;
 use super::tracker::Readings;
 use super::transition::{Entry, Zero};
-use crate::config::model::{Family, Transport, VirtualAddress, VrrpPart};
+use crate::config::model::{Family, Instance, Transport, VirtualAddress, VrrpPart};
 use crate::time::Time;
 
 /// Unknown VRIDs logged in a second.
@@ -202,6 +202,16 @@ impl Router {
     /// Is some advert signed with the time of the day? Then [`Event::WallClock`] must be up to date.
     pub fn needs_wall_clock(&self) -> bool {
         self.index.needs_wall_clock
+    }
+
+    /// How long an advert may lie unread without harm, as long as it then counts from its arrival: half of the shortest
+    /// time in which one can make somebody act, and a hundredth of any interval.
+    pub fn slack(&self) -> Duration {
+        let of = |(config, run): (&Instance, &Run)| {
+            let interval = config.advert_int.duration().min(run.master_advert_int.duration());
+            (run.skew(config) / 2).min(interval / 100)
+        };
+        self.part.instances.iter().zip(&self.runs).map(of).min().unwrap_or_default()
     }
 
     /// When [`Event::Timer`] is due.

@@ -7,7 +7,9 @@
 #[path = "../lab/kit/mod.rs"]
 mod kit;
 mod measure;
+mod scale;
 mod scenarios;
+mod takeover;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Family;
+use super::{Blank, Family};
 
 /// The links of one instance.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,6 +21,20 @@ pub struct InstanceLinks {
     pub notify_base: bool,
     /// `vrf` of a unicast instance without interface.
     pub vrf: Option<String>,
+}
+
+impl Blank for InstanceLinks {
+    fn blank() -> &'static Self {
+        static BLANK: InstanceLinks = InstanceLinks {
+            own: None,
+            of_addresses: Vec::new(),
+            xmit_base: false,
+            use_vmac_addr: false,
+            notify_base: false,
+            vrf: None,
+        };
+        &BLANK
+    }
 }
 
 impl InstanceLinks {

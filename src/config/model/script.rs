@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Blank;
+
 /// A command as configured and as resolved on this host. Run directly, never through a shell.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Command {
@@ -65,6 +67,21 @@ pub struct NotifyScripts {
     pub generic: Option<Command>,
     /// `notify_master_rx_lower_pri`.
     pub rx_lower_pri: Option<Command>,
+}
+
+impl Blank for NotifyScripts {
+    fn blank() -> &'static Self {
+        static BLANK: NotifyScripts = NotifyScripts {
+            backup: None,
+            master: None,
+            fault: None,
+            stop: None,
+            deleted: None,
+            generic: None,
+            rx_lower_pri: None,
+        };
+        &BLANK
+    }
 }
 
 /// How a script ended.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Auth, Centis, Family, GarpSettings, InstanceLinks, NotifyScripts, Priority, Route, Rule, Tracked, Vrid,
-    VrrpVersion,
+    Auth, Centis, Family, GarpSettings, InstanceLinks, NotifyScripts, Priority, Rare, Route, Rule, Tracked,
+    Vrid, VrrpVersion,
 };
 
 /// One virtual router on this host, after all defaults, inheritance and corrections.
@@ -25,7 +25,7 @@ pub struct Instance {
     /// [`Self::advert_interface`].
     pub interface: Option<String>,
     /// VMACs and ipvlans.
-    pub links: InstanceLinks,
+    pub links: Rare<InstanceLinks>,
     /// Configured initial state; only an owner ever starts as master (spec/vrrp-behaviour.md §4.1).
     pub initial: InitialState,
     /// Base priority.
@@ -89,7 +89,7 @@ pub struct Instance {
     /// Set the interface sysctl.
     pub promote_secondaries: bool,
     /// Scripts on state changes.
-    pub notify: NotifyScripts,
+    pub notify: Rare<NotifyScripts>,
     /// DELETED instead of FAULT when the instance vanishes at reload.
     pub notify_deleted: bool,
     /// Mail on change.
@@ -263,7 +263,7 @@ pub struct SyncGroup {
     /// `sync_group_tracking_weight`: weighted trackers of members count.
     pub tracking_weight: bool,
     /// Scripts on state changes.
-    pub notify: NotifyScripts,
+    pub notify: Rare<NotifyScripts>,
     /// Mail on change.
     pub smtp_alert: bool,
     /// `notify_priority_changes`: those of the members go to the FIFOs; `None` leaves it to each.

@@ -431,7 +431,7 @@ fn sync_group(
         track_processes: others.processes,
         track_bfds: others.bfds,
         tracking_weight: draft.tracking_weight,
-        notify: notify_scripts(&draft.notify, commands),
+        notify: notify_scripts(&draft.notify, commands).into(),
         notify_priority_changes: draft.notify_priority_changes,
         smtp_alert: draft
             .smtp_alert

@@ -21,7 +21,7 @@ fn notifying(name: &str, vrid: u8, priority: u8) -> Instance {
         generic: Some(command("/n")),
         ..NotifyScripts::default()
     };
-    Instance { notify, ..instance(name, vrid, priority) }
+    Instance { notify: notify.into(), ..instance(name, vrid, priority) }
 }
 
 #[test]

@@ -275,6 +275,10 @@ proptest! {
         }
         let mut out = Vec::new();
         let state = through_bytes(&original.router.state());
+        prop_assert_eq!(
+            postcard::to_stdvec(&original.router.state_view()),
+            postcard::to_stdvec(&original.router.state())
+        );
         let router = Router::resume(&everything(), state, &mut out);
         prop_assert!(out.iter().all(|action| matches!(action, Action::Listen(_))), "{:?}", out);
         let mut successor = Teller { router, ..original };

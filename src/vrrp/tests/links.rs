@@ -22,7 +22,7 @@ fn vmac(name: &str, base: &str) -> VirtualLink {
 
 fn on_vmac(priority: u8) -> Instance {
     let links = InstanceLinks { own: Some(vmac("vrrp.1", "eth0")), ..InstanceLinks::default() };
-    Instance { links, vips: vec![vip("10.0.0.101", "vrrp.1")], ..instance("V", 1, priority) }
+    Instance { links: links.into(), vips: vec![vip("10.0.0.101", "vrrp.1")], ..instance("V", 1, priority) }
 }
 
 fn made(index: u32) -> Link {

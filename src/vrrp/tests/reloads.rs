@@ -119,8 +119,8 @@ fn a_lowered_priority_is_advertised_and_nothing_else_happens() {
 #[test]
 fn another_vrid_is_another_instance() {
     let notify = NotifyScripts { generic: Some(command("/n")), ..NotifyScripts::default() };
-    let mut bench = master(&Instance { notify: notify.clone(), ..instance("V", 1, 150) });
-    let out = reload(&mut bench, &part(&[Instance { notify, ..instance("V", 2, 140) }]));
+    let mut bench = master(&Instance { notify: notify.clone().into(), ..instance("V", 1, 150) });
+    let out = reload(&mut bench, &part(&[Instance { notify: notify.into(), ..instance("V", 2, 140) }]));
     assert_eq!(adverts(&out), [0]);
     assert_eq!(removed(&out), ["10.0.0.101"]);
     assert_eq!(notified(&out), ["/n INSTANCE V FAULT 150", "/n INSTANCE V BACKUP 140"]);
@@ -134,7 +134,8 @@ fn a_deletion_is_told_as_such_only_if_it_is_asked_for() {
         deleted: Some(command("/gone")),
         ..NotifyScripts::default()
     };
-    let mut bench = master(&Instance { notify, notify_deleted: true, ..instance("V", 1, 150) });
+    let mut bench =
+        master(&Instance { notify: notify.into(), notify_deleted: true, ..instance("V", 1, 150) });
     let out = reload(&mut bench, &part(&[]));
     assert_eq!(notified(&out), ["/gone", "/n INSTANCE V DELETED 150"]);
     assert_eq!(bench.router.deadline(), None);

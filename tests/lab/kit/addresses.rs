@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
+    sockopt,
 };
 
 use super::net::Host;
@@ -67,6 +68,8 @@ impl Drop for AddressMonitor {
 fn open() -> nix::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+    // Thousands may change at once.
+    let _ = setsockopt(&socket, sockopt::RcvBufForce, &(16 << 20));
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUP))?;
     Ok(socket)
 }
