@@ -10,6 +10,7 @@ pub mod kernel; // Linux: netlink, raw sockets, timerfd, spawn, syslog; the only
 pub mod lvs; // pure: a virtual server's health arithmetic -> desired IPVS table -> difference
 pub mod notify; // the ordered queue of scripts
 pub mod report; // pure: one snapshot of the state, many renderings
+pub mod snmp; // pure: AgentX packets, the objects of the MIBs over one view of the state
 pub mod time; // the one clock value that every core shares
 pub mod tools; // subcommands beside the daemon
 pub mod vrrp; // pure: adverts, the instance's state machine, sync groups, priorities, announcements

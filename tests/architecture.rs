@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module prefixes and the floor they stand on. A file may import from its own floor or a lower one.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 15] = [
     ("time", 0),
     ("config", 1),
     ("vrrp", 2),
@@ -15,6 +15,7 @@ const FLOORS: [(&str, u8); 14] = [
     ("bfd", 2),
     ("check", 2),
     ("report", 3),
+    ("snmp", 3),
     ("check/probe", 4),
     ("kernel", 4),
     ("notify", 4),

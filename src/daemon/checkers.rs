@@ -341,7 +341,7 @@ impl Checkers {
     /// What an operator wants.
     fn order(&mut self, order: Order, orders: &mut Orders) {
         let (id, answer) = match order {
-            Order::SendGarp { .. } => return,
+            Order::SendGarp { .. } | Order::SetPriority { .. } | Order::SetPreempt { .. } => return,
             Order::Drained { id } => (id, Ok(self.director.drained(now()))),
             Order::Drain { id, target, wish } => {
                 (id, self.director.drain(&target, wish, now(), &mut self.table, orders))

@@ -112,6 +112,9 @@ impl Fifos {
     /// Writes the event's line to all whom it concerns.
     pub fn tell(&mut self, event: &ReporterEvent) {
         let line = event::line(event);
+        if line.is_empty() {
+            return;
+        }
         let origin = event::origin(event);
         for open in self.open.iter_mut().filter(|open| open.hears(origin)) {
             let Open { fifo, lines, .. } = open;

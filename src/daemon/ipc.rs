@@ -12,7 +12,7 @@ pub use super::channel::{Channel, Received};
 use super::director::{Answer, Target, Wish};
 use crate::check::{ProbeReport, ProbeRequest};
 pub use crate::config::model::ScriptEnd;
-use crate::config::model::{Command, Polling, ReporterPart, TlsProfile};
+use crate::config::model::{Command, Polling, Priority, ReporterPart, TlsProfile};
 use crate::report::event::ReporterEvent;
 
 /// Set by the parent for a child it executes: its [`Assignment`](super::child::Assignment).
@@ -221,6 +221,20 @@ pub enum Order {
         /// Its name.
         instance: String,
     },
+    /// Another base priority, until the next reload.
+    SetPriority {
+        /// Its name.
+        instance: String,
+        /// The priority.
+        priority: Priority,
+    },
+    /// Take over from a lower priority or not, until the next reload.
+    SetPreempt {
+        /// Its name.
+        instance: String,
+        /// Take over?
+        preempt: bool,
+    },
     /// Drain or undrain real servers, and answer. Only through the control socket.
     Drain {
         /// Returned with the answer.
@@ -235,6 +249,18 @@ pub enum Order {
         /// Returned with the answer.
         id: u64,
     },
+}
+
+impl Order {
+    /// The instance that it concerns.
+    pub fn instance(&self) -> Option<&str> {
+        match self {
+            Self::SendGarp { instance }
+            | Self::SetPriority { instance, .. }
+            | Self::SetPreempt { instance, .. } => Some(instance),
+            Self::Drain { .. } | Self::Drained { .. } => None,
+        }
+    }
 }
 
 /// Parent to reporter.

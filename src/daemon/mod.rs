@@ -3,6 +3,7 @@
 //! A child is this binary executed again with the parent's command line; the environment variable
 //! [`ipc::ROLE_VARIABLE`] tells it which role it plays and which descriptor is its channel.
 
+mod agentx; // the SNMP subagent, a task of the reporter
 pub mod authority; // which commands run for the children
 pub mod bfd; // the bfd process
 pub mod channel; // how messages between the processes travel

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, info, trace};
 
+use super::agentx::{Subagent, ToAgent};
 use super::channel::{Channel, Received};
 use super::dbus::{Bus, Layout, ToBus};
 use super::exit::Exit;
@@ -50,7 +51,7 @@ pub async fn play(options: &Options, channel: OwnedFd) -> Result<Exit, Error> {
         info!("The reporter keeps rights it should not have: {}", impossible.join(", "));
     }
     let part = ReporterPart::default();
-    let mut reporter = Reporter { parent: Channel::new(channel)?, part, asks, user, bus: None };
+    let mut reporter = Reporter { parent: Channel::new(channel)?, part, asks, user, bus: None, agent: None };
     loop {
         tokio::select! {
             biased;
@@ -70,9 +71,11 @@ pub async fn play(options: &Options, channel: OwnedFd) -> Result<Exit, Error> {
             _ = signals.next() => {}
         }
     }
-    if let Some((told, bus)) = reporter.bus.take() {
-        drop(told);
-        let _ = timeout(LAST_WORDS, bus).await;
+    // They end when nobody tells them anything any more.
+    let (bus, agent) = (reporter.bus.take(), reporter.agent.take());
+    let tasks = [bus.map(|(_, task)| task), agent.map(|(_, task)| task)];
+    for task in tasks.into_iter().flatten() {
+        let _ = timeout(LAST_WORDS, task).await;
     }
     Ok(Exit::Success)
 }
@@ -89,6 +92,8 @@ struct Reporter {
     user: u32,
     /// The task of the D-Bus interface.
     bus: Option<(mpsc::Sender<ToBus>, JoinHandle<()>)>,
+    /// The task of the SNMP subagent.
+    agent: Option<(mpsc::Sender<ToAgent>, JoinHandle<()>)>,
 }
 
 impl Reporter {
@@ -97,11 +102,14 @@ impl Reporter {
             ToReporter::Configure(part) => self.configure(*part),
             ToReporter::Event(event) => self.happened(&event),
             ToReporter::Snapshot { of: Reported::Vrrp, bytes } => match postcard::from_bytes(&bytes) {
-                Ok(snapshot) => self.vrrp_is(&snapshot),
+                Ok(snapshot) => self.vrrp_is(snapshot),
                 Err(error) => info!("The reporter was told something odd: {error}"),
             },
             ToReporter::Connected(Service::Bus) => self.tell_bus(ToBus::Connected(received.descriptor)),
-            ToReporter::Snapshot { .. } | ToReporter::Connected(_) | ToReporter::Stop => {}
+            ToReporter::Connected(Service::AgentX) => {
+                self.tell_agent(ToAgent::Connected(received.descriptor));
+            }
+            ToReporter::Snapshot { .. } | ToReporter::Stop => {}
         }
     }
 
@@ -120,9 +128,19 @@ impl Reporter {
         } else {
             self.bus = None;
         }
+        if self.part.global.snmp.is_on() {
+            let asks = &self.asks;
+            self.agent.get_or_insert_with(|| {
+                let (tell, told) = mpsc::channel(EVENTS);
+                (tell, tokio::spawn(Subagent::new(asks.clone()).live(told)))
+            });
+            self.tell_agent(ToAgent::Configure(Box::new(self.part.clone())));
+        } else {
+            self.agent = None;
+        }
     }
 
-    fn vrrp_is(&mut self, snapshot: &Snapshot) {
+    fn vrrp_is(&mut self, snapshot: Snapshot) {
         // Of the configuration before, perhaps.
         if snapshot.instances.len() != self.part.vrrp.instances.len() {
             return;
@@ -134,15 +152,26 @@ impl Reporter {
         for (instance, code) in states {
             self.tell_bus(ToBus::Known { instance, code });
         }
+        self.tell_agent(ToAgent::Vrrp(Box::new(snapshot)));
     }
 
     /// Something happened: everybody who is to know is told here.
     fn happened(&mut self, event: &ReporterEvent) {
         trace!("{event:?}");
+        self.tell_agent(ToAgent::Event(event.clone()));
         if let ReporterEvent::Vrrp(Transition { subject: Subject::Instance(name), state, .. }) = event
             && let Some(code) = code(*state)
         {
             self.tell_bus(ToBus::State { instance: name.clone(), code });
+        }
+    }
+
+    /// One that does not keep up misses something.
+    fn tell_agent(&mut self, message: ToAgent) {
+        if let Some((agent, _)) = &self.agent
+            && agent.try_send(message).is_err()
+        {
+            info!("The SNMP subagent does not keep up");
         }
     }
 

@@ -691,7 +691,7 @@ impl Supervisor {
     /// Passes an order on to whom it concerns; says whether there is such a process.
     pub fn order(&mut self, order: &Order) -> bool {
         match order {
-            Order::SendGarp { .. } => {
+            Order::SendGarp { .. } | Order::SetPriority { .. } | Order::SetPreempt { .. } => {
                 self.vrrp.say(&ToChild::Order(order.clone()));
                 self.vrrp.is_alive()
             }

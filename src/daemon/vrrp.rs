@@ -246,7 +246,10 @@ impl<'a> Vrrp<'a> {
     fn carry_out(&mut self) {
         for action in &self.out {
             let news = match action {
-                Action::SendAdvert { .. } | Action::Announce { .. } | Action::Log { .. } => News::None,
+                Action::SendAdvert { .. }
+                | Action::Announce { .. }
+                | Action::BadAdvert { .. }
+                | Action::Log { .. } => News::None,
                 Action::Transition(_) => News::Important,
                 _ => News::Some,
             };
@@ -324,15 +327,9 @@ impl<'a> Vrrp<'a> {
             }),
             ToChild::Dump(dump) => self.dump(dump),
             ToChild::Snapshot => self.snapshot(),
-            ToChild::Order(Order::SendGarp { instance }) => {
-                if let Some(router) = &mut self.running {
-                    router.announce(&instance, self.clock.at(now()), &mut self.out);
-                    self.carry_out();
-                }
-            }
+            ToChild::Order(order) => self.order(&order),
             // The loop ends on the one and the checkers alone hear the other.
-            ToChild::Order(Order::Drain { .. } | Order::Drained { .. }) | ToChild::Stop | ToChild::Prober => {
-            }
+            ToChild::Stop | ToChild::Prober => {}
         }
     }
 
@@ -417,6 +414,32 @@ impl<'a> Vrrp<'a> {
         let clock = Clock { now, epoch: wall.epoch, utc_offset: wall.utc_offset };
         let snapshot = router.snapshot(now);
         Some(report::data(View { part: router.part(), snapshot: &snapshot, clock, sockets }))
+    }
+
+    /// Does what somebody who may asks for. What it changes holds until the next reload.
+    fn order(&mut self, order: &Order) {
+        let Some(router) = &mut self.running else { return };
+        let Some(name) = order.instance().map(str::to_owned) else { return };
+        let mut part = router.part().clone();
+        let Some(instance) = part.instances.iter_mut().find(|it| it.name == name) else { return };
+        tell_wall_clock(router, self.clock.0, &mut self.out);
+        let now = self.clock.at(now());
+        match *order {
+            Order::SendGarp { .. } => router.announce(&name, now, &mut self.out),
+            Order::SetPriority { priority, .. } => {
+                info!("({name}) priority set to {} by SNMP", priority.get());
+                instance.priority = priority;
+                router.reconfigure(&part, now, &mut self.out);
+            }
+            Order::SetPreempt { preempt, .. } => {
+                info!("({name}) preemption set {} by SNMP", if preempt { "on" } else { "off" });
+                instance.preempt = preempt;
+                router.reconfigure(&part, now, &mut self.out);
+            }
+            // The checkers'.
+            Order::Drain { .. } | Order::Drained { .. } => {}
+        }
+        self.carry_out();
     }
 
     /// Tells the reporter how things are.

@@ -148,6 +148,9 @@ impl Edge {
                     told.push(FromChild::RunScript { id, command, timeout });
                 }
                 Action::KillScript { id } => told.push(FromChild::KillScript { id }),
+                Action::BadAdvert { instance, source, error } => {
+                    told.push(FromChild::Report(ReporterEvent::Advert { instance, source, error }));
+                }
                 // As scripts: when it is told, the kernel has done what it says.
                 Action::Transition(transition) => {
                     self.queue.push(Work::Tell(FromChild::Report(ReporterEvent::Vrrp(transition))));

@@ -15,13 +15,13 @@ pub enum Origin {
 /// Who tells of it.
 pub fn origin(event: &ReporterEvent) -> Origin {
     match event {
-        ReporterEvent::Vrrp(_) | ReporterEvent::Stands(_) => Origin::Vrrp,
+        ReporterEvent::Vrrp(_) | ReporterEvent::Stands(_) | ReporterEvent::Advert { .. } => Origin::Vrrp,
         ReporterEvent::RealServer(_) | ReporterEvent::Quorum { .. } => Origin::Checkers,
     }
 }
 
 /// Its line, with the line feed. Stock: a name stands between quotes as it is; behind the line of a checker follows a NUL,
-/// which is not written here.
+/// which is not written here. Empty for what no FIFO is told.
 pub fn line(event: &ReporterEvent) -> String {
     let word = |up: bool| if up { "UP" } else { "DOWN" };
     match event {
@@ -37,6 +37,7 @@ pub fn line(event: &ReporterEvent) -> String {
             format!("RS {} {} {}\n", change.real_name, change.virtual_name, word(change.up))
         }
         ReporterEvent::Quorum { name, up, .. } => format!("VS {name} {}\n", word(*up)),
+        ReporterEvent::Advert { .. } => String::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vrrp::Transition;
+use crate::vrrp::{AdvertError, Transition};
 
 /// Something that those around the daemon are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,15 @@ pub enum ReporterEvent {
     Vrrp(Transition),
     /// An instance or a sync group is in this state still: told again after a reload, for the FIFOs only.
     Stands(Transition),
+    /// A received advert was refused.
+    Advert {
+        /// Name of the instance.
+        instance: String,
+        /// Who sent it.
+        source: IpAddr,
+        /// Why.
+        error: AdvertError,
+    },
     /// A real server came into service or left it.
     RealServer(ServerChange),
     /// A virtual server gained or lost its quorum.

@@ -3,7 +3,7 @@
 //! They look and count. What they learned of the sender's sequence is remembered only when all other checks have passed.
 
 use super::ah;
-use super::event::Detail;
+use super::event::{AdvertError, Detail};
 use super::instance::{Machine, Mark};
 use super::packet::{self, Pdu};
 use super::peers::{Field, kind, kind_of_type};
@@ -142,6 +142,7 @@ impl Machine<'_> {
         let theirs = pdu.auth_type();
         if theirs > 2 {
             self.run.counters.invalid_authtype += 1;
+            self.bad_advert(Mark::AuthTypeInvalid, from, AdvertError::InvalidAuthType);
             self.log_once(Mark::AuthTypeInvalid, format_args!("Invalid auth type from {from}: {theirs}"));
             return None;
         }
@@ -149,6 +150,7 @@ impl Machine<'_> {
         if theirs != ours {
             self.run.counters.authtype_mismatch += 1;
             self.other_authentication(received, u64::from(theirs), kind_of_type(theirs));
+            self.bad_advert(Mark::AuthTypeOther, from, AdvertError::AuthTypeMismatch);
             self.log_once(
                 Mark::AuthTypeOther,
                 format_args!("received a {theirs} auth from {from}, expecting {ours}!"),
@@ -162,6 +164,7 @@ impl Machine<'_> {
                 if pdu.auth_data(config.family) != Some(password) {
                     self.run.counters.auth_failure += 1;
                     self.other_authentication(received, 0x300, "PASS with another password");
+                    self.bad_advert(Mark::Password, from, AdvertError::AuthFailure);
                     self.log_once(Mark::Password, format_args!("received an invalid passwd from {from}!"));
                     return None;
                 }

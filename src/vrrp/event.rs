@@ -326,6 +326,15 @@ pub enum Action {
     Transition(Transition),
     /// A state goes on over a reload (`fifo_write_vrrp_states_on_reload`): for the notify FIFOs alone.
     Stands(Transition),
+    /// An advert was refused, the first of its kind in this state: for the notifications of the MIBs.
+    BadAdvert {
+        /// Name of the instance.
+        instance: String,
+        /// Who sent it.
+        source: IpAddr,
+        /// Why.
+        error: AdvertError,
+    },
     /// Write a log line (severity INFO).
     Log {
         /// When to write it.
@@ -333,6 +342,23 @@ pub enum Action {
         /// The line, in stock's words where the spec lists them; sometimes several.
         text: String,
     },
+}
+
+/// Why an advert was refused, as notifications of the MIBs tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AdvertError {
+    /// The type of authentication is none of ours.
+    InvalidAuthType,
+    /// The type of authentication is not the configured one.
+    AuthTypeMismatch,
+    /// The password is wrong.
+    AuthFailure,
+    /// TTL or hop limit.
+    Ttl,
+    /// Version.
+    Version,
+    /// Checksum.
+    Checksum,
 }
 
 /// When a log line is written.

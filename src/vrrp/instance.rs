@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::ah;
 use super::announce::Announce;
 use super::awaits::Awaited;
-use super::event::{Action, Actions, Detail, StateWord};
+use super::event::{Action, Actions, AdvertError, Detail, StateWord};
 use super::facts::Facts;
 use super::holdings::Holdings;
 use super::ip::IdCounter;
@@ -502,6 +502,14 @@ impl Machine<'_> {
     }
 
     /// The same, once per kind until the state or the master changes.
+    /// Tells of an advert that is refused, if it is the first of its kind: one notification for each would let a neighbour
+    /// flood the manager.
+    pub(super) fn bad_advert(&mut self, mark: Mark, source: IpAddr, error: AdvertError) {
+        if self.run.logged & 1 << mark as u32 == 0 {
+            self.out.push(Action::BadAdvert { instance: self.config.name.clone(), source, error });
+        }
+    }
+
     pub(super) fn log_once(&mut self, mark: Mark, text: Arguments<'_>) {
         let bit = 1 << mark as u32;
         if self.run.logged & bit == 0 {

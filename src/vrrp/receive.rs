@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::ah;
 use super::authentic::{Proof, trailer_of};
-use super::event::{Detail, Envelope};
+use super::event::{AdvertError, Detail, Envelope};
 use super::instance::{Accepted, Machine, Mark};
 use super::ip;
 use super::packet::{self, Checksum, Pdu};
@@ -138,6 +138,8 @@ impl Machine<'_> {
         let is_unicast = matches!(config.transport, Transport::Unicast { .. });
         if !is_unicast && received.ttl != 255 {
             self.run.counters.ip_ttl_err += 1;
+            self.run.counters.last_error = 1;
+            self.bad_advert(Mark::Ttl, from, AdvertError::Ttl);
             let ttl = received.ttl;
             self.log_once(
                 Mark::Ttl,
@@ -151,6 +153,9 @@ impl Machine<'_> {
         };
         if pdu.version() != version {
             let theirs = pdu.version();
+            self.run.counters.version_err += 1;
+            self.run.counters.last_error = 2;
+            self.bad_advert(Mark::Version, from, AdvertError::Version);
             self.other_version(received, version);
             self.log_once(
                 Mark::Version,
@@ -204,6 +209,9 @@ impl Machine<'_> {
             );
         }
         if !self.is_checksum_right(received, plain - received.header) {
+            self.run.counters.checksum_err += 1;
+            self.run.counters.last_error = 3;
+            self.bad_advert(Mark::Checksum, from, AdvertError::Checksum);
             self.log_once(Mark::Checksum, format_args!("Invalid VRRPv{version} checksum from {from}"));
             return None;
         }

@@ -282,7 +282,8 @@ impl Router {
     /// Sets all statistics to zero (signal 63).
     pub fn clear_counters(&mut self) {
         for run in &mut self.runs {
-            run.counters = Counters::default();
+            let Counters { last_error, master_reason, .. } = run.counters;
+            run.counters = Counters { last_error, master_reason, ..Counters::default() };
         }
     }
 
@@ -532,7 +533,7 @@ impl Router {
         let (config, run) = (&self.part.instances[i], &self.runs[i]);
         let mut marks = run.held.marks();
         let vips = marks.by_ref().take(config.vips.len()).collect();
-        let excluded = marks.take(config.excluded.len()).collect();
+        let excluded = marks.by_ref().take(config.excluded.len()).collect();
         InstanceSnapshot {
             state: run.state,
             wanted: run.wanted,
@@ -551,6 +552,7 @@ impl Router {
             highest_other: run.highest_other,
             vips_set: vips,
             excluded_set: excluded,
+            routing_set: marks.collect(),
             logged: run.logged,
             old_checksum: run.old_checksum,
             counters: run.counters,

@@ -118,6 +118,8 @@ pub struct InstanceSnapshot {
     pub vips_set: Vec<bool>,
     /// Which of `excluded` are.
     pub excluded_set: Vec<bool>,
+    /// Which of `routes`, then of `rules`, are in the kernel because of us.
+    pub routing_set: Vec<bool>,
     /// Error kinds already logged, one bit each.
     pub logged: u32,
     /// Old form of the version 3 unicast checksum, found out from a peer.
@@ -213,6 +215,14 @@ pub struct Counters {
     pub advert_interval_err: u64,
     /// TTL.
     pub ip_ttl_err: u64,
+    /// Another version.
+    pub version_err: u64,
+    /// Checksum.
+    pub checksum_err: u64,
+    /// As RFC 6527 tells what was wrong last: 0 nothing, 1 TTL, 2 version, 3 checksum.
+    pub last_error: u8,
+    /// As RFC 6527 tells why it last became master: 1 priority, 2 it preempted another, 3 the master was silent.
+    pub master_reason: u8,
     /// Type other than 1.
     pub invalid_type_rcvd: u64,
     /// Address list, or multicast for unicast and the reverse.

@@ -39,6 +39,11 @@ impl Machine<'_> {
             self.run.effective = self.config.priority.get();
             self.log(Detail::Normal, format_args!("Restoring our priority to 255"));
         }
+        self.run.counters.master_reason = match (self.config.priority.is_owner(), self.run.lower_heard) {
+            (true, _) => 1,
+            (false, Some(_)) => 2,
+            (false, None) => 3,
+        };
         self.enter(VrrpState::Master);
         self.run.ah.begin_reign();
         self.run.counters.become_master += 1;

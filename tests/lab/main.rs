@@ -26,6 +26,7 @@ mod notify_fifo;
 mod pair;
 mod reporter;
 mod runner;
+mod snmp;
 mod systemd;
 mod twins;
 mod vrrp_addresses;
@@ -78,6 +79,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_wire::CASES,
         reporter::CASES,
         dbus::CASES,
+        snmp::CASES,
         vrrp_others::CASES,
         vrrp_process::CASES,
         bfd_frr::CASES,

@@ -14,7 +14,6 @@ pub(super) const MANAGEMENT: &[Keyword] = &[
         .mark(Mark::B)
         .missing(Missing::Warns)
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(|r, g| {
             if !surplus(r, g, 1) && first(r, g) {
                 r.drafts.global.values.snmp.socket = Some(g.text().to_owned());
@@ -22,28 +21,22 @@ pub(super) const MANAGEMENT: &[Keyword] = &[
         }),
     keyword("enable_traps", Shape::Flag, "Send SNMP traps.")
         .mark(Mark::B)
-        .later()
         .apply(|r, _| r.drafts.global.values.snmp.traps = true),
     keyword("enable_snmp_vrrp", Shape::Flag, "The VRRP part of the KEEPALIVED MIB.")
         .mark(Mark::B)
-        .later()
         .apply(|r, _| r.drafts.global.values.snmp.vrrp = true),
     keyword("enable_snmp_keepalived", Shape::Flag, "Old spelling of enable_snmp_vrrp.")
         .old_for("enable_snmp_vrrp")
-        .later()
         .apply(|r, _| r.drafts.global.values.snmp.vrrp = true),
-    keyword("enable_snmp_rfc", Shape::Flag, "The MIBs of RFC 2787 and RFC 6527.")
-        .mark(Mark::B)
-        .later()
-        .apply(|r, _| {
+    keyword("enable_snmp_rfc", Shape::Flag, "The MIBs of RFC 2787 and RFC 6527.").mark(Mark::B).apply(
+        |r, _| {
             let snmp = &mut r.drafts.global.values.snmp;
             (snmp.rfc_v2, snmp.rfc_v3) = (true, true);
-        }),
+        },
+    ),
     keyword("enable_snmp_rfcv2", Shape::Flag, "The MIB of RFC 2787.")
-        .later()
         .apply(|r, _| r.drafts.global.values.snmp.rfc_v2 = true),
     keyword("enable_snmp_rfcv3", Shape::Flag, "The MIB of RFC 6527.")
-        .later()
         .apply(|r, _| r.drafts.global.values.snmp.rfc_v3 = true),
     keyword("enable_snmp_checker", Shape::Flag, "The checker part of the KEEPALIVED MIB.")
         .mark(Mark::B)

@@ -1,0 +1,122 @@
+//! Notifications of KEEPALIVED-MIB and the two RFCs. Pure.
+//!
+//! Stock: objects of KEEPALIVED-MIB stand in a notification without their index; a master is told as such, and by the
+//! notifications of the RFCs.
+
+use super::keepalived_vrrp::node;
+use super::packet::{Oid, Value, VarBind};
+use super::rfc::{V2, V3, index_v3, reason};
+use super::view::{View, address, int, ipv4, text};
+use crate::config::model::{Family, InitialState, VrrpVersion};
+use crate::vrrp::{AdvertError, StateWord, Subject, Transition};
+
+/// snmpTrapOID.0
+const TRAP: [u32; 11] = [1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0];
+
+/// Builds a notification; values that are not there are left out.
+fn notification(kind: Oid, values: Vec<(Oid, Option<Value>)>) -> Vec<VarBind> {
+    let kind = VarBind { name: TRAP.to_vec(), value: Value::Oid(kind) };
+    let values = values.into_iter().filter_map(|(name, value)| Some(VarBind { name, value: value? }));
+    std::iter::once(kind).chain(values).collect()
+}
+
+/// `VrrpState`.
+fn state(word: StateWord) -> Option<Value> {
+    int(match word {
+        StateWord::Backup => 1,
+        StateWord::Master => 2,
+        StateWord::Fault => 3,
+        StateWord::Stop => 5,
+        StateWord::Deleted => 6,
+        _ => return None,
+    })
+}
+
+/// What is told of an instance or a group that entered a state.
+pub fn of_transition(view: &View, transition: &Transition) -> Vec<Vec<VarBind>> {
+    let snmp = &view.part.global.snmp;
+    let mut out = Vec::new();
+    let Some(state) = state(transition.state) else { return out };
+    let router = || (node(&[1, 2, 0]), text(&view.part.global.router_id));
+    match &transition.subject {
+        Subject::Group(name) if snmp.vrrp => out.push(notification(
+            node(&[2, 10, 0, 1]),
+            vec![(node(&[2, 1, 1, 2]), text(name)), (node(&[2, 1, 1, 3]), Some(state)), router()],
+        )),
+        Subject::Group(_) => {}
+        Subject::Instance(name) => {
+            let place = view.part.vrrp.instances.iter().position(|it| it.name == *name);
+            if snmp.vrrp {
+                let initial = place.map_or(InitialState::Backup, |i| view.part.vrrp.instances[i].initial);
+                let initial = int(if initial == InitialState::Master { 2 } else { 1 });
+                out.push(notification(
+                    node(&[2, 10, 0, 2]),
+                    vec![
+                        (node(&[2, 3, 1, 2]), text(name)),
+                        (node(&[2, 3, 1, 4]), Some(state)),
+                        (node(&[2, 3, 1, 5]), initial),
+                        router(),
+                    ],
+                ));
+            }
+            if transition.state == StateWord::Master
+                && let Some(i) = place
+            {
+                out.extend(new_master(view, i));
+            }
+        }
+    }
+    out
+}
+
+/// vrrpTrapNewMaster and vrrpv3NewMaster.
+fn new_master(view: &View, i: usize) -> Vec<Vec<VarBind>> {
+    let snmp = &view.part.global.snmp;
+    let Some((config, now)) = view.instance(i) else { return Vec::new() };
+    let mut out = Vec::new();
+    let index = index_v3(view, config);
+    if snmp.rfc_v2 && config.version == VrrpVersion::V2 && config.family == Family::V4 {
+        let name = [&V2[..], &[1, 3, 1, 7], &index[..2]].concat();
+        out.push(notification([&V2[..], &[0, 1]].concat(), vec![(name, now.source.and_then(ipv4))]));
+    }
+    if snmp.rfc_v3 {
+        let master = [&V3[..], &[1, 1, 1, 1, 3], &index].concat();
+        let why = [&V3[..], &[1, 2, 5, 1, 2], &index].concat();
+        out.push(notification(
+            [&V3[..], &[0, 1]].concat(),
+            vec![(master, now.source.and_then(address)), (why, reason(view, i).and_then(int))],
+        ));
+    }
+    out
+}
+
+/// vrrpTrapAuthFailure and vrrpv3ProtoError.
+pub fn of_bad_advert(
+    view: &View,
+    instance: &str,
+    source: std::net::IpAddr,
+    error: AdvertError,
+) -> Option<Vec<VarBind>> {
+    let snmp = &view.part.global.snmp;
+    let i = view.part.vrrp.instances.iter().position(|it| it.name == instance)?;
+    let (config, _) = view.instance(i)?;
+    let authentication = match error {
+        AdvertError::InvalidAuthType => Some(1),
+        AdvertError::AuthTypeMismatch => Some(2),
+        AdvertError::AuthFailure => Some(3),
+        AdvertError::Ttl | AdvertError::Version | AdvertError::Checksum => None,
+    };
+    if let Some(kind) = authentication {
+        let values =
+            vec![([&V2[..], &[1, 5, 0]].concat(), ipv4(source)), ([&V2[..], &[1, 6, 0]].concat(), int(kind))];
+        return (snmp.rfc_v2 && config.version == VrrpVersion::V2)
+            .then(|| notification([&V2[..], &[0, 2]].concat(), values));
+    }
+    let kind = match error {
+        AdvertError::Ttl => 1,
+        AdvertError::Version => 2,
+        _ => 3,
+    };
+    let name = [&V3[..], &[1, 2, 5, 1, 6], &index_v3(view, config)].concat();
+    snmp.rfc_v3.then(|| notification([&V3[..], &[0, 2]].concat(), vec![(name, int(kind))]))
+}
