@@ -41,6 +41,10 @@ use crate::report::check_data::{CheckData, CheckState, VirtualServerData, check_
 use crate::report::clock::Clock;
 use crate::time::Time;
 
+/// After a turn of starting checks the next one waits this long at least: where checks are many, they start by the dozen. None
+/// is early, and none is later than this.
+const REST: Duration = Duration::from_millis(2);
+
 /// Requests in one message to the prober.
 const PROBES_AT_ONCE: usize = 1000;
 
@@ -74,11 +78,10 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
         hosted: None,
     };
     checkers.director.numbering_from(u64::from(std::process::id()) << 32);
+    let mut rested = Time::ZERO;
     loop {
-        let deadline = [checkers.director.deadline(), checkers.state_due, checkers.marks_due]
-            .into_iter()
-            .flatten()
-            .min();
+        let checks = checkers.director.deadline().map(|deadline| deadline.max(rested));
+        let deadline = [checks, checkers.state_due, checkers.marks_due].into_iter().flatten().min();
         checkers.timer.set(deadline)?;
         let mut orders = Orders::default();
         tokio::select! {
@@ -94,7 +97,9 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
                     checkers.promptness.served(due, now());
                 }
                 checkers.mark_again();
-                checkers.director.due(now(), &mut checkers.table, &mut orders);
+                let now = now();
+                checkers.director.due(now, &mut checkers.table, &mut orders);
+                rested = now + REST;
             }
             answer = answer(&mut checkers.prober) => checkers.probed(answer, &mut orders),
             changes = checkers_hosted::changes(&mut checkers.hosted) => {

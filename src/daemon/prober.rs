@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tracing::{debug, info};
@@ -28,6 +28,9 @@ const RESERVED: usize = 64;
 
 /// Probes whose socket came with them start at once; so many may go beyond the slots before no more is heard.
 const SURPLUS: usize = RESERVED / 2;
+
+/// After reports have left the next ones wait this long at most for others: where probes are many, they leave by the dozen.
+const REST: Duration = Duration::from_millis(2);
 
 /// Reports that leave together at most.
 const BATCH: usize = 256;
@@ -54,6 +57,9 @@ async fn serve(mut checkers: Checkers, slots: usize) -> Exit {
         queue: VecDeque::new(),
         slots,
     };
+    let mut ready: Vec<ProbeReport> = Vec::new();
+    let rested = tokio::time::sleep(Duration::ZERO);
+    tokio::pin!(rested);
     loop {
         let reports = tokio::select! {
             // Each message may bring a socket.
@@ -67,12 +73,15 @@ async fn serve(mut checkers: Checkers, slots: usize) -> Exit {
                 None => return Exit::Success,
             },
             Some(ended) = prober.running.join_next() => prober.collect(ended),
+            () = &mut rested, if !ready.is_empty() => Vec::new(),
         };
         prober.start_queued();
-        if !reports.is_empty()
-            && let Err(error) = checkers.send(&FromProber::Done(reports))
-        {
-            return lost(&error);
+        ready.extend(reports);
+        if !ready.is_empty() && (rested.is_elapsed() || rested.deadline() <= tokio::time::Instant::now()) {
+            if let Err(error) = checkers.send(&FromProber::Done(std::mem::take(&mut ready))) {
+                return lost(&error);
+            }
+            rested.as_mut().reset(tokio::time::Instant::now() + REST);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! One packet is one message; nothing here knows what is said. Received descriptors are owned at once, so that none
 //! leaks whatever the sender put beside them.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -90,10 +91,18 @@ fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[OwnedFd]) -> io::Re
     Ok(())
 }
 
+thread_local! {
+    /// Where packets arrive: most are small, and none is worth a buffer of this size of its own.
+    static ARRIVAL: RefCell<Box<[u8]>> = RefCell::new(vec![0; PACKET].into_boxed_slice());
+}
+
 fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Packet>> {
-    let mut bytes = vec![0; PACKET];
+    ARRIVAL.with_borrow_mut(|bytes| receive_into(bytes, socket))
+}
+
+fn receive_into(bytes: &mut [u8], socket: BorrowedFd<'_>) -> io::Result<Option<Packet>> {
     let mut control = cmsg_space!([RawFd; DESCRIPTORS]);
-    let mut slices = [IoSliceMut::new(&mut bytes)];
+    let mut slices = [IoSliceMut::new(bytes)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
     let length = message.bytes;
@@ -111,6 +120,5 @@ fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Packet>> {
     if length == 0 && descriptors.is_empty() {
         return Ok(None);
     }
-    bytes.truncate(length);
-    Ok(Some(Packet { bytes, descriptors, cut }))
+    Ok(Some(Packet { bytes: bytes[..length].to_vec(), descriptors, cut }))
 }
