@@ -195,7 +195,7 @@ async fn read_plain(
         match read {
             Ok((0, _)) => return Ok(response),
             Ok((_, true)) => return Err(Failure::NoData),
-            Ok((read, false)) => turn.took(read).await,
+            Ok((read, false)) => turn.took(read, &response).await,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(Failure::Read { errno: errno(&error) }),
         }
@@ -220,7 +220,7 @@ async fn read_tls(
         })?;
         let in_time = match read {
             TlsRead::Bytes(read) => {
-                turn.took(read).await;
+                turn.took(read, &response).await;
                 Instant::now() < deadline
             }
             TlsRead::Wait(what) => stream.wait(what, deadline).await == Waited::Ready,
@@ -246,9 +246,9 @@ fn with_buffer<R>(room: Option<usize>, read: impl FnOnce(&mut [u8]) -> R) -> R {
 struct Turn(usize);
 
 impl Turn {
-    async fn took(&mut self, bytes: usize) {
+    async fn took(&mut self, bytes: usize, response: &HttpResponse) {
         self.0 += bytes;
-        if self.0 >= TURN {
+        if self.0 >= TURN || response.is_searched() {
             self.0 = 0;
             tokio::task::yield_now().await;
         }

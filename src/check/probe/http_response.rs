@@ -7,7 +7,7 @@
 
 use md5::{Digest as _, Md5};
 
-use super::scan::{Scan, Scanned, Wanted};
+use super::scan::{self, Scan, Scanned, Wanted};
 
 /// Stock: the buffer for the header, in bytes; the blank line that ends it must fit.
 pub const HEADER_LIMIT: usize = 4095;
@@ -96,7 +96,16 @@ impl HttpResponse {
 
     /// How many bytes the next read may bring so that the same bytes arrive together as in stock; `None` is any number.
     pub fn room(&self) -> Option<usize> {
-        (!self.complete).then(|| HEADER_LIMIT - self.header.len())
+        match &self.scan {
+            _ if !self.complete => Some(HEADER_LIMIT - self.header.len()),
+            Some(scan) if scan.is_looking() => Some(scan::LIMIT),
+            _ => None,
+        }
+    }
+
+    /// Does every read cost a search? Then the others must have their turn after each.
+    pub fn is_searched(&self) -> bool {
+        self.scan.as_ref().is_some_and(Scan::is_looking)
     }
 
     /// Takes the bytes of one read.
@@ -108,10 +117,11 @@ impl HttpResponse {
             let room = COPY_LIMIT - copy.len().min(COPY_LIMIT);
             copy.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
-        let Some(room) = self.room() else {
+        if self.complete {
             self.body(bytes);
             return Ok(Progress::Body);
-        };
+        }
+        let room = HEADER_LIMIT - self.header.len();
         let (first, rest) = bytes.split_at(bytes.len().min(room));
         let known = std::mem::take(&mut self.header);
         if known.is_empty() {

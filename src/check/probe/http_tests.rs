@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -10,6 +11,8 @@ use crate::check::probe::Probes;
 use crate::check::probe::server::{
     self, Server, answering, connection, left_within, nobody, on_a_reactor, reset, wait_until_left,
 };
+use crate::config::model::{Regex, RegexOptions};
+use crate::kernel::pcre::Pattern;
 
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -232,6 +235,49 @@ fn an_endless_body_at_full_speed_ends_at_the_total_limit_and_lets_others_run() {
     });
     assert_eq!(read, Err(Failure::ReadTimeout { received: true }));
     assert!(turns > 5, "others ran {turns} times only");
+    server.ended();
+}
+
+/// A pattern that costs nearly what one search may, on a body without end: each piece is a turn of its own.
+#[test]
+fn a_costly_pattern_lets_others_run() {
+    let server = Server::start(|mut stream| {
+        server::request(&mut stream);
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").unwrap();
+        let much = vec![b'x'; 1 << 16];
+        while stream.write_all(&much).is_ok() {}
+    });
+    let regex = Regex {
+        pattern: "x{1,20}x{1,20}x{1,20}y".into(),
+        options: RegexOptions::default(),
+        no_match: false,
+        min_offset: 0,
+        max_offset: None,
+        stack: None,
+    };
+    let wanted = Wanted::new(&regex, Arc::new(Pattern::new(&regex).unwrap()));
+    let (read, longest) = on_a_reactor(async {
+        let connection = connection(server.address);
+        let stream = connect_until(&connection, None, Instant::now() + SHORT).await.unwrap();
+        send(&stream, b"GET\r\n\r\n", Instant::now() + SHORT).await.unwrap();
+        let response = HttpResponse::new(Digesting::No).looking_for(wanted);
+        let mut longest = Duration::ZERO;
+        let others = async {
+            loop {
+                let before = Instant::now();
+                tokio::task::yield_now().await;
+                longest = longest.max(before.elapsed());
+            }
+        };
+        let read = tokio::select! {
+            read = read_plain(&stream, response, SHORT, 2 * SHORT) => read.map(|_| ()),
+            () = others => unreachable!("it never ends"),
+        };
+        (read, longest)
+    });
+    assert!(read.is_err(), "it cannot have ended");
+    // One search takes some milliseconds; sixty of them, the turn of a check without a pattern, would be a second.
+    assert!(longest < Duration::from_millis(500), "others had to wait {longest:?}");
     server.ended();
 }
 

@@ -72,6 +72,11 @@ impl Scan {
         }
     }
 
+    /// Is it still undecided?
+    pub fn is_looking(&self) -> bool {
+        self.ended.is_none()
+    }
+
     /// What came of it.
     pub fn end(self) -> Scanned {
         self.ended.unwrap_or(Scanned::NoMatch)
