@@ -14,6 +14,7 @@
 //! may change after every call. Randomness (discriminators, jitter) is passed in.
 
 pub mod packet;
+mod rejects;
 mod session;
 mod sessions;
 mod snapshot;

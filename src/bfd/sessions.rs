@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::packet::{Authenticated, Packet, Phase, decode};
+use super::rejects::Rejects;
 use super::session::{Random, Session, Step};
 use crate::config::model::{BfdInstance, BfdPart, BfdSession};
 use crate::time::Time;
@@ -81,16 +82,18 @@ pub struct State {
 
 /// All sessions.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_field_names, reason = "the sessions are what the whole is about")]
 pub struct Sessions {
     part: BfdPart,
     /// One per instance; `None` for one that cannot be used.
     sessions: Vec<Option<Session>>,
+    rejects: Rejects,
 }
 
 impl Sessions {
     /// Begins all sessions. Their sockets are asked for by [`Action::Open`].
     pub fn new(part: BfdPart, now: Time, random: Random<'_>, out: &mut Actions) -> Self {
-        let mut new = Self { part: BfdPart::default(), sessions: Vec::new() };
+        let mut new = Self { part: BfdPart::default(), sessions: Vec::new(), rejects: Rejects::default() };
         new.reconfigure(part, now, random, out);
         new
     }
@@ -151,12 +154,12 @@ impl Sessions {
                         match self.receiver(&packet, (source, destination), multihop, ttl, authenticated) {
                             Ok(place) => (place, packet),
                             Err(why) => {
-                                return out.push(Action::Detail(format!("BFD packet from {source}: {why}")));
+                                return out.extend(self.rejects.line(now, source, why).map(Action::Detail));
                             }
                         }
                     }
                     Err(error) => {
-                        return out.push(Action::Detail(format!("BFD packet from {source}: {error}")));
+                        return out.extend(self.rejects.line(now, source, error).map(Action::Detail));
                     }
                 };
                 let (place, packet) = packet;

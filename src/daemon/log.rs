@@ -22,6 +22,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use super::dump::marked;
 use super::options::{Facility, LogOptions};
 use crate::kernel::calendar::WallTime;
+use crate::kernel::console;
 use crate::kernel::syslog::{self, Impatient, Severity};
 
 /// Who is speaking.
@@ -130,7 +131,10 @@ pub fn start(
         _ => LevelFilter::TRACE,
     };
     let file = file.and_then(|path| open(&speaker.file(path)));
-    let lines = Lines { level, console, syslog: !options.no_syslog, impatient, file };
+    // Nor must a reader of standard error that sleeps.
+    let is_punctual = matches!(speaker, Speaker::Vrrp | Speaker::Bfd) && console == Console::Stamped;
+    let hasty = is_punctual.then(console::Console::open).flatten().map(Mutex::new);
+    let lines = Lines { level, console, syslog: !options.no_syslog, impatient, hasty, file };
     // Only a second call fails, and its settings are the first one's.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
     // A daemon has no stderr: its last words belong in the log.
@@ -151,6 +155,8 @@ struct Lines {
     syslog: bool,
     /// The way to the system log that never waits, if that is the one to take.
     impatient: Option<Mutex<Impatient>>,
+    /// The way to standard error that never waits, if that is the one to take.
+    hasty: Option<Mutex<console::Console>>,
     file: Option<File>,
 }
 
@@ -168,6 +174,11 @@ impl Lines {
             let _ = (&mut &*file).write_all(line.as_bytes());
         }
         if DETACHED.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(console) = &self.hasty {
+            let stamp = WallTime::now().text();
+            console.lock().unwrap_or_else(PoisonError::into_inner).write(&stamp, text);
             return;
         }
         let line = match self.console {

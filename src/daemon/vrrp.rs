@@ -495,6 +495,9 @@ impl<'a> Vrrp<'a> {
         while self.edge.is_busy() {
             self.edge.slice(&mut ignored, &mut self.told);
         }
+        if release != Release::Nothing {
+            self.edge.restore_reverse_path();
+        }
         self.news = News::None;
         self.report();
         self.parent.tell(&FromChild::Stopped);

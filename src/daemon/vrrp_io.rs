@@ -21,7 +21,7 @@ use super::vrrp_guard::Guards;
 use super::vrrp_outlets::{Known, Outlets};
 use super::vrrp_queue::{Queue, Work};
 use super::vrrp_sync::Sync;
-use crate::config::model::{SocketBuffers, VirtualLinkKind};
+use crate::config::model::{Family, SocketBuffers, VirtualLinkKind};
 use crate::kernel::address::Address;
 use crate::kernel::buffers::set_receive_buffer;
 use crate::kernel::error::Error;
@@ -30,6 +30,7 @@ use crate::kernel::netlink::{Answer, Connection, Refusal};
 use crate::kernel::object::{self, Indices};
 use crate::kernel::readiness::Watched;
 use crate::kernel::ready_set::ReadySet;
+use crate::kernel::sysctl::ReversePath;
 use crate::kernel::vmac::{self, Below};
 use crate::kernel::vrrp_sender::Route;
 use crate::kernel::{link, process, sysctl, timer};
@@ -70,6 +71,8 @@ pub(super) struct Edge {
     queue: Queue,
     guards: Guards,
     firewall: Firewall,
+    /// `rp_filter` before VMACs needed it otherwise.
+    reverse_path: Option<ReversePath>,
     pub(super) sync: Sync,
     /// The configuration has routes or rules.
     watches_routing: bool,
@@ -97,6 +100,7 @@ impl Edge {
             queue: Queue::default(),
             guards: Guards::default(),
             firewall: Firewall::default(),
+            reverse_path: None,
             sync: Sync::default(),
             watches_routing: false,
             datagram: vec![0; Monitor::DATAGRAM],
@@ -270,7 +274,31 @@ impl Edge {
     }
 
     /// Makes or removes a link of our own, or changes the interface below.
+    /// Before the first IPv4 VMAC.
+    fn lower_reverse_path(&mut self) {
+        if self.reverse_path.is_some() {
+            return;
+        }
+        match sysctl::lower_reverse_path() {
+            Ok(changed) => self.reverse_path = changed,
+            Err(error) => info!("{error}"),
+        }
+    }
+
+    /// At the end of the process.
+    pub(super) fn restore_reverse_path(&mut self) {
+        if let Some(Err(error)) = self.reverse_path.take().map(|saved| saved.restore()) {
+            info!("{error}");
+        }
+    }
+
     fn change_link(&mut self, work: Work, events: &mut Vec<Event>) {
+        if let Work::MakeLink { link, .. } = &work
+            && link.family == Family::V4
+            && matches!(link.kind, VirtualLinkKind::Vmac { .. })
+        {
+            self.lower_reverse_path();
+        }
         let outcome = match work {
             Work::MakeLink { link, below } => match vmac::create(&mut self.netlink, &link, below) {
                 Ok(index) => {

@@ -8,6 +8,7 @@ pub mod arp; // gratuitous ARP
 pub mod bfd_socket; // BFD packets in and out
 pub mod buffers; // receive buffers of sockets
 pub mod calendar; // wall-clock time in the local zone
+pub mod console; // standard error without waiting
 pub mod error; // what was being done, errno, the kernel's words
 pub mod fdpass; // packets between processes, with descriptors
 pub mod fifo; // notification FIFOs

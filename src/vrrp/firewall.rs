@@ -12,7 +12,7 @@ use super::links::LinkStanding;
 use super::owned::addresses;
 use super::router::{Phase, Release, Router};
 use super::snapshot::VrrpState;
-use crate::config::model::{Instance, VirtualLinkKind};
+use crate::config::model::{Instance, VipRepair, VirtualLinkKind};
 use crate::time::Time;
 
 /// One nftables table for each family, of one name.
@@ -116,6 +116,10 @@ impl Router {
     /// Somebody else changed our tables.
     pub(super) fn firewall_touched(&mut self, by: Option<&str>, now: Time, out: &mut Actions) {
         if self.firewall.told.is_none() || !self.is_started() || self.firewall.resting.is_some() {
+            return;
+        }
+        // Stock does not notice. The objects serve all instances together.
+        if self.part.instances.iter().all(|instance| instance.vip_repair == VipRepair::Stock) {
             return;
         }
         let who = by.map_or_else(|| "somebody else".to_owned(), |name| format!("`{name}`"));

@@ -103,6 +103,11 @@ impl Links {
         }
     }
 
+    /// Has somebody else just removed it?
+    pub(super) fn is_lost(&self, name: &str) -> bool {
+        self.all.get(name).is_some_and(|run| matches!(run.phase, LinkPhase::Lost(_)))
+    }
+
     /// Is this link one of ours that cannot be used now?
     pub(super) fn is_unusable(&self, name: &str) -> bool {
         self.all

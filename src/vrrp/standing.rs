@@ -12,7 +12,7 @@ use super::owned::{Object, objects};
 use super::priority::Assessment;
 use super::router::Router;
 use super::snapshot::VrrpState;
-use crate::config::model::{Family, Instance, Transport, VirtualLinkKind};
+use crate::config::model::{Family, Instance, Transport, VipRepair, VirtualLinkKind};
 use crate::time::Time;
 
 impl Router {
@@ -174,6 +174,11 @@ impl Router {
                 assessment.awaits.push(up(name));
             }
             LinkStanding::Ready => {}
+            // Stock: a lost VMAC is a fault, and a fresh start when it is there again.
+            LinkStanding::Awaited if config.vip_repair == VipRepair::Stock && self.links.is_lost(name) => {
+                assessment.faults.interface_down = true;
+                assessment.awaits.push(up(name));
+            }
             LinkStanding::Awaited => {
                 assessment.awaits_link = true;
                 assessment.awaits.push(Awaited::Link { name: name.to_owned() });

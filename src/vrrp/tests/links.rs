@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::samples::*;
-use crate::config::model::{Family, Instance, InstanceLinks, MacOrigin, VirtualLink, VirtualLinkKind};
+use crate::config::model::{
+    Family, Instance, InstanceLinks, MacOrigin, VipRepair, VirtualLink, VirtualLinkKind,
+};
 use crate::vrrp::{Action, Event, Interface, Link, LinkKind, MACVLAN_PRIVATE, Owned, Release, VrrpState};
 
 const MAC: [u8; 6] = [0, 0, 0x5e, 0, 1, 1];
@@ -106,6 +108,26 @@ fn a_vmac_that_somebody_removes_is_put_back_and_the_instance_stays_master() {
             if matches!(&objects[..], [Owned::Address(vip)] if vip.address == ip("10.0.0.101")))
     };
     assert!(out.iter().any(added), "{out:?}");
+}
+
+/// Measured with 2.2.7: FAULT, the VMAC is made again at once, BACKUP, and MASTER after the whole master-down time.
+#[test]
+fn in_stocks_way_a_lost_vmac_is_a_fault_and_its_return_a_fresh_start() {
+    let (mut bench, _) = Bench::start(&part(&[Instance { vip_repair: VipRepair::Stock, ..on_vmac(150) }]));
+    bench.event(Event::Link(made(7)));
+    bench.wait(4.0);
+    assert_eq!(bench.state(0), VrrpState::Master);
+    bench.event(Event::Link(Link { flags: 0, ..made(7) }));
+    bench.event(Event::LinkDeleted { index: 7 });
+    assert_eq!(bench.state(0), VrrpState::Fault);
+    assert_eq!(asked(&bench.wait(0.0)), 1);
+    assert_eq!(bench.state(0), VrrpState::Fault);
+    bench.event(Event::Link(made(8)));
+    assert_eq!(bench.state(0), VrrpState::Backup);
+    bench.wait(3.3);
+    assert_eq!(bench.state(0), VrrpState::Backup);
+    bench.wait(0.2);
+    assert_eq!(bench.state(0), VrrpState::Master);
 }
 
 #[test]
