@@ -72,6 +72,7 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
         state_due: None,
         marks: Marks::new(),
         marks_due: None,
+        sync_due: None,
         scripts: HashSet::new(),
         numbers: HashMap::new(),
         sessions: HashMap::new(),
@@ -81,7 +82,8 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
     let mut rested = Time::ZERO;
     loop {
         let checks = checkers.director.deadline().map(|deadline| deadline.max(rested));
-        let deadline = [checks, checkers.state_due, checkers.marks_due].into_iter().flatten().min();
+        let others = [checkers.state_due, checkers.marks_due, checkers.sync_due];
+        let deadline = others.into_iter().chain([checks]).flatten().min();
         checkers.timer.set(deadline)?;
         let mut orders = Orders::default();
         tokio::select! {
@@ -172,6 +174,8 @@ struct Checkers {
     marks: Marks,
     /// When nftables is asked again for what it refused.
     marks_due: Option<Time>,
+    /// When the kernel is asked again for the sync daemons that it refused.
+    sync_due: Option<Time>,
     /// The scripts that the parent runs for us.
     scripts: HashSet<u64>,
     /// The numbers in tracked files.
@@ -268,7 +272,7 @@ impl Checkers {
         });
         self.table.size_buffer(global.buffers.lvs_command);
         self.table.set_timeouts(global.lvs_timeouts, before.as_ref().map(|global| global.lvs_timeouts));
-        self.table.set_sync(global, before.as_ref());
+        self.sync_due = self.table.set_sync(global, before.as_ref(), now());
         if first
             && global.lvs_flush
             && !adopting
@@ -312,12 +316,14 @@ impl Checkers {
         }
     }
 
-    /// Asks nftables once more.
+    /// Asks once more for marks and sync daemons that were refused.
     fn mark_again(&mut self) {
-        if self.marks_due.is_some_and(|due| due <= now())
-            && let Some(running) = &self.running
-        {
+        let Some(running) = &self.running else { return };
+        if self.marks_due.is_some_and(|due| due <= now()) {
             self.marks_due = self.table.mark(running.mark_table.as_ref(), now());
+        }
+        if self.sync_due.is_some_and(|due| due <= now()) {
+            self.sync_due = self.table.set_sync(&running.common.global, None, now());
         }
     }
 
@@ -335,6 +341,7 @@ impl Checkers {
             match Hosted::open(buffers) {
                 Ok((hosted, changes)) => {
                     self.hosted = Some(hosted);
+                    self.director.forget_hosted();
                     let random = &mut self.random;
                     self.director.hosts(&changes, now(), &mut || random.next(), orders);
                 }

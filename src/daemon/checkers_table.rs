@@ -26,8 +26,8 @@ pub(super) struct IpvsTable {
     firewall: Option<MarkFirewall>,
 }
 
-/// Until nftables is asked again for what it refused.
-const MARKS_PAUSE: Duration = Duration::from_secs(60);
+/// Until the kernel is asked again for marks and sync daemons that it refused.
+const PAUSE: Duration = Duration::from_secs(20);
 
 impl IpvsTable {
     /// Gives the request socket the buffer that is configured for it.
@@ -58,11 +58,8 @@ impl IpvsTable {
         }
         let outcome = self.firewall.as_mut()?.apply(wanted);
         outcome.err().map(|error| {
-            info!(
-                "{error}: virtual server groups get no packets, trying again in {} s",
-                MARKS_PAUSE.as_secs()
-            );
-            now + MARKS_PAUSE
+            info!("{error}: virtual server groups get no packets, trying again in {} s", PAUSE.as_secs());
+            now + PAUSE
         })
     }
 
@@ -93,10 +90,11 @@ impl IpvsTable {
         }
     }
 
-    /// Without an instance to follow, both sync daemons run; those of an instance are the vrrp process'.
-    pub(super) fn set_sync(&mut self, global: &Global, before: Option<&Global>) {
+    /// Without an instance to follow, both sync daemons run; those of an instance are the vrrp process'. Says when to try
+    /// again, after a refusal.
+    pub(super) fn set_sync(&mut self, global: &Global, before: Option<&Global>, now: Time) -> Option<Time> {
         let (wanted, was) = (own_sync(global), before.and_then(own_sync));
-        let Some(ipvs) = &mut self.ipvs else { return };
+        let ipvs = self.ipvs.as_mut()?;
         let mut result = Ok(());
         if let Some(was) = was.filter(|was| wanted != Some(*was)) {
             result = ipvs.sync(&[], was);
@@ -104,9 +102,10 @@ impl IpvsTable {
         if let (Ok(()), Some(settings)) = (&result, wanted) {
             result = ipvs.sync(&[SyncRole::Master, SyncRole::Backup], settings);
         }
-        if let Err(error) = result {
-            info!("{error}");
-        }
+        result.err().map(|error| {
+            info!("{error} - trying again in {} s", PAUSE.as_secs());
+            now + PAUSE
+        })
     }
 
     /// What comes after the table's own release: errors do not end it.

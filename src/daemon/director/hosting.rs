@@ -11,6 +11,11 @@ use crate::config::model::{GroupEntry, Service, VirtualServer, VirtualServerGrou
 use crate::time::Time;
 
 impl Director {
+    /// Nobody has looked at the addresses for a while: what is here is told anew.
+    pub fn forget_hosted(&mut self) {
+        self.hosted.clear();
+    }
+
     /// Addresses came to this host (true) or left it. `random` gives the random part of first delays.
     pub fn hosts(
         &mut self,
@@ -35,6 +40,9 @@ impl Director {
                 self.follow_hosting(index, now, random, out);
             }
         }
+        if !self.cohorts.is_empty() {
+            self.ask_waiting(now, out);
+        }
     }
 
     /// Suspends or resumes the checks of a virtual server.
@@ -58,9 +66,6 @@ impl Director {
                 self.checks[check].schedule.resume(first);
                 self.push_due(check);
             }
-        }
-        if !self.cohorts.is_empty() {
-            self.ask_waiting(now, out);
         }
     }
 
@@ -137,6 +142,11 @@ mod tests {
         world.run(&[VirtualServer { ha_suspend: false, ..suspending() }], None);
         world.round(|_| false);
         assert_eq!(world.kernel.taken(), ["+10.9.0.1:tcp:80 10.1.0.1:8000"]);
+        // What was here before nobody looked is not believed.
+        world.hosts("10.9.0.1", true);
+        world.director.forget_hosted();
+        world.run(&[suspending()], None);
+        assert_eq!(world.director.deadline(), None);
     }
 
     #[test]

@@ -256,7 +256,7 @@ impl Director {
         for (first, rs) in server.checks.iter_mut().zip(&config.real_servers) {
             let old = std::mem::replace(first, self.checks.len());
             let moved = before[old..old + rs.checkers.len()].iter_mut().filter_map(Option::take);
-            self.checks.extend(moved.map(|check| Check { server: place, ..check }));
+            self.checks.extend(moved.map(|check| Check { server: place, cohort: None, ..check }));
         }
         self.servers.push(server);
         self.follow_hosting(place, now, random, out);
