@@ -7,6 +7,7 @@
 //! has none, and its options begin with a dash.
 
 mod completions; // for shells
+mod man; // keepalived-rs(8)
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;

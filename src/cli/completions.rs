@@ -1,5 +1,5 @@
 //! `completions SHELL`: what a shell needs to complete the command line, from the same table of options and the same
-//! subcommands that are read.
+//! subcommands that are read. `completions man` is the manual page, for packages.
 
 use std::ffi::OsString;
 
@@ -7,14 +7,14 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::{Shell, generate};
 
-use super::{SWITCHES, Switch, Value};
+use super::{SWITCHES, Switch, Value, man};
 use crate::daemon::exit::Exit;
 use crate::tools::{self, TOOLS};
 
 /// The first word.
 pub(super) const NAME: &str = "completions";
 /// The line in the help.
-pub(super) const USAGE: &str = "completions bash|zsh|fish";
+pub(super) const USAGE: &str = "completions bash|zsh|fish|man";
 
 const SHELLS: [(&str, Shell); 3] = [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)];
 
@@ -25,6 +25,10 @@ pub(super) fn run(words: &[OsString]) -> Exit {
         Err(exit) => return exit,
     };
     let asked = matches.get_one::<String>("shell");
+    if asked.is_some_and(|asked| asked == "man") {
+        tools::print(&man::page());
+        return Exit::Success;
+    }
     let shell = SHELLS.iter().find(|(name, _)| asked.is_some_and(|asked| asked == name));
     if let Some((_, shell)) = shell {
         tools::print(&text(*shell));
@@ -37,8 +41,8 @@ fn command() -> Command {
         Arg::new("shell")
             .value_name("SHELL")
             .required(true)
-            .value_parser(PossibleValuesParser::new(SHELLS.map(|(name, _)| name)))
-            .help("The shell"),
+            .value_parser(PossibleValuesParser::new(SHELLS.iter().map(|(name, _)| *name).chain(["man"])))
+            .help("The shell; or man for the manual page"),
     )
 }
 

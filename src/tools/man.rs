@@ -164,7 +164,7 @@ fn capitalised(word: &str) -> String {
 }
 
 /// Text that roff takes for nothing but text.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for (at, line) in text.split('\n').enumerate() {
         if at > 0 {

@@ -24,6 +24,8 @@ use crate::systemd;
 const SIDE_BY_SIDE: usize = 6;
 /// Seconds a guest may live.
 const LIMIT: u32 = 420;
+/// The same with systemd, which may have packages to install.
+const SYSTEMD_LIMIT: u32 = 900;
 
 /// A guest to boot and the names of its cases.
 pub(crate) enum Boot {
@@ -78,7 +80,12 @@ impl Guests {
             Boot::Systemd(subject, names) => {
                 let tree = place::systemd_tree();
                 let results = systemd::furnish(&tree, subject, names)?;
-                (results, tree.join("lab/inner.log"), Guest::boot_tree(&directory, &tree, LIMIT)?, names)
+                (
+                    results,
+                    tree.join("lab/inner.log"),
+                    Guest::boot_tree(&directory, &tree, SYSTEMD_LIMIT)?,
+                    names,
+                )
             }
         };
         loop {

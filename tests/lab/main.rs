@@ -95,6 +95,7 @@ fn cases() -> Vec<&'static case::Case> {
         lvs_timing::CASES,
         lvs_tls::CASES,
         systemd::CASES,
+        if kit::place::wants_packages() { systemd::PACKAGES } else { &[] },
     ]
     .into_iter()
     .flatten()

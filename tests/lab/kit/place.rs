@@ -94,6 +94,11 @@ pub(crate) fn in_guest() -> bool {
     env::var_os("LAB_IN_GUEST").is_some()
 }
 
+/// Whether packages are to be built and installed, too: asked for, or decided outside this guest.
+pub(crate) fn wants_packages() -> bool {
+    in_guest() || env::var_os("LAB_PACKAGES").is_some()
+}
+
 /// Writes a file, saying which one when it fails.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Outcome {
     fs::write(path, text).map_err(|e| format!("writing {}: {e}", path.display()))
