@@ -671,7 +671,9 @@ impl Supervisor {
             }
             ReporterHappening::Said(FromReporter::Snapshot(of)) => self.snapshot(of),
             // It may not take servers out of service.
-            ReporterHappening::Said(FromReporter::Order(order @ Order::SendGarp { .. })) => {
+            ReporterHappening::Said(FromReporter::Order(
+                order @ (Order::SendGarp { .. } | Order::SetPriority { .. } | Order::SetPreempt { .. }),
+            )) => {
                 self.order(&order);
             }
             ReporterHappening::Said(FromReporter::Order(_)) => {}
