@@ -15,14 +15,16 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
-use super::ipc::{FromReporter, Order, Reported, Service};
+use super::ipc::{Extent, FromReporter, Order, Reported, Service};
 use super::respawn::BackOff;
 use super::slot::until;
 use crate::config::model::ReporterPart;
 use crate::kernel::timer::now;
+use crate::lvs::snapshot::CheckersSnapshot;
 use crate::report::event::ReporterEvent;
 use crate::snmp::agent::{Agent, Heard};
-use crate::snmp::packet::{HEADER, LIMIT, Packet};
+use crate::snmp::keepalived_vrrp::node;
+use crate::snmp::packet::{Body, HEADER, LIMIT, Packet, Range};
 use crate::snmp::settings::Setting;
 use crate::snmp::tree::Tree;
 use crate::snmp::view::View;
@@ -48,6 +50,8 @@ pub(super) enum ToAgent {
     Configure(Box<ReporterPart>),
     /// So vrrp is.
     Vrrp(Box<Snapshot>),
+    /// So checkers is.
+    Checkers(Box<CheckersSnapshot>),
     /// Something happened.
     Event(ReporterEvent),
     /// The connection that was asked for, if there is a master.
@@ -77,6 +81,10 @@ pub(super) struct Subagent {
     known: Option<Instant>,
     /// When waiting for it ends.
     asked: Option<Instant>,
+    /// Who has not answered.
+    awaited: Vec<Reported>,
+    /// How much was asked for.
+    extent: Extent,
     /// Packets whose answers wait for it.
     packets: Vec<Packet>,
     /// Events whose notifications wait for it.
@@ -95,6 +103,7 @@ impl Subagent {
             part: ReporterPart::default(),
             version: super::COMPATIBLE,
             vrrp: None,
+            checkers: None,
             began: now(),
             now: now(),
         };
@@ -106,6 +115,8 @@ impl Subagent {
             connection: None,
             known: None,
             asked: None,
+            awaited: Vec::new(),
+            extent: Extent::Usual,
             packets: Vec::new(),
             events: Vec::new(),
             back_off: BackOff::default(),
@@ -148,9 +159,14 @@ impl Subagent {
             ToAgent::Vrrp(snapshot) => {
                 self.view.vrrp = Some(*snapshot);
                 self.tree = snmp::tree(&self.view);
-                self.known = Some(Instant::now());
-                self.asked = None;
-                self.settle().await;
+                self.told(Reported::Vrrp).await;
+            }
+            ToAgent::Checkers(snapshot) => {
+                // Of the configuration before, perhaps.
+                if snapshot.servers.len() == self.view.part.checkers.virtual_servers.len() {
+                    self.view.checkers = Some(*snapshot);
+                }
+                self.told(Reported::Checkers).await;
             }
             ToAgent::Event(event) => {
                 self.known = None;
@@ -180,6 +196,7 @@ impl Subagent {
         {
             self.view.vrrp = None;
         }
+        self.view.checkers = None;
         self.tree = snmp::tree(&self.view);
         if is_other {
             self.agent = Agent::new(snmp::subtrees(&self.view.part.global.snmp));
@@ -255,12 +272,40 @@ impl Subagent {
 
     /// Has what is known be young, then goes on with what waits for it.
     async fn learn(&mut self) {
+        let extent = if self.packets.iter().any(wants_real_servers) { Extent::Whole } else { Extent::Usual };
         let is_young = self.known.is_some_and(|known| known.elapsed() < YOUNG);
-        if is_young || self.view.part.vrrp.instances.is_empty() {
+        if is_young && (extent == Extent::Usual || self.extent == extent) {
             self.settle().await;
         } else if self.asked.is_none() {
-            self.asked = Some(Instant::now() + PATIENCE);
-            let _ = self.asks.send(FromReporter::Snapshot(Reported::Vrrp)).await;
+            self.ask(extent).await;
+        }
+    }
+
+    /// Asks all who run how they are.
+    async fn ask(&mut self, extent: Extent) {
+        let part = &self.view.part;
+        let whom = [
+            (Reported::Vrrp, !part.vrrp.instances.is_empty()),
+            (Reported::Checkers, !part.checkers.virtual_servers.is_empty()),
+        ];
+        self.awaited = whom.into_iter().filter(|(_, runs)| *runs).map(|(who, _)| who).collect();
+        if self.awaited.is_empty() {
+            return self.settle().await;
+        }
+        self.extent = extent;
+        self.asked = Some(Instant::now() + PATIENCE);
+        for who in self.awaited.clone() {
+            let _ = self.asks.send(FromReporter::Snapshot(who, extent)).await;
+        }
+    }
+
+    /// One of those who were asked has answered.
+    async fn told(&mut self, who: Reported) {
+        self.awaited.retain(|awaited| *awaited != who);
+        if self.awaited.is_empty() {
+            self.known = Some(Instant::now());
+            self.asked = None;
+            self.settle().await;
         }
     }
 
@@ -275,9 +320,13 @@ impl Subagent {
                 ReporterEvent::Advert { instance, source, error } => {
                     traps::of_bad_advert(&self.view, instance, *source, *error).into_iter().collect()
                 }
-                ReporterEvent::RealServer(_) | ReporterEvent::Quorum { .. } | ReporterEvent::Stands(_) => {
-                    Vec::new()
+                ReporterEvent::RealServer(change) => {
+                    traps::of_real_server(&self.view, change).into_iter().collect()
                 }
+                ReporterEvent::Quorum { name, up, .. } => {
+                    traps::of_quorum(&self.view, name, *up).into_iter().collect()
+                }
+                ReporterEvent::Stands(_) => Vec::new(),
             };
             for values in notifications {
                 let bytes = self.agent.notify(values);
@@ -299,8 +348,7 @@ impl Subagent {
                 self.complained = false;
                 info!("Connected to the AgentX master");
                 // For what happened meanwhile.
-                self.asked = Some(Instant::now() + PATIENCE);
-                let _ = self.asks.send(FromReporter::Snapshot(Reported::Vrrp)).await;
+                Box::pin(self.ask(Extent::Usual)).await;
             }
             Heard::Set(settings) => {
                 for setting in settings {
@@ -322,6 +370,14 @@ impl Subagent {
             Setting::Preempt { instance, preempt } => {
                 instances.iter_mut().filter(|it| it.name == instance).for_each(|it| it.preempt = preempt);
                 Order::SetPreempt { instance, preempt }
+            }
+            Setting::Weight { virtual_server, real_server, weight } => {
+                let servers = &mut self.view.part.checkers.virtual_servers;
+                let server = servers.get_mut(virtual_server);
+                if let Some(real) = server.and_then(|it| it.real_servers.get_mut(real_server)) {
+                    real.weight = weight;
+                }
+                Order::SetWeight { virtual_server, real_server, weight }
             }
         };
         self.known = None;
@@ -351,6 +407,20 @@ impl Subagent {
             info!("The AgentX master is not available, tried again from time to time: {why}");
         }
         self.due = Some(Instant::now() + wait);
+    }
+}
+
+/// Does somebody ask for the statistics of real servers? They are the columns 14 to 39 of their table.
+fn wants_real_servers(packet: &Packet) -> bool {
+    let (first, behind) = (node(&[3, 4, 1, 13]), node(&[3, 4, 1, 40]));
+    let wants = |range: &Range| range.start >= first && range.start < behind;
+    match &packet.body {
+        Body::Get(ranges) | Body::GetNext(ranges) => ranges.iter().any(wants),
+        // It may come to them from afar.
+        Body::GetBulk { ranges, .. } => {
+            ranges.iter().any(|range| range.start >= node(&[3, 3, 1]) && range.start < behind)
+        }
+        _ => false,
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use caps::Capability;
@@ -16,10 +17,11 @@ use tracing::info;
 use super::checkers_hosted::{self, Hosted};
 use super::checkers_table::IpvsTable;
 use super::child::Parent;
+use super::counts::Counts;
 use super::director::{Director, Orders, Release, ScriptRequest, Settings, State};
 use super::dump;
 use super::exit::Exit;
-use super::ipc::{Channel, Dump, FromChild, FromProber, Order, Reading, Received, ToChild, ToProber};
+use super::ipc::{Channel, Dump, Extent, FromChild, FromProber, Order, Reading, Received, ToChild, ToProber};
 use super::options::Options;
 use super::promptness::Promptness;
 use crate::check::probe::connect;
@@ -37,6 +39,8 @@ use crate::kernel::process;
 use crate::kernel::timer::{Timer, now};
 use crate::lvs::arrangement::{Arranged, Arrangement, Marking, arrange, plan};
 use crate::lvs::marks::{MarkTable, Marks, SavedMarks};
+use crate::lvs::snapshot::{CheckersSnapshot, ServerSnapshot, Statistics};
+use crate::lvs::table::DestinationKey;
 use crate::report::check_data::{CheckData, CheckState, VirtualServerData, check_data};
 use crate::report::clock::Clock;
 use crate::time::Time;
@@ -67,6 +71,7 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
         options,
         prepared: None,
         running: None,
+        counts: Counts::default(),
         random: Random::seeded(),
         presented: Vec::new(),
         state_due: None,
@@ -165,6 +170,8 @@ struct Checkers {
     options: Options,
     prepared: Option<Prepared>,
     running: Option<Running>,
+    /// What was last read of the kernel's statistics.
+    counts: Counts,
     random: Random,
     /// What the prober was told of TLS; empty while it knows only what it is born with.
     presented: Vec<TlsProfile>,
@@ -205,7 +212,7 @@ impl Checkers {
             }
             ToChild::Prober => self.meet_prober(received.descriptor, orders),
             ToChild::Dump(Dump::Data) => self.dump(),
-            ToChild::Snapshot => self.snapshot(),
+            ToChild::Snapshot(extent) => self.snapshot(extent),
             ToChild::Order(order) => self.order(order, orders),
             ToChild::Dump(_) | ToChild::ScriptsRunning(_) => {}
             ToChild::Reading(reading) => self.read(reading, orders),
@@ -354,6 +361,9 @@ impl Checkers {
     fn order(&mut self, order: Order, orders: &mut Orders) {
         let (id, answer) = match order {
             Order::SendGarp { .. } | Order::SetPriority { .. } | Order::SetPreempt { .. } => return,
+            Order::SetWeight { virtual_server, real_server, weight } => {
+                return self.set_weight(virtual_server, real_server, weight, orders);
+            }
             Order::Drained { id } => (id, Ok(self.director.drained(now()))),
             Order::Drain { id, target, wish } => {
                 (id, self.director.drain(&target, wish, now(), &mut self.table, orders))
@@ -552,12 +562,54 @@ impl Checkers {
 
     /// What `keepalived_check.data` holds now.
     /// Tells the reporter how things are.
-    fn snapshot(&mut self) {
-        let servers: Vec<_> = self.director.reports().map(|report| report.health.snapshot()).collect();
-        match postcard::to_stdvec(&servers) {
+    fn snapshot(&mut self, extent: Extent) {
+        let Some(running) = &self.running else { return };
+        let snmp = &running.common.global.snmp;
+        let keys = running.virtual_servers.iter().flat_map(|it| it.services.iter().map(|(key, _)| *key));
+        if let Some(ipvs) = &mut self.table.ipvs {
+            self.counts.read(ipvs, snmp, extent, keys);
+        }
+        let counts = &self.counts;
+        let servers =
+            running.virtual_servers.iter().zip(self.director.reports()).map(|(arranged, report)| {
+                let mut statistics = Statistics::default();
+                let reals = arranged.config.real_servers.iter().map(|it| (it.address, it.port));
+                // The sorry server behind the real servers.
+                let sorry = arranged.config.sorry_server.iter().map(|it| (it.address, it.port));
+                let places: Vec<_> = reals.chain(sorry).collect();
+                let mut real_servers = vec![Statistics::default(); places.len()];
+                for (service, _) in &*arranged.services {
+                    statistics += counts.of_service(service);
+                    for ((address, port), sum) in places.iter().zip(&mut real_servers) {
+                        *sum += counts
+                            .of_destination(service, &DestinationKey { address: *address, port: *port });
+                    }
+                }
+                ServerSnapshot { health: report.health.snapshot(), statistics, real_servers }
+            });
+        match postcard::to_stdvec(&CheckersSnapshot { servers: servers.collect() }) {
             Ok(bytes) => self.parent.tell(&FromChild::Snapshot(bytes)),
             Err(error) => info!("writing down how the virtual servers are: {error}"),
         }
+    }
+
+    /// Another weight of a real server, until the next reload.
+    fn set_weight(&mut self, virtual_server: usize, real_server: usize, weight: u32, orders: &mut Orders) {
+        let Some(running) = &mut self.running else { return };
+        let Some(arranged) = running.virtual_servers.get_mut(virtual_server) else { return };
+        let Some(real) = Arc::make_mut(&mut arranged.config).real_servers.get_mut(real_server) else {
+            return;
+        };
+        real.weight = weight;
+        let settings = Settings {
+            virtual_servers: running.virtual_servers.clone(),
+            groups: running.common.groups.clone(),
+            init_notifies: running.common.global.rs_init_notifies,
+            log_all_failures: running.common.global.checker_log_all_failures,
+            share_checks: running.common.global.share_checks,
+        };
+        let random = &mut self.random;
+        self.director.run(settings, None, now(), &mut || random.next(), &mut self.table, orders);
     }
 
     fn data(&self) -> Option<String> {

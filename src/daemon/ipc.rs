@@ -56,7 +56,7 @@ pub enum ToChild<P> {
     /// Write this dump now.
     Dump(Dump),
     /// Answer with a `Snapshot` (vrrp and checkers).
-    Snapshot,
+    Snapshot(Extent),
     /// Somebody who may changes something that runs (vrrp and checkers).
     Order(Order),
     /// Release what is held (as the command line says), answer `Stopped`, exit 0.
@@ -213,6 +213,15 @@ pub enum FromProber {
     Done(Vec<ProbeReport>),
 }
 
+/// How much a snapshot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extent {
+    /// All but the statistics of real servers, which take one question to the kernel for each service.
+    Usual,
+    /// All.
+    Whole,
+}
+
 /// What somebody who may can ask of what runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
@@ -234,6 +243,15 @@ pub enum Order {
         instance: String,
         /// Take over?
         preempt: bool,
+    },
+    /// Another weight of a real server, until the next reload.
+    SetWeight {
+        /// Place of its virtual server in the configuration.
+        virtual_server: usize,
+        /// Its own place in that.
+        real_server: usize,
+        /// The weight, 0..=65535.
+        weight: u32,
     },
     /// Drain or undrain real servers, and answer. Only through the control socket.
     Drain {
@@ -258,7 +276,7 @@ impl Order {
             Self::SendGarp { instance }
             | Self::SetPriority { instance, .. }
             | Self::SetPreempt { instance, .. } => Some(instance),
-            Self::Drain { .. } | Self::Drained { .. } => None,
+            Self::SetWeight { .. } | Self::Drain { .. } | Self::Drained { .. } => None,
         }
     }
 }
@@ -287,7 +305,7 @@ pub enum ToReporter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromReporter {
     /// A `Snapshot` is wanted. A process that does not run gives none.
-    Snapshot(Reported),
+    Snapshot(Reported, Extent),
     /// A connection is wanted that takes rights: sockets of services often let only root in.
     Connect(Service),
     /// As the signal does.

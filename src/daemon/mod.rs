@@ -14,6 +14,7 @@ pub mod child; // what every child has in common
 pub mod config_test; // `-t`
 pub mod configuration; // reading the configuration for the parent
 pub mod control; // what operators ask of a running daemon
+mod counts; // the kernel's IPVS statistics as last read
 mod dbus; // the D-Bus interface, a task of the reporter
 pub mod director; // all virtual servers and their checks, without sockets and clock
 pub mod dump; // dump files, written whole

@@ -354,7 +354,7 @@ impl Reign {
                 self.supervisor.connected(service, connection);
             }
             // The supervisor's.
-            FromReporter::Snapshot(_) | FromReporter::Order(_) => {}
+            FromReporter::Snapshot(..) | FromReporter::Order(_) => {}
         }
     }
 

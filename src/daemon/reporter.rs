@@ -19,7 +19,7 @@ use super::agentx::{Subagent, ToAgent};
 use super::channel::{Channel, Received};
 use super::dbus::{Bus, Layout, ToBus};
 use super::exit::Exit;
-use super::ipc::{FromReporter, Reported, Service, ToReporter};
+use super::ipc::{Extent, FromReporter, Reported, Service, ToReporter};
 use super::options::Options;
 use super::signals::Requests;
 use crate::config::model::ReporterPart;
@@ -109,7 +109,11 @@ impl Reporter {
             ToReporter::Connected(Service::AgentX) => {
                 self.tell_agent(ToAgent::Connected(received.descriptor));
             }
-            ToReporter::Snapshot { .. } | ToReporter::Stop => {}
+            ToReporter::Snapshot { of: Reported::Checkers, bytes } => match postcard::from_bytes(&bytes) {
+                Ok(snapshot) => self.tell_agent(ToAgent::Checkers(Box::new(snapshot))),
+                Err(error) => info!("The reporter was told something odd: {error}"),
+            },
+            ToReporter::Stop => {}
         }
     }
 
@@ -124,7 +128,7 @@ impl Reporter {
             let layout = Layout::of(&self.part.global, &self.part.vrrp.instances);
             self.tell_bus(ToBus::Configure(layout));
             // What happened before this process began.
-            let _ = self.parent.send(&FromReporter::Snapshot(Reported::Vrrp));
+            let _ = self.parent.send(&FromReporter::Snapshot(Reported::Vrrp, Extent::Usual));
         } else {
             self.bus = None;
         }

@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use super::child::{Assignment, Role};
 use super::exit::Exit;
-use super::ipc::{Dump, FromChild, FromReporter, Order, Reading, Reported, Service, ToChild, ToReporter};
+use super::ipc::{
+    Dump, Extent, FromChild, FromReporter, Order, Reading, Reported, Service, ToChild, ToReporter,
+};
 use super::kept::{Counts, Kept};
 use super::reporter_seat::{Reporter, ReporterHappening};
 use super::slot::{Birth, CLOSED_LIMIT, Prober, ProberEvent, Seat, Slot, SlotEvent, start, until};
@@ -669,10 +671,13 @@ impl Supervisor {
                 // Its successor is planned already; nobody else depends on it.
                 self.happenings.push(Happening::Died { role: Role::Reporter, pid, permanent: None });
             }
-            ReporterHappening::Said(FromReporter::Snapshot(of)) => self.snapshot(of),
-            // It may not take servers out of service.
+            ReporterHappening::Said(FromReporter::Snapshot(of, extent)) => self.snapshot(of, extent),
+            // It may not drain servers; SNMP may set their weights.
             ReporterHappening::Said(FromReporter::Order(
-                order @ (Order::SendGarp { .. } | Order::SetPriority { .. } | Order::SetPreempt { .. }),
+                order @ (Order::SendGarp { .. }
+                | Order::SetPriority { .. }
+                | Order::SetPreempt { .. }
+                | Order::SetWeight { .. }),
             )) => {
                 self.order(&order);
             }
@@ -683,10 +688,10 @@ impl Supervisor {
         }
     }
 
-    fn snapshot(&mut self, of: Reported) {
+    fn snapshot(&mut self, of: Reported, extent: Extent) {
         match of {
-            Reported::Vrrp => self.vrrp.say(&ToChild::Snapshot),
-            Reported::Checkers => self.checkers.say(&ToChild::Snapshot),
+            Reported::Vrrp => self.vrrp.say(&ToChild::Snapshot(extent)),
+            Reported::Checkers => self.checkers.say(&ToChild::Snapshot(extent)),
         }
     }
 
@@ -697,7 +702,7 @@ impl Supervisor {
                 self.vrrp.say(&ToChild::Order(order.clone()));
                 self.vrrp.is_alive()
             }
-            Order::Drain { .. } | Order::Drained { .. } => {
+            Order::SetWeight { .. } | Order::Drain { .. } | Order::Drained { .. } => {
                 self.checkers.say(&ToChild::Order(order.clone()));
                 self.checkers.is_alive()
             }

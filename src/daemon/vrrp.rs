@@ -326,7 +326,7 @@ impl<'a> Vrrp<'a> {
                 Reading::Bfd { name, up } => Event::Bfd { name, up },
             }),
             ToChild::Dump(dump) => self.dump(dump),
-            ToChild::Snapshot => self.snapshot(),
+            ToChild::Snapshot(_) => self.snapshot(),
             ToChild::Order(order) => self.order(&order),
             // The loop ends on the one and the checkers alone hear the other.
             ToChild::Stop | ToChild::Prober => {}
@@ -437,7 +437,7 @@ impl<'a> Vrrp<'a> {
                 router.reconfigure(&part, now, &mut self.out);
             }
             // The checkers'.
-            Order::Drain { .. } | Order::Drained { .. } => {}
+            Order::SetWeight { .. } | Order::Drain { .. } | Order::Drained { .. } => {}
         }
         self.carry_out();
     }

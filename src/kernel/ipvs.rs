@@ -12,12 +12,14 @@ use nix::errno::Errno;
 use thiserror::Error;
 
 use super::error::Error as KernelError;
+use super::ipvs_statistics::{decode_destination_statistics, decode_service_statistics};
 use super::netlink::{Answer, Connection, Refusal};
 use super::{genl, ipvs_message as message};
 use crate::config::model::{IpvsNamespace, LvsTimeouts, ReceiveBuffer, SyncDaemon, SyncRole};
 use crate::lvs::difference::Command;
+use crate::lvs::snapshot::Statistics;
 use crate::lvs::sync;
-use crate::lvs::table::{KnownService, ServiceKey, ServiceSettings, Table};
+use crate::lvs::table::{DestinationKey, KnownService, ServiceKey, ServiceSettings, Table};
 
 /// Name of the generic netlink family.
 const FAMILY: &str = "IPVS";
@@ -188,6 +190,24 @@ impl Ipvs {
         let destinations = destinations.into_iter().collect();
         table.insert(key, KnownService { settings, destinations });
         Ok(())
+    }
+
+    /// What the kernel has counted of every service.
+    pub fn service_statistics(&mut self) -> Result<Vec<(ServiceKey, Statistics)>, KernelError> {
+        self.connection
+            .dump(&message::get_services(self.family), |_, body| decode_service_statistics(body))
+            .map_err(|refusal| refusal.doing("reading the statistics of the IPVS services"))
+    }
+
+    /// What it has counted of the destinations of one.
+    pub fn destination_statistics(
+        &mut self,
+        key: &ServiceKey,
+    ) -> Result<Vec<(DestinationKey, Statistics)>, KernelError> {
+        let (request, family) = (message::get_destinations(self.family, key), key.family());
+        self.connection
+            .dump(&request, |_, body| decode_destination_statistics(family, body))
+            .map_err(|refusal| refusal.doing(format!("reading the statistics of IPVS service {key}")))
     }
 
     /// Removes every service, foreign ones included.

@@ -32,8 +32,8 @@ const CMD_SET_CONFIG: u8 = 12;
 const CMD_GET_CONFIG: u8 = 13;
 const CMD_FLUSH: u8 = 17;
 
-const SERVICE: u16 = 1;
-const DEST: u16 = 2;
+pub(super) const SERVICE: u16 = 1;
+pub(super) const DEST: u16 = 2;
 const DAEMON: u16 = 3;
 const TIMEOUT_TCP: u16 = 4;
 const TIMEOUT_TCP_FIN: u16 = 5;
@@ -393,12 +393,12 @@ fn decode_address(family: Family, bytes: &[u8]) -> Option<IpAddr> {
     })
 }
 
-fn nested(body: &[u8], kind: u16) -> Option<&[u8]> {
+pub(super) fn nested(body: &[u8], kind: u16) -> Option<&[u8]> {
     let (_, top) = genl::split(body)?;
     value(top, kind)
 }
 
-fn value(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+pub(super) fn value(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }
 
@@ -406,7 +406,7 @@ fn u16_of(bytes: &[u8], kind: u16) -> Option<u16> {
     value(bytes, kind)?.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
 }
 
-fn u32_of(bytes: &[u8], kind: u16) -> Option<u32> {
+pub(super) fn u32_of(bytes: &[u8], kind: u16) -> Option<u32> {
     value(bytes, kind)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
 

@@ -19,6 +19,7 @@ pub mod host; // its interfaces and users, for validation
 pub mod inotify; // changes in directories
 pub mod ipvs; // the IPVS table: commands, dumps, timeouts
 pub mod ipvs_message; // its messages, bytes to types and back
+mod ipvs_statistics; // its statistics: messages
 pub mod link; // interfaces
 pub mod linkbeat; // what cards themselves say of their link
 mod many; // datagrams by the dozen

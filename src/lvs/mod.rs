@@ -9,6 +9,7 @@ pub mod marks; // groups that nftables turns into firewall marks
 pub mod matching; // reload: which real server and checker is which
 pub mod pooling; // slow start, drains, the least that stay in service
 pub mod service; // a virtual server's identity -> the kernel's services
+pub mod snapshot; // what the reports are told beside the state: statistics
 pub mod sync; // the kernel's connection sync daemons: wanted against running
 pub mod table; // services and destinations, as wanted and as known
 pub mod virtual_server; // alive, quorum, sorry server: the state machine of one virtual server

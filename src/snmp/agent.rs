@@ -216,7 +216,7 @@ mod tests {
         let mut part = ReporterPart::default();
         part.global.snmp.vrrp = true;
         part.vrrp.instances.push(instance("V", 51, 100));
-        View { part, version: "v0", vrrp: None, began: Time::ZERO, now: Time::ZERO }
+        View { part, version: "v0", vrrp: None, checkers: None, began: Time::ZERO, now: Time::ZERO }
     }
 
     /// What the agent says to this, and what comes of it.

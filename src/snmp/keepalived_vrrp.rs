@@ -71,9 +71,12 @@ const GLOBAL: Columns<()> = &[
 const MAIL: Columns<()> = &[
     (1, |v, ()| family(v.part.global.smtp_server?.ip())),
     (2, |v, ()| address(v.part.global.smtp_server?.ip())),
-    (3, |v, ()| seconds(v.part.global.smtp_connect_timeout)),
+    (3, |v, ()| {
+        let global = &v.part.global;
+        gauge(global.smtp_server.map_or(0, |_| global.smtp_connect_timeout.as_secs()))
+    }),
     (4, |v, ()| text(v.part.global.email_from.as_deref()?)),
-    (6, |v, ()| gauge(v.part.global.smtp_server?.port())),
+    (6, |v, ()| gauge(v.part.global.smtp_server.map_or(0, |server| server.port()))),
     (7, |v, ()| one_or_two(!v.part.global.no_email_faults)),
     (8, |v, ()| alert(v.part.global.smtp_alert)),
     (9, |v, ()| alert(v.part.global.smtp_alert_vrrp)),

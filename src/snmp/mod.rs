@@ -8,6 +8,7 @@
 )]
 
 pub mod agent; // one session with a master
+pub mod keepalived_check; // KEEPALIVED-MIB: check
 mod keepalived_routing; // KEEPALIVED-MIB: routes and rules
 pub mod keepalived_vrrp; // KEEPALIVED-MIB: global and vrrp
 pub mod packet; // AgentX packets
@@ -33,6 +34,9 @@ pub fn tree(view: &View) -> Tree<View> {
     if snmp.vrrp {
         branches.extend(keepalived_vrrp::vrrp(view));
     }
+    if snmp.checker {
+        branches.extend(keepalived_check::check(view));
+    }
     if snmp.rfc_v2 {
         branches.extend(rfc::v2(view));
     }
@@ -50,6 +54,9 @@ pub fn subtrees(snmp: &Snmp) -> Vec<Oid> {
     }
     if snmp.vrrp {
         out.push(keepalived_vrrp::node(&[2]));
+    }
+    if snmp.checker {
+        out.push(keepalived_vrrp::node(&[3]));
     }
     if snmp.rfc_v2 {
         out.push(rfc::V2.to_vec());

@@ -1,5 +1,6 @@
 //! The objects that a manager may set. Pure.
 
+use super::keepalived_check::WEIGHT;
 use super::keepalived_vrrp::{BASE_PRIORITY, PREEMPT, node};
 use super::packet::Value;
 use super::view::View;
@@ -22,6 +23,15 @@ pub enum Setting {
         /// Does it?
         preempt: bool,
     },
+    /// The weight of a real server.
+    Weight {
+        /// Place of its virtual server in the configuration.
+        virtual_server: usize,
+        /// Its own place in that.
+        real_server: usize,
+        /// 0..=65535.
+        weight: u32,
+    },
 }
 
 /// Why something cannot be set.
@@ -39,6 +49,9 @@ pub enum Refusal {
 
 /// What setting this object would change, and what that is now.
 pub(super) fn setting(view: &View, name: &[u32], value: &Value) -> Result<(Setting, Setting), Refusal> {
+    if let Some([WEIGHT, server, real]) = name.strip_prefix(node(&[3, 4, 1]).as_slice()) {
+        return weight(view, *server, *real, value);
+    }
     let entry = node(&[2, 3, 1]);
     let Some([column @ (BASE_PRIORITY | PREEMPT), row]) = name.strip_prefix(entry.as_slice()) else {
         return Err(Refusal::NotWritable);
@@ -66,4 +79,19 @@ pub(super) fn setting(view: &View, name: &[u32], value: &Value) -> Result<(Setti
             Setting::Preempt { instance, preempt: before },
         ))
     }
+}
+
+/// The same of a real server; the sorry server, which is numbered first, has none.
+fn weight(view: &View, server: u32, real: u32, value: &Value) -> Result<(Setting, Setting), Refusal> {
+    let place = |number: u32| usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+    let virtual_server = place(server).ok_or(Refusal::NoCreation)?;
+    let config = view.part.checkers.virtual_servers.get(virtual_server).ok_or(Refusal::NoCreation)?;
+    let sorry = usize::from(config.sorry_server.is_some());
+    let real_server =
+        place(real).ok_or(Refusal::NoCreation)?.checked_sub(sorry).ok_or(Refusal::NotWritable)?;
+    let before = config.real_servers.get(real_server).ok_or(Refusal::NoCreation)?.weight;
+    let Value::Integer(number) = *value else { return Err(Refusal::WrongType) };
+    let weight = u32::try_from(number).ok().filter(|weight| *weight <= 65535).ok_or(Refusal::WrongValue)?;
+    let set = |weight| Setting::Weight { virtual_server, real_server, weight };
+    Ok((set(weight), set(before)))
 }

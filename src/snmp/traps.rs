@@ -6,8 +6,10 @@
 use super::keepalived_vrrp::node;
 use super::packet::{Oid, Value, VarBind};
 use super::rfc::{V2, V3, index_v3, reason};
-use super::view::{View, address, int, ipv4, text};
+use super::view::{View, address, family, gauge, int, ipv4, one_or_two, text};
 use crate::config::model::{Family, InitialState, VrrpVersion};
+use crate::lvs::label;
+use crate::report::event::ServerChange;
 use crate::vrrp::{AdvertError, StateWord, Subject, Transition};
 
 /// snmpTrapOID.0
@@ -88,6 +90,59 @@ fn new_master(view: &View, i: usize) -> Vec<Vec<VarBind>> {
         ));
     }
     out
+}
+
+/// The values that stand for a virtual server: its type, where it is, its protocol.
+fn of_server(view: &View, place: usize) -> Vec<(Oid, Option<Value>)> {
+    let column = |number: u32| node(&[3, 3, 1, number]);
+    let value = |number: u32| super::keepalived_check::server_value(view, place, number);
+    let mut out = vec![(column(2), value(2))];
+    // Stock: the family of an address alone.
+    let numbers: &[u32] = if value(6).is_some() { &[5, 6, 7] } else { &[3, 4] };
+    out.extend(numbers.iter().map(|number| (column(*number), value(*number))));
+    out.push((column(8), value(8)));
+    out
+}
+
+/// realServerStateChange.
+pub fn of_real_server(view: &View, change: &ServerChange) -> Option<Vec<VarBind>> {
+    if !view.part.global.snmp.checker {
+        return None;
+    }
+    let place = place_of(view, &change.virtual_name)?;
+    let (ip, port) = change.real_server;
+    let column = |number: u32| node(&[3, 4, 1, number]);
+    let mut values = vec![
+        (column(3), family(ip)),
+        (column(4), address(ip)),
+        (column(5), gauge(port)),
+        (column(6), one_or_two(change.up)),
+    ];
+    values.extend(of_server(view, place));
+    let value = |number: u32| super::keepalived_check::server_value(view, place, number);
+    values.push((node(&[3, 3, 1, 21]), value(21)));
+    values.push((node(&[3, 3, 1, 20]), value(20)));
+    values.push((node(&[1, 2, 0]), text(&view.part.global.router_id)));
+    Some(notification(node(&[3, 5, 0, 1]), values))
+}
+
+/// virtualServerQuorumStateChange.
+pub fn of_quorum(view: &View, name: &str, up: bool) -> Option<Vec<VarBind>> {
+    if !view.part.global.snmp.checker {
+        return None;
+    }
+    let place = place_of(view, name)?;
+    let value = |number: u32| super::keepalived_check::server_value(view, place, number);
+    let mut values = of_server(view, place);
+    values.push((node(&[3, 3, 1, 23]), one_or_two(up)));
+    values.extend([22, 21, 20].into_iter().map(|number| (node(&[3, 3, 1, number]), value(number))));
+    values.push((node(&[1, 2, 0]), text(&view.part.global.router_id)));
+    Some(notification(node(&[3, 5, 0, 2]), values))
+}
+
+/// The virtual server that logs name like this.
+fn place_of(view: &View, name: &str) -> Option<usize> {
+    view.part.checkers.virtual_servers.iter().position(|it| label::virtual_server(it) == name)
 }
 
 /// vrrpTrapAuthFailure and vrrpv3ProtoError.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::packet::Value;
 use crate::config::model::{Command, Instance, ReporterPart};
+use crate::lvs::snapshot::CheckersSnapshot;
 use crate::time::Time;
 use crate::vrrp::{Counters, InstanceSnapshot, Interface, Snapshot};
 
@@ -16,6 +17,8 @@ pub struct View {
     pub version: &'static str,
     /// How vrrp is; `None` while it does not run or has not said.
     pub vrrp: Option<Snapshot>,
+    /// How checkers is; `None` while it does not run or has not said.
+    pub checkers: Option<CheckersSnapshot>,
     /// When this process began.
     pub began: Time,
     /// Now.

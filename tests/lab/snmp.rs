@@ -13,6 +13,7 @@ use crate::kit::wait::{Outcome, ensure, secs, until};
 
 pub(crate) const CASES: &[Case] = &[
     Case::single("snmp_objects_settings_and_notifications_are_stocks", beside_stock),
+    Case::guest("snmp_objects_and_notifications_of_checkers_are_stocks", checkers_beside_stock),
     Case::single("snmp_a_master_that_comes_late_and_goes_is_met_again", late_and_lost).ours_only(),
 ];
 
@@ -125,6 +126,115 @@ vrrp_instance V4 {
 }
 "#;
 
+/// One virtual server loses a real server and its quorum; others show what there is to show.
+const CHECKERS: &str = r#"
+global_defs {
+    router_id r1
+    enable_traps
+    enable_snmp_checker
+    snmp_socket unix:/run/agentx
+    lvs_timeouts tcp 7200 udp 300
+}
+virtual_server_group VG {
+    10.0.0.21 80
+    10.0.0.22-24 81
+    fwmark 7
+}
+virtual_server 10.0.0.20 80 {
+    delay_loop 2
+    lvs_sched wrr
+    lvs_method NAT
+    persistence_timeout 50
+    protocol TCP
+    quorum 5
+    hysteresis 0
+    quorum_down "/usr/bin/true d"
+    real_server 10.0.0.31 80 {
+        weight 3
+        inhibit_on_failure
+        notify_up "/usr/bin/true u"
+        TCP_CHECK {
+            connect_timeout 2
+            retry 1
+            delay_before_retry 1
+        }
+    }
+    real_server 10.0.0.32 80 {
+        weight 4
+        lthreshold 5
+        uthreshold 9
+    }
+}
+virtual_server fwmark 3 {
+    delay_loop 10
+    lvs_sched rr
+    lvs_method DR
+    sorry_server 10.0.0.40 80
+    real_server 10.0.0.33 80 {
+        weight 1
+    }
+}
+virtual_server group VG {
+    delay_loop 10
+    lvs_sched sh
+    lvs_method TUN
+    protocol UDP
+    real_server 10.0.0.34 81 {
+        weight 2
+    }
+}
+"#;
+
+fn observe_checkers(lab: &Lab, program: &Program, name: &str) -> Outcome<Seen> {
+    let mut bench = Bench::new(lab, program, name, CHECKERS)?;
+    let _snmpd = bench.snmpd()?;
+    let _snmptrapd = bench.snmptrapd()?;
+    bench.daemon.start(&bench.host, &[])?;
+    until(secs(15.0), "the real server to be down and the quorum lost", || {
+        (bench.get("3.3.1.23.1") == "INTEGER: 2").then_some(())
+    })
+    .map_err(|e| bench.daemon.explain(e))?;
+    until(secs(10.0), "two notifications", || (bench.traps().len() >= 2).then_some(()))
+        .map_err(|e| bench.daemon.explain(e))?;
+    let walk = bench.walk();
+    let weight = format!("{KEEPALIVED}.3.4.1.7.1.2");
+    let set = vec![bench.snmp("snmpset", &[&weight, "i", "6"])];
+    until(secs(10.0), "the weight that was set", || {
+        (bench.get("3.4.1.7.1.2") == "INTEGER: 6").then_some(())
+    })?;
+    let traps = bench.traps();
+    bench.daemon.stop()?;
+    Ok(Seen { walk, set, traps })
+}
+
+fn checkers_beside_stock(lab: &Lab) -> Outcome {
+    let stock = observe_checkers(lab, &Program::stock(), "stock")?;
+    let subject = observe_checkers(lab, &lab.subject, "subject")?;
+    let mut differences = Vec::new();
+    let names: BTreeSet<_> = stock.walk.keys().chain(subject.walk.keys()).collect();
+    for name in names.into_iter().filter(|name| !is_other(name)) {
+        let (ours, theirs) = (subject.walk.get(name), stock.walk.get(name));
+        if ours != theirs {
+            differences.push(format!("{name} = {ours:?}, stock {theirs:?}"));
+        }
+    }
+    if subject.set != stock.set {
+        differences.push(format!("{:?}, stock {:?}", subject.set, stock.set));
+    }
+    // Stock says `udp` in notifications of marks, which have no protocol.
+    let marks = format!(" {KEEPALIVED}.3.3.1.2 = INTEGER: 1 ");
+    let protocol = format!(" {KEEPALIVED}.3.3.1.8 = INTEGER: 2");
+    let plain =
+        |trap: &String| if trap.contains(&marks) { trap.replace(&protocol, "") } else { trap.clone() };
+    let traps = |seen: &Seen| seen.traps.iter().map(plain).collect::<BTreeSet<_>>();
+    if traps(&subject) != traps(&stock) {
+        differences.push(format!("{:#?}\nstock {:#?}", subject.traps, stock.traps));
+    }
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    ensure!(stock.walk.len() > 150, "stock shows {} objects", stock.walk.len());
+    Ok(())
+}
+
 /// A program of the case's own; dropped, it ends.
 struct Helper(Child);
 
@@ -144,11 +254,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(lab: &Lab, program: &Program, name: &str) -> Outcome<Self> {
+    fn new(lab: &Lab, program: &Program, name: &str, config: &str) -> Outcome<Self> {
         let switch = Switch::new()?;
         let host = Host::on(&switch, "a", &["10.0.0.1/24"])?;
         host.space.ip("link set lo up")?;
-        let daemon = Daemon::new(program, &host, &lab.directory.join(name), CONFIG)?;
+        let daemon = Daemon::new(program, &host, &lab.directory.join(name), config)?;
         let directory = daemon.directory.clone();
         write(&directory.join("tmp/tf"), "3\n")?;
         write(
@@ -245,7 +355,7 @@ struct Seen {
 }
 
 fn observe(lab: &Lab, program: &Program, name: &str) -> Outcome<Seen> {
-    let mut bench = Bench::new(lab, program, name)?;
+    let mut bench = Bench::new(lab, program, name, CONFIG)?;
     let _snmpd = bench.snmpd()?;
     let _snmptrapd = bench.snmptrapd()?;
     bench.daemon.start(&bench.host, &[])?;
@@ -277,7 +387,12 @@ fn walk_value(walk: &BTreeMap<String, String>, object: &str) -> String {
 
 /// Objects whose values differ for a reason: other versions, clocks and hardware addresses, and where stock is wrong.
 fn is_other(name: &str) -> bool {
-    const OTHER: [&str; 11] = [
+    const OTHER: [&str; 14] = [
+        // Where mail goes that goes nowhere: stock says IPv6 and four zeros.
+        ".9586.100.5.1.3.1.0",
+        ".9586.100.5.1.3.2.0",
+        // The weight that real servers inherit: each has its own.
+        ".9586.100.5.3.3.1.60.",
         // The release.
         ".9586.100.5.1.1.0",
         // Whether the interface of an instance is tracked: stock says whether it tracks others.
@@ -339,7 +454,7 @@ fn beside_stock(lab: &Lab) -> Outcome {
 }
 
 fn late_and_lost(lab: &Lab) -> Outcome {
-    let mut bench = Bench::new(lab, &lab.subject, "subject")?;
+    let mut bench = Bench::new(lab, &lab.subject, "subject", CONFIG)?;
     bench.daemon.start(&bench.host, &[])?;
     bench.daemon.wait_log("The AgentX master is not available", secs(5.0))?;
     let snmpd = bench.snmpd()?;

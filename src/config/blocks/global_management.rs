@@ -40,7 +40,6 @@ pub(super) const MANAGEMENT: &[Keyword] = &[
         .apply(|r, _| r.drafts.global.values.snmp.rfc_v3 = true),
     keyword("enable_snmp_checker", Shape::Flag, "The checker part of the KEEPALIVED MIB.")
         .mark(Mark::B)
-        .later()
         .apply(|r, _| r.drafts.global.values.snmp.checker = true),
     keyword(
         "snmp_vs_stats_update_interval",
@@ -49,12 +48,10 @@ pub(super) const MANAGEMENT: &[Keyword] = &[
     )
     .default("5")
     .since(">2.2.7")
-    .later()
     .apply(|r, g| r.drafts.global.values.snmp.vs_interval = g.time()),
     keyword("snmp_rs_stats_update_interval", micros(1_000, 30_000_000), "The same for real servers.")
         .default("snmp_vs_stats_update_interval")
         .since(">2.2.7")
-        .later()
         .apply(|r, g| r.drafts.global.snmp_rs_interval = Some(g.time())),
     keyword("enable_dbus", Shape::Flag, "The D-Bus interface.")
         .mark(Mark::B)
