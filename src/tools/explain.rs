@@ -335,7 +335,7 @@ fn unsupported() -> String {
         .map(|entry| [&entry.path[..], &[entry.keyword.name]].concat())
         .collect();
     let inside_dead = |entry: &Entry| (1..=entry.path.len()).any(|depth| dead.contains(&entry.path[..depth]));
-    let mut text = String::from("Understood and checked, but without effect yet:\n");
+    let mut text = String::new();
     let mut place = None;
     for entry in all.iter().filter(later).filter(|entry| !inside_dead(entry)) {
         if place.as_ref() != Some(&entry.path) {
@@ -348,7 +348,7 @@ fn unsupported() -> String {
     for setting in SETTINGS.iter().filter(|setting| setting.keyword.effect == Effect::Later) {
         let _ = write!(text, "\n@{OUR_ID} {}\n{}", setting.keyword.name, wrapped(setting.keyword.help, "  "));
     }
-    text
+    if text.is_empty() { text } else { format!("Understood and checked, but without effect yet:\n{text}") }
 }
 
 #[cfg(test)]

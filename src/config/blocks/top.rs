@@ -49,7 +49,7 @@ const BLOCKS: &[Keyword] = &[
     .mark(Mark::A)
     .missing(Missing::Stops)
     .readers(CHECKER),
-    keyword("SSL", Shape::Block(&statics::SSL), "Client certificate of SSL checks.").readers(CHECKER).later(),
+    keyword("SSL", Shape::Block(&statics::SSL), "Client certificate of SSL checks.").readers(CHECKER),
     keyword("track_file", Shape::Block(&watched::FILE), "A file with a number that instances track.")
         .mark(Mark::B)
         .since("≤2.0.8")

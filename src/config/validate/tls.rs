@@ -3,7 +3,7 @@
 
 use super::vrrp::Refused;
 use crate::config::blocks::http::TlsDraft;
-use crate::config::diagnostic::Diagnostic;
+use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::{Config, Ssl, TlsProfile, TlsVerify};
 use crate::config::reader::Reader;
 use crate::config::source::Span;
@@ -82,7 +82,9 @@ fn profile(
 fn report(reader: &mut Reader<'_>, at: Option<Span>, message: String) {
     let Some(span) = at else { return };
     reader.push(
+        // `-t` of stock does not open them.
         Diagnostic::error("tls-file", span, message)
+            .class(Class::None)
             .help("files are PEM; an encrypted key needs `password`")
             .stock("its checker process exits at start if there is a SSL_GET"),
     );
