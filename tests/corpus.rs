@@ -35,7 +35,7 @@ impl Users for DebianUsers {
             "mail" => 8,
             _ => return None,
         };
-        Some(Identity { uid, gid: uid })
+        Some(Identity { uid, gid: uid, supplementary: false })
     }
 
     fn group(&self, name: &str) -> Option<u32> {

@@ -92,7 +92,7 @@ impl Users for Sandbox {
     fn user(&self, name: &str) -> Option<Identity> {
         match name {
             "root" => Some(Identity::default()),
-            "nobody" => Some(Identity { uid: 65534, gid: 65534 }),
+            "nobody" => Some(Identity { uid: 65534, gid: 65534, supplementary: false }),
             _ => None,
         }
     }

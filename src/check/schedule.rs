@@ -48,6 +48,13 @@ pub enum Action {
     },
     /// Log this line.
     Log(String),
+    /// A mail of its own may be wanted: it passed or failed, in stock's words.
+    Alert {
+        /// Passed?
+        up: bool,
+        /// The text.
+        text: String,
+    },
     /// The checker recovered.
     Up,
     /// The checker failed for good.
@@ -349,6 +356,7 @@ impl Schedule {
         }
         if let CheckKind::Bfd(bfd) = &subject.checker.kind {
             out.push(Action::Log(wording::bfd(subject, &bfd.name, up)));
+            out.push(alert(subject, up, None));
         }
         out.push(if up { Action::Up } else { Action::Down });
     }
@@ -409,6 +417,10 @@ impl Schedule {
     fn passed(&mut self, subject: Subject<'_>, out: &mut Vec<Action>) {
         if !self.up || !self.has_run {
             out.extend(wording::passed(subject).map(Action::Log));
+            // Stock: a script is told of also when it passes for the first time.
+            if !self.up || matches!(subject.checker.kind, CheckKind::Misc(_)) {
+                out.push(alert(subject, true, None));
+            }
         }
         self.failures = 0;
         self.has_run = true;
@@ -462,6 +474,7 @@ impl Schedule {
             return timing.delay_before_retry;
         }
         out.push(Action::Log(wording::gone(subject, why, turn)));
+        out.push(alert(subject, false, Some(why)));
         self.up = false;
         self.has_run = true;
         self.retrying = true;
@@ -474,6 +487,10 @@ impl Schedule {
 /// Is it told of changes, instead of asking?
 fn is_told(checker: &Checker) -> bool {
     matches!(checker.kind, CheckKind::File(_) | CheckKind::Bfd(_))
+}
+
+fn alert(subject: Subject<'_>, up: bool, why: Option<Why<'_>>) -> Action {
+    Action::Alert { up, text: wording::mailed(subject, up, why) }
 }
 
 #[cfg(test)]

@@ -424,7 +424,7 @@ proptest! {
                     Action::Up => prop_assert!(!std::mem::replace(&mut up, true)),
                     Action::Down => prop_assert!(std::mem::replace(&mut up, false)),
                     Action::StillDown => prop_assert!(!up),
-                    Action::Log(_) | Action::Contribution(_) => {}
+                    Action::Log(_) | Action::Alert { .. } | Action::Contribution(_) => {}
                 }
             }
             if undone {
@@ -493,7 +493,8 @@ fn a_script_is_timed_from_its_start_and_its_status_is_the_weight() {
         drive.now = drive.now + Duration::from_millis(500);
         let out = drive.event(Event::Script(end));
         assert_eq!(drive.schedule.deadline(), Some(start + seconds(5)), "{end:?}");
-        out.into_iter().filter(|action| !matches!(action, Action::Log(_))).collect::<Vec<_>>()
+        let told = |action: &Action| matches!(action, Action::Log(_) | Action::Alert { .. });
+        out.into_iter().filter(|action| !told(action)).collect::<Vec<_>>()
     };
     let exited = |status| ScriptEnd::Exited { status };
     assert_eq!(run(exited(0)), []);

@@ -108,6 +108,30 @@ pub(super) fn attempt(subject: Subject<'_>, why: Why<'_>, turn: Turn) -> String 
     }
 }
 
+/// What a mail says of a check that passed, or failed for this reason (spec/checkers.md §16).
+pub(super) fn mailed(subject: Subject<'_>, up: bool, why: Option<Why<'_>>) -> String {
+    let result = if up { "succeed" } else { "failed" };
+    match &subject.checker.kind {
+        CheckKind::Tcp(_) => format!("TCP CHECK {result} on service"),
+        CheckKind::Udp(_) => format!("UDP CHECK {result} on service"),
+        CheckKind::Ping(_) => format!("ICMP CHECK {result} on service"),
+        CheckKind::Http(_) | CheckKind::Smtp(_) if up => "CHECK succeed on service".to_owned(),
+        CheckKind::Http(http) => {
+            let protocol = if http.tls { "SSL" } else { "HTTP" };
+            format!("CHECK failed on service : {protocol} request failed")
+        }
+        CheckKind::Smtp(_) => "CHECK failed on service".to_owned(),
+        CheckKind::Dns(_) => format!("DNS_CHECK: {result} on service"),
+        CheckKind::Misc(_) => match why {
+            Some(Why::Script(ScriptEnd::TimedOut)) => "MISC CHECK timed out on service".to_owned(),
+            _ if up => "MISC CHECK succeeded on service".to_owned(),
+            _ => "MISC CHECK failed on service".to_owned(),
+        },
+        CheckKind::File(_) => format!("FILE CHECK {result} on service"),
+        CheckKind::Bfd(bfd) => format!("BFD CHECK {} {result} on service", bfd.name),
+    }
+}
+
 /// `BFD check of [name] RS(RS) is UP`
 pub(super) fn bfd(subject: Subject<'_>, name: &str, is_up: bool) -> String {
     let state = if is_up { "UP" } else { "DOWN" };

@@ -14,8 +14,8 @@ struct TestUsers;
 impl Users for TestUsers {
     fn user(&self, name: &str) -> Option<Identity> {
         match name {
-            "root" => Some(Identity { uid: 0, gid: 0 }),
-            "nobody" => Some(Identity { uid: 65534, gid: 65534 }),
+            "root" => Some(Identity::default()),
+            "nobody" => Some(Identity { uid: 65534, gid: 65534, ..Identity::default() }),
             _ => None,
         }
     }

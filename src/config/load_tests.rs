@@ -305,7 +305,7 @@ fn an_argument_outside_the_quotes_is_taken_for_a_user() {
     let text = instance("notify_master \"/usr/bin/true a\" nobody mail");
     let command = config(&text).instances[0].notify.master.clone().expect("it exists");
     assert_eq!(command.argv, ["/usr/bin/true", "a"]);
-    assert_eq!(command.identity, Identity { uid: 65534, gid: 8 });
+    assert_eq!(command.identity, Identity { uid: 65534, gid: 8, supplementary: false });
 }
 
 #[test]

@@ -326,7 +326,7 @@ impl Subagent {
                 ReporterEvent::Quorum { name, up, .. } => {
                     traps::of_quorum(&self.view, name, *up).into_iter().collect()
                 }
-                ReporterEvent::Stands(_) => Vec::new(),
+                ReporterEvent::Stands(_) | ReporterEvent::Mail(_) => Vec::new(),
             };
             for values in notifications {
                 let bytes = self.agent.notify(values);

@@ -70,7 +70,11 @@ mod tests {
 
     fn command(words: &[&str], uid: u32) -> Command {
         let argv = words.iter().map(ToString::to_string).collect();
-        Command { argv, path: format!("/usr/bin/{}", words[0]), identity: Identity { uid, gid: uid } }
+        Command {
+            argv,
+            path: format!("/usr/bin/{}", words[0]),
+            identity: Identity { uid, gid: uid, ..Identity::default() },
+        }
     }
 
     fn script(command: Command) -> VrrpScript {

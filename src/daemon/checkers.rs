@@ -293,6 +293,7 @@ impl Checkers {
             init_notifies: global.rs_init_notifies,
             log_all_failures: global.checker_log_all_failures,
             share_checks: global.share_checks,
+            mail_changes_only: global.no_checker_emails,
         };
         // Before the first check that needs it.
         self.present(&common.tls_profiles);
@@ -607,6 +608,7 @@ impl Checkers {
             init_notifies: running.common.global.rs_init_notifies,
             log_all_failures: running.common.global.checker_log_all_failures,
             share_checks: running.common.global.share_checks,
+            mail_changes_only: running.common.global.no_checker_emails,
         };
         let random = &mut self.random;
         self.director.run(settings, None, now(), &mut || random.next(), &mut self.table, orders);

@@ -19,8 +19,8 @@ use crate::kernel::error::Error as KernelError;
 use crate::kernel::ipvs::{Ipvs, Report};
 use crate::lvs::difference::{Command, Extent, difference};
 use crate::lvs::table::{ServiceKey, ServiceSettings, Table};
-use crate::lvs::virtual_server::{Action, Event, Scope, VirtualServerHealth};
-use crate::report::event::{ReporterEvent, ServerChange};
+use crate::lvs::virtual_server::{self as core, Action, Event, Scope, VirtualServerHealth};
+use crate::report::event::{Alert, ReporterEvent, ServerChange};
 use crate::time::Time;
 
 mod cohorts; // equal checks that are made once
@@ -152,6 +152,8 @@ pub struct Director {
     owners: HashMap<ServiceKey, usize>,
     groups: Vec<VirtualServerGroup>,
     log_all_failures: bool,
+    /// `no_checker_emails`.
+    mail_changes_only: bool,
     /// Virtual servers with a command that failed: the next time all of each is compared.
     dirty: BTreeSet<usize>,
     /// Virtual servers with something that time alone changes: a ramp, a drain.
@@ -386,6 +388,7 @@ impl Director {
             self.due.push(Reverse((time, index)));
         }
         let (place, real_server, checker) = (check.server, check.real_server, check.checker);
+        let mut alert: Option<(bool, String)> = None;
         for action in actions {
             let event = match action {
                 schedule::Action::Log(line) => {
@@ -409,6 +412,10 @@ impl Director {
                     }
                     continue;
                 }
+                schedule::Action::Alert { up, text } => {
+                    alert = config.real_servers[real_server].smtp_alert.then_some((up, text));
+                    continue;
+                }
                 schedule::Action::Up => Event::CheckerUp { real_server, checker },
                 schedule::Action::Down => Event::CheckerDown { real_server, checker },
                 schedule::Action::Contribution(weight) => {
@@ -416,8 +423,27 @@ impl Director {
                 }
                 schedule::Action::StillDown => Event::StillDown { real_server },
             };
+            let was_alive = self.is_alive(place, real_server);
             self.tell(place, event, now, out);
+            if was_alive != self.is_alive(place, real_server) {
+                self.mail(place, real_server, alert.take(), out);
+            }
         }
+        // The check changed and its server did not.
+        if !self.mail_changes_only {
+            self.mail(place, real_server, alert, out);
+        }
+    }
+
+    fn is_alive(&self, server: usize, real_server: usize) -> bool {
+        !self.servers[server].health.state().real_servers[real_server].failed.contains(&true)
+    }
+
+    fn mail(&self, server: usize, real_server: usize, alert: Option<(bool, String)>, out: &mut Orders) {
+        let Some((up, text)) = alert else { return };
+        let Server { health, labels, .. } = &self.servers[server];
+        let (real_name, virtual_name) = (labels[real_server].to_string(), health.label().to_owned());
+        out.events.push(ReporterEvent::Mail(Alert::RealServer { real_name, virtual_name, up, text }));
     }
 
     /// One event for one virtual server.
@@ -448,6 +474,14 @@ impl Director {
                 }
                 Action::Quorum { label: name, up } => {
                     out.events.push(ReporterEvent::Quorum { name, up });
+                }
+                Action::Alert(core::Alert { real_server, virtual_server, up, text }) => {
+                    out.events.push(ReporterEvent::Mail(match real_server {
+                        Some(real_name) => {
+                            Alert::RealServer { real_name, virtual_name: virtual_server, up, text }
+                        }
+                        None => Alert::VirtualServer { name: virtual_server, up, text },
+                    }));
                 }
                 Action::StateChanged => out.state_changed = true,
                 Action::Undo { real_server, checker } => {

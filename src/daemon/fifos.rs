@@ -188,6 +188,7 @@ impl Open {
         let wants = |wanted: &Use| match origin {
             Origin::Vrrp => wanted.vrrp,
             Origin::Checkers => wanted.checkers,
+            Origin::None => false,
         };
         [&self.now, &self.coming].into_iter().flatten().any(wants)
     }

@@ -23,6 +23,7 @@ pub mod fifos; // notification FIFOs and their readers
 pub mod ipc; // what is said between the processes
 mod kept; // the running configuration, as the parent keeps it
 pub mod log; // stock's log lines
+pub mod mailer; // mails on their way to the relay
 pub mod options; // what the command line asked for
 pub mod parent; // the parent process: before and after its event loop
 pub mod places; // where the pid files are

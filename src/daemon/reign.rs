@@ -19,14 +19,14 @@ use super::options::Options;
 use super::places::Places;
 use super::reload_time::ReloadTime;
 use super::reload_words::{Copies, Marker, passes_check};
-use super::scripts::{Ended, Scripts};
+use super::scripts::{self, Ended, Scripts};
 use super::service;
 use super::signals::{Request, Requests};
 use super::supervise::{self, Cause, Happening, Supervisor};
 use super::systemd::Systemd;
 use super::watch::Watch;
 use super::watch_files;
-use crate::config::model::{Command, Config, ScriptEnd};
+use crate::config::model::{Command, Config, Global, ScriptEnd};
 use crate::config::value::Mode;
 use crate::kernel::error::Error;
 use crate::kernel::{process, timer};
@@ -135,6 +135,9 @@ impl Reign {
         if let Some(read) = self.first.take() {
             self.copies.save(&config.global, &read);
         }
+        if !self.start_up(&config.global).await {
+            return Exit::Success;
+        }
         self.control = Control::open(&control::path(config.global.ident_suffix().as_deref()));
         self.propose(config);
         loop {
@@ -148,6 +151,7 @@ impl Reign {
                         && let Phase::Stopping(exit) = self.phase
                     {
                         tokio::join!(self.scripts.drain(SCRIPTS_LIMIT), self.fifos.finish(SCRIPTS_LIMIT));
+                        self.shut_down().await;
                         return exit;
                     }
                     self.happened(happening);
@@ -171,6 +175,35 @@ impl Reign {
         {
             control
                 .answer(id, Err("no checkers process is running: there are no virtual servers".to_owned()));
+        }
+    }
+
+    /// Runs `startup_script`, once, before there is any child. False if the daemon is told to end meanwhile.
+    async fn start_up(&mut self, global: &Global) -> bool {
+        let Some(command) = &global.startup_script else { return true };
+        let script = scripts::alone("startup", command, global.startup_script_timeout);
+        tokio::pin!(script);
+        loop {
+            tokio::select! {
+                biased;
+                request = self.requests.next() => match request {
+                    Request::Stop => {
+                        info!("Stopping");
+                        return false;
+                    }
+                    Request::Reload => self.reload_again = true,
+                    Request::Dump(_) => {}
+                },
+                () = &mut script => return true,
+            }
+        }
+    }
+
+    /// Runs `shutdown_script`, when all children have ended.
+    async fn shut_down(&self) {
+        let global = &self.supervisor.running().global;
+        if let Some(command) = &global.shutdown_script {
+            scripts::alone("shutdown", command, global.shutdown_script_timeout).await;
         }
     }
 

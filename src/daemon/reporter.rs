@@ -20,6 +20,7 @@ use super::channel::{Channel, Received};
 use super::dbus::{Bus, Layout, ToBus};
 use super::exit::Exit;
 use super::ipc::{Extent, FromReporter, Reported, Service, ToReporter};
+use super::mailer::Mailer;
 use super::options::Options;
 use super::signals::Requests;
 use crate::config::model::ReporterPart;
@@ -51,7 +52,8 @@ pub async fn play(options: &Options, channel: OwnedFd) -> Result<Exit, Error> {
         info!("The reporter keeps rights it should not have: {}", impossible.join(", "));
     }
     let part = ReporterPart::default();
-    let mut reporter = Reporter { parent: Channel::new(channel)?, part, asks, user, bus: None, agent: None };
+    let mut reporter =
+        Reporter { parent: Channel::new(channel)?, part, asks, user, bus: None, agent: None, mailer: None };
     loop {
         tokio::select! {
             biased;
@@ -72,11 +74,19 @@ pub async fn play(options: &Options, channel: OwnedFd) -> Result<Exit, Error> {
         }
     }
     // They end when nobody tells them anything any more.
-    let (bus, agent) = (reporter.bus.take(), reporter.agent.take());
+    let Reporter { bus, agent, mailer, .. } = reporter;
     let tasks = [bus.map(|(_, task)| task), agent.map(|(_, task)| task)];
-    for task in tasks.into_iter().flatten() {
-        let _ = timeout(LAST_WORDS, task).await;
-    }
+    let others = async {
+        for task in tasks.into_iter().flatten() {
+            let _ = timeout(LAST_WORDS, task).await;
+        }
+    };
+    let mails = async {
+        if let Some(mailer) = mailer {
+            mailer.finish().await;
+        }
+    };
+    tokio::join!(others, mails);
     Ok(Exit::Success)
 }
 
@@ -94,6 +104,8 @@ struct Reporter {
     bus: Option<(mpsc::Sender<ToBus>, JoinHandle<()>)>,
     /// The task of the SNMP subagent.
     agent: Option<(mpsc::Sender<ToAgent>, JoinHandle<()>)>,
+    /// The way out for mails, once there was a relay.
+    mailer: Option<Mailer>,
 }
 
 impl Reporter {
@@ -119,6 +131,11 @@ impl Reporter {
 
     fn configure(&mut self, part: ReporterPart) {
         self.part = part;
+        match &mut self.mailer {
+            Some(mailer) => mailer.configure(&self.part.global),
+            None if self.part.global.sends_mail() => self.mailer = Some(Mailer::new(&self.part.global)),
+            None => {}
+        }
         if self.part.global.dbus.enabled {
             let (asks, user) = (&self.asks, self.user);
             self.bus.get_or_insert_with(|| {
@@ -163,6 +180,9 @@ impl Reporter {
     fn happened(&mut self, event: &ReporterEvent) {
         trace!("{event:?}");
         self.tell_agent(ToAgent::Event(event.clone()));
+        if let (ReporterEvent::Mail(alert), Some(mailer)) = (event, &mut self.mailer) {
+            mailer.tell(alert);
+        }
         if let ReporterEvent::Vrrp(Transition { subject: Subject::Instance(name), state, .. }) = event
             && let Some(code) = code(*state)
         {

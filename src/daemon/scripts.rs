@@ -228,6 +228,44 @@ impl<R: Copy + PartialEq> Scripts<R> {
     }
 }
 
+/// Runs a script that everybody waits for, at most `limit`: `startup_script`, `shutdown_script`. Dropped, it ends the script.
+pub async fn alone(what: &str, command: &Command, limit: Duration) {
+    tracing::info!("Running {what} script {}", command.path);
+    let mut child = match spawn::script(command, ROLE_VARIABLE) {
+        Ok(child) => child,
+        Err(error) => {
+            tracing::info!("Couldn't start {what} script {}: {error}", command.path);
+            return;
+        }
+    };
+    let leader = child.id().unwrap_or(0);
+    let group = Group(leader);
+    let ended = timeout(limit, child.wait()).await;
+    std::mem::forget(group);
+    match ended.map(|ended| ended.map(spawn::end)) {
+        Ok(Ok(ScriptEnd::Exited { status: 0 })) => {}
+        Ok(Ok(ScriptEnd::Exited { status })) => tracing::info!("{what} script failed, status {status}"),
+        Ok(Ok(ScriptEnd::Signalled { signal })) => {
+            tracing::info!("{what} script failed, due to signal {signal}");
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::info!("waiting for {what} script: {error}"),
+        Err(_) => {
+            tracing::info!("{what} script timed out after {} s", limit.as_secs());
+            terminate(leader, &mut child).await;
+        }
+    }
+}
+
+/// The process group of a script that is ended when nobody waits for it any more.
+struct Group(u32);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        spawn::signal_group(self.0, Signal::SIGTERM);
+    }
+}
+
 /// SIGTERM to the script's process group, SIGKILL if that does not end it.
 pub(super) async fn terminate(leader: u32, child: &mut tokio::process::Child) {
     spawn::signal_group(leader, Signal::SIGTERM);
@@ -248,7 +286,11 @@ mod tests {
         Command {
             argv: vec!["sh".into(), "-c".into(), text.into()],
             path: "/bin/sh".into(),
-            identity: Identity { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
+            identity: Identity {
+                uid: nix::unistd::geteuid().as_raw(),
+                gid: nix::unistd::getegid().as_raw(),
+                ..Identity::default()
+            },
         }
     }
 

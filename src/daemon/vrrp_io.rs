@@ -34,7 +34,7 @@ use crate::kernel::sysctl::ReversePath;
 use crate::kernel::vmac::{self, Below};
 use crate::kernel::vrrp_sender::Route;
 use crate::kernel::{link, process, sysctl, timer};
-use crate::report::event::ReporterEvent;
+use crate::report::event::{Alert, ReporterEvent};
 use crate::report::vrrp as report;
 use crate::time::Time;
 use crate::vrrp::{Action, Change, Detail, Envelope, Event, Link, Listener, Owned, Requester};
@@ -158,6 +158,10 @@ impl Edge {
                 // As scripts: when it is told, the kernel has done what it says.
                 Action::Transition(transition) => {
                     self.queue.push(Work::Tell(FromChild::Report(ReporterEvent::Vrrp(transition))));
+                }
+                Action::Alert { subject, state } => {
+                    let alert = Alert::Vrrp { subject, state };
+                    self.queue.push(Work::Tell(FromChild::Report(ReporterEvent::Mail(alert))));
                 }
                 Action::Stands(transition) => {
                     self.queue.push(Work::Tell(FromChild::Report(ReporterEvent::Stands(transition))));

@@ -58,6 +58,24 @@ impl WallTime {
         format!("{}.{:06} {}", self.clock(), self.epoch.subsec_micros(), self.year)
     }
 
+    /// `Sat, 21 Nov 2026 06:00:00 +0100`, as in mails (RFC 5322 §3.3).
+    pub fn rfc5322(&self) -> String {
+        let (sign, offset) =
+            (if self.utc_offset < 0 { '-' } else { '+' }, self.utc_offset.unsigned_abs() / 60);
+        format!(
+            "{}, {:02} {} {} {:02}:{:02}:{:02} {sign}{:02}{:02}",
+            DAYS[self.weekday],
+            self.day,
+            MONTHS[self.month],
+            self.year,
+            self.hour,
+            self.minute,
+            self.second,
+            offset / 60,
+            offset % 60
+        )
+    }
+
     /// `2026-11-21 06:00:00`.
     pub fn date_and_time(&self) -> String {
         let month = self.month + 1;

@@ -112,7 +112,7 @@ mod tests {
 
     fn pipe(path: &Path) -> Pipe {
         let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-        Pipe { path: path.to_str().unwrap().to_owned(), owner: Identity { uid, gid } }
+        Pipe { path: path.to_str().unwrap().to_owned(), owner: Identity { uid, gid, ..Identity::default() } }
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ pub fn facts() -> Result<HostFacts, Error> {
         node_name: name.nodename().to_string_lossy().into_owned(),
         interfaces: link::facts(link::interfaces(&mut connection)?),
         cpus: online_cpus(),
-        own_identity: Identity { uid: geteuid().as_raw(), gid: getegid().as_raw() },
+        own_identity: Identity { uid: geteuid().as_raw(), gid: getegid().as_raw(), supplementary: false },
         own_user: own_user(),
         patterns: Patterns(|regex| Pattern::new(regex).map(drop)),
         tls: TlsTrial::default(),
@@ -46,7 +46,7 @@ pub struct HostUsers;
 impl Users for HostUsers {
     fn user(&self, name: &str) -> Option<Identity> {
         let user = User::from_name(name).ok()??;
-        Some(Identity { uid: user.uid.as_raw(), gid: user.gid.as_raw() })
+        Some(Identity { uid: user.uid.as_raw(), gid: user.gid.as_raw(), supplementary: false })
     }
 
     fn group(&self, name: &str) -> Option<u32> {

@@ -2,7 +2,7 @@
 //!
 //! Only the parent process starts scripts. spec/daemon-behaviour.md §8.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -10,10 +10,10 @@ use std::process::{ExitStatus, Stdio};
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
+use nix::unistd::{Gid, Pid, Uid, User, getgrouplist};
 use tokio::process::Child;
 
-use crate::config::model::{Command, ScriptEnd};
+use crate::config::model::{Command, Identity, ScriptEnd};
 use crate::config::source::encode;
 
 /// Variables that do not reach a script: they could make it load or split something else.
@@ -22,7 +22,7 @@ const WITHHELD: [&str; 4] = ["IFS", "LD_PRELOAD", "LD_LIBRARY_PATH", "NOTIFY_SOC
 /// Starts `command` directly, never through a shell (but a file without `#!` is read by `/bin/sh`, as `execvp` does).
 ///
 /// It leads its own process group, dies with the daemon (SIGTERM), has `/dev/null` as its three descriptors, default
-/// signals, no capabilities beyond its user's, and no supplementary groups. `withheld` names one more variable to keep
+/// signals, no capabilities beyond its user's, and only those supplementary groups that its identity asks for. `withheld` names one more variable to keep
 /// back. Needs a running tokio reactor.
 pub fn script(command: &Command, withheld: &str) -> io::Result<Child> {
     let mut child = std::process::Command::new(bytes(&command.path));
@@ -34,16 +34,34 @@ pub fn script(command: &Command, withheld: &str) -> io::Result<Child> {
         child.env_remove(name);
     }
     child.env_remove(withheld);
-    if nix::unistd::geteuid().is_root() {
-        // std clears the supplementary groups when it changes the user.
-        child.uid(command.identity.uid).gid(command.identity.gid);
-    }
+    let user = if nix::unistd::geteuid().is_root() { Some(user(command.identity)?) } else { None };
     let parent = nix::unistd::getpid();
-    // SAFETY: between fork and exec only async-signal-safe system calls are made: prctl, getppid, close_range, sigaction.
+    // SAFETY: between fork and exec only async-signal-safe system calls are made, and nothing is allocated: setgroups,
+    // setgid, setuid, prctl, getppid, close_range, sigaction.
     unsafe {
-        child.pre_exec(move || prepare(parent));
+        child.pre_exec(move || {
+            if let Some((uid, gid, groups)) = &user {
+                nix::unistd::setgroups(groups)?;
+                nix::unistd::setgid(*gid)?;
+                nix::unistd::setuid(*uid)?;
+            }
+            prepare(parent)
+        });
     }
     tokio::process::Command::from(child).kill_on_drop(false).spawn()
+}
+
+/// Who a script becomes, with which supplementary groups. Looked up before the fork.
+fn user(identity: Identity) -> io::Result<(Uid, Gid, Vec<Gid>)> {
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    let mut groups = Vec::new();
+    if identity.supplementary
+        && let Some(user) = User::from_uid(uid)?
+        && let Ok(name) = CString::new(user.name)
+    {
+        groups = getgrouplist(&name, gid)?;
+    }
+    Ok((uid, gid, groups))
 }
 
 /// The bytes that stand in the configuration file; a script need not speak UTF-8.

@@ -111,8 +111,23 @@ pub enum Action {
         /// Is there one now?
         up: bool,
     },
+    /// Its `smtp_alert` asks for a mail of this.
+    Alert(Alert),
     /// Something that [`VirtualServerHealth::state`] holds has changed.
     StateChanged,
+}
+
+/// What a mail is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// How logs name the real server; `None` for the virtual server itself.
+    pub real_server: Option<String>,
+    /// How logs name the virtual server.
+    pub virtual_server: String,
+    /// Is this good news?
+    pub up: bool,
+    /// The text, in stock's words.
+    pub text: String,
 }
 
 /// How much of the pool an [`Action::Apply`] concerns.
@@ -293,6 +308,7 @@ impl VirtualServerHealth {
             self.log_removal(index, out);
             if self.state.real_servers[index].alive() {
                 self.notify_real_server(index, Direction::Down, &mut notifiers);
+                self.mail_real_server(index, Direction::Down, "Removing", &mut notifiers);
             }
         }
 
@@ -342,7 +358,7 @@ impl VirtualServerHealth {
         for index in 0..self.config.real_servers.len() {
             self.log_removal(index, out);
         }
-        self.notify_end(out);
+        self.notify_end("Removing", out);
     }
 
     /// The daemon stops: down notifiers run only with `omega`. The driver removes the services, or not.
@@ -357,7 +373,7 @@ impl VirtualServerHealth {
             )));
         }
         if self.config.omega {
-            self.notify_end(out);
+            self.notify_end("Shutting down", out);
         }
     }
 
@@ -532,13 +548,11 @@ impl VirtualServerHealth {
         let sum = self.sum();
         let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
         let lose_below = i64::from(quorum) - i64::from(hysteresis);
+        // Stock: a mail names the threshold of gaining also when the quorum is lost.
+        let mailed = format!("{quorum}+{hysteresis}={} <= {sum}", self.gain_at());
         // A pool of weight 0 serves nobody. Stock: such a quorum gets a hysteresis that cannot be reached.
         if !self.state.quorum_up && sum > 0 && sum >= self.gain_at() {
-            out.push(Action::Log(format!(
-                "Gained quorum {quorum}+{hysteresis}={} <= {sum} for VS {}",
-                self.gain_at(),
-                self.label
-            )));
+            out.push(Action::Log(format!("Gained quorum {mailed} for VS {}", self.label)));
             let was_active = matches!(occasion, Occasion::Running | Occasion::Reload(Sorry::Same));
             if self.config.sorry_server.is_some() && was_active {
                 self.log_sorry(Direction::Down, out);
@@ -546,6 +560,11 @@ impl VirtualServerHealth {
             }
             self.state.quorum_up = true;
             self.notify_quorum(Direction::Up, notifiers);
+            let what = match occasion {
+                Occasion::Start => "Starting with quorum up",
+                Occasion::Running | Occasion::Reload(_) => "Gained quorum",
+            };
+            self.mail_quorum(Direction::Up, format!("{what} {mailed}"), notifiers);
             return true;
         }
         let lost = self.state.quorum_up && (sum == 0 || sum < lose_below);
@@ -572,6 +591,7 @@ impl VirtualServerHealth {
             }
             self.state.quorum_up = false;
             self.notify_quorum(Direction::Down, notifiers);
+            self.mail_quorum(Direction::Down, format!("{what} {mailed}"), notifiers);
             return true;
         }
         false
@@ -733,15 +753,35 @@ impl VirtualServerHealth {
         }
     }
 
-    /// `notify_down` of everyone alive, `quorum_down` if there was a quorum.
-    fn notify_end(&self, out: &mut Vec<Action>) {
+    /// `notify_down` of everyone alive, `quorum_down` if there was a quorum; mails say `why`.
+    fn notify_end(&self, why: &str, out: &mut Vec<Action>) {
         for index in 0..self.config.real_servers.len() {
             if self.state.real_servers[index].alive() {
                 self.notify_real_server(index, Direction::Down, out);
+                self.mail_real_server(index, Direction::Down, why, out);
             }
         }
         if self.state.quorum_up {
             self.notify_quorum(Direction::Down, out);
+            self.mail_quorum(Direction::Down, why.to_owned(), out);
+        }
+    }
+
+    fn mail_real_server(&self, index: usize, direction: Direction, text: &str, out: &mut Vec<Action>) {
+        if self.config.real_servers[index].smtp_alert {
+            out.push(Action::Alert(Alert {
+                real_server: Some(self.real_server_label(index)),
+                virtual_server: self.label.clone(),
+                up: direction == Direction::Up,
+                text: text.to_owned(),
+            }));
+        }
+    }
+
+    fn mail_quorum(&self, direction: Direction, text: String, out: &mut Vec<Action>) {
+        if self.config.smtp_alert {
+            let (virtual_server, up) = (self.label.clone(), direction == Direction::Up);
+            out.push(Action::Alert(Alert { real_server: None, virtual_server, up, text }));
         }
     }
 }

@@ -151,7 +151,7 @@ impl Bench {
                     self.lines.push(format!("run {}", command.path));
                 }
                 Action::Undo { real_server, .. } => self.lines.push(format!("undo {real_server}")),
-                Action::StateChanged | Action::Served { .. } | Action::Quorum { .. } => {}
+                Action::StateChanged | Action::Served { .. } | Action::Quorum { .. } | Action::Alert(_) => {}
                 Action::Apply(_) => {
                     self.lines.push(format!("apply: {}", self.pool()));
                     let answer = if self.answers.is_empty() { true } else { self.answers.remove(0) };

@@ -6,6 +6,8 @@ use crate::vrrp::{Subject, Transition};
 /// Which part of the daemon an event comes from, and so which FIFOs it goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
+    /// It is for no FIFO.
+    None,
     /// Instances and sync groups.
     Vrrp,
     /// Real and virtual servers.
@@ -15,8 +17,9 @@ pub enum Origin {
 /// Who tells of it.
 pub fn origin(event: &ReporterEvent) -> Origin {
     match event {
-        ReporterEvent::Vrrp(_) | ReporterEvent::Stands(_) | ReporterEvent::Advert { .. } => Origin::Vrrp,
+        ReporterEvent::Vrrp(_) | ReporterEvent::Stands(_) => Origin::Vrrp,
         ReporterEvent::RealServer(_) | ReporterEvent::Quorum { .. } => Origin::Checkers,
+        ReporterEvent::Mail(_) | ReporterEvent::Advert { .. } => Origin::None,
     }
 }
 
@@ -37,7 +40,7 @@ pub fn line(event: &ReporterEvent) -> String {
             format!("RS {} {} {}\n", change.real_name, change.virtual_name, word(change.up))
         }
         ReporterEvent::Quorum { name, up, .. } => format!("VS {name} {}\n", word(*up)),
-        ReporterEvent::Advert { .. } => String::new(),
+        ReporterEvent::Mail(_) | ReporterEvent::Advert { .. } => String::new(),
     }
 }
 

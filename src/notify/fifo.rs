@@ -41,6 +41,9 @@ pub struct Lines {
 impl Lines {
     /// Writes a line behind those that wait, or lets it wait. `write` is a write that does not block.
     pub fn push(&mut self, line: &str, write: impl FnMut(&[u8]) -> io::Result<usize>) -> Option<Remark> {
+        if line.is_empty() {
+            return None;
+        }
         self.waiting.push_back(line.as_bytes().to_vec());
         self.bytes += line.len();
         let told = self.flush(write);

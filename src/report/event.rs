@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vrrp::{AdvertError, Transition};
+use crate::vrrp::{AdvertError, StateWord, Subject, Transition};
 
 /// Something that those around the daemon are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub enum ReporterEvent {
         /// Why.
         error: AdvertError,
     },
+    /// Somebody is to get a mail of this.
+    Mail(Alert),
     /// A real server came into service or left it.
     RealServer(ServerChange),
     /// A virtual server gained or lost its quorum.
@@ -47,4 +49,36 @@ pub struct ServerChange {
     pub real_name: String,
     /// Is it in service now?
     pub up: bool,
+}
+
+/// What a mail is about: `smtp_alert` of whom it concerns asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Alert {
+    /// An instance or a sync group entered a state.
+    Vrrp {
+        /// Which.
+        subject: Subject,
+        /// What it entered.
+        state: StateWord,
+    },
+    /// A check of a real server passed or failed, or the server leaves.
+    RealServer {
+        /// As logs name it.
+        real_name: String,
+        /// As logs name its virtual server.
+        virtual_name: String,
+        /// Passed?
+        up: bool,
+        /// What happened, in stock's words.
+        text: String,
+    },
+    /// A virtual server gained or lost its quorum, or leaves.
+    VirtualServer {
+        /// As logs name it.
+        name: String,
+        /// Gained?
+        up: bool,
+        /// What happened, in stock's words.
+        text: String,
+    },
 }

@@ -103,8 +103,8 @@ impl Page<'_> {
 
     fn mail(&mut self) {
         let global = self.global;
-        if let Some(server) = global.smtp_server {
-            self.line(format_args!("Smtp server = {}", server.ip()));
+        if let Some(server) = &global.smtp_server {
+            self.line(format_args!("Smtp server = {}", server.host()));
             self.line(format_args!("Smtp server port = {}", server.port()));
         }
         self.given("Smtp HELO name", global.smtp_helo_name.as_ref());

@@ -208,7 +208,7 @@ mod tests {
         let mut command = Command {
             argv: vec!["/bin/n".into(), "a b".into()],
             path: "/bin/n".into(),
-            identity: Identity { uid: 1, gid: 2 },
+            identity: Identity { uid: 1, gid: 2, ..Identity::default() },
         };
         assert_eq!(script(&command), "'/bin/n' 'a b', uid:gid 1:2");
         command.path = "/usr/bin/n".into();

@@ -5,8 +5,8 @@ use super::packet::{Oid, Value};
 use super::tree::{Branch, Getter, Table};
 use super::view::{View, address, command, family, gauge, int, one_or_two, scope, seconds, text};
 use crate::config::model::{
-    Auth, Centis, Family, FlushOnStop, InitialState, NotifyScripts, ParametersMatch, SyncGroup, Tracked,
-    TrackedInterface, TrackedScript, Transport, VirtualAddress, VrrpVersion,
+    Auth, Centis, Family, FlushOnStop, InitialState, MailRelay, NotifyScripts, ParametersMatch, SyncGroup,
+    Tracked, TrackedInterface, TrackedScript, Transport, VirtualAddress, VrrpVersion,
 };
 use crate::vrrp::Verdict;
 
@@ -69,14 +69,14 @@ const GLOBAL: Columns<()> = &[
 ];
 
 const MAIL: Columns<()> = &[
-    (1, |v, ()| family(v.part.global.smtp_server?.ip())),
-    (2, |v, ()| address(v.part.global.smtp_server?.ip())),
+    (1, |v, ()| family(v.part.global.smtp_server.as_ref()?.address()?.ip())),
+    (2, |v, ()| address(v.part.global.smtp_server.as_ref()?.address()?.ip())),
     (3, |v, ()| {
         let global = &v.part.global;
-        gauge(global.smtp_server.map_or(0, |_| global.smtp_connect_timeout.as_secs()))
+        gauge(global.smtp_server.as_ref().map_or(0, |_| global.smtp_connect_timeout.as_secs()))
     }),
     (4, |v, ()| text(v.part.global.email_from.as_deref()?)),
-    (6, |v, ()| gauge(v.part.global.smtp_server.map_or(0, |server| server.port()))),
+    (6, |v, ()| gauge(v.part.global.smtp_server.as_ref().map_or(0, MailRelay::port))),
     (7, |v, ()| one_or_two(!v.part.global.no_email_faults)),
     (8, |v, ()| alert(v.part.global.smtp_alert)),
     (9, |v, ()| alert(v.part.global.smtp_alert_vrrp)),

@@ -324,6 +324,13 @@ pub enum Action {
     },
     /// A state was entered or a priority changed: for the journal of events, the notify FIFOs and mail.
     Transition(Transition),
+    /// Its `smtp_alert` asks for a mail of this.
+    Alert {
+        /// Whose.
+        subject: Subject,
+        /// What was entered.
+        state: StateWord,
+    },
     /// A state goes on over a reload (`fifo_write_vrrp_states_on_reload`): for the notify FIFOs alone.
     Stands(Transition),
     /// An advert was refused, the first of its kind in this state: for the notifications of the MIBs.

@@ -9,7 +9,9 @@ use crate::config::model::{Command, Instance, NotifyScripts, SyncGroup};
 pub(super) fn instance(config: &Instance, word: StateWord, priority: u8, cause: &str, out: &mut Actions) {
     scripts(&config.notify, ["INSTANCE", &config.name], word, priority, out);
     let subject = Subject::Instance(config.name.clone());
+    let alert = config.smtp_alert.then(|| subject.clone());
     out.push(Action::Transition(Transition { subject, state: word, priority, cause: cause.to_owned() }));
+    out.extend(alert.map(|subject| Action::Alert { subject, state: word }));
 }
 
 /// A state that goes on over a reload.
@@ -27,6 +29,9 @@ pub(super) fn group(config: &SyncGroup, word: StateWord, cause: &str, out: &mut 
         priority: 0,
         cause: cause.to_owned(),
     }));
+    if config.smtp_alert {
+        out.push(Action::Alert { subject: Subject::Group(config.name.clone()), state: word });
+    }
 }
 
 /// The word that a state is reported with; INIT is not reported.

@@ -23,6 +23,8 @@ mod lvs_table;
 mod lvs_timing;
 mod lvs_tls;
 mod notify_fifo;
+mod notify_mail;
+mod notify_scripts;
 mod pair;
 mod reporter;
 mod runner;
@@ -94,6 +96,8 @@ fn cases() -> Vec<&'static case::Case> {
         notify_fifo::CASES,
         lvs_timing::CASES,
         lvs_tls::CASES,
+        notify_mail::CASES,
+        notify_scripts::CASES,
         systemd::CASES,
         if kit::place::wants_packages() { systemd::PACKAGES } else { &[] },
     ]

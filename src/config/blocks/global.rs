@@ -206,7 +206,6 @@ const MAIL: &[Keyword] = &[
         .mark(Mark::B)
         .since("≤2.0.11")
         .missing(Missing::Silent)
-        .later()
         .apply(|r, g| r.drafts.global.values.smtp_helo_name = Some(g.text().to_owned())),
     keyword(
         "smtp_connect_timeout",
@@ -235,12 +234,10 @@ const MAIL: &[Keyword] = &[
         .mark(Mark::B)
         .apply(|r, g| r.drafts.global.values.smtp_alert_checker = Some(g.bool())),
     keyword("no_email_faults", Shape::Flag, "No mail for FAULT.")
-        .later()
         .apply(|r, _| r.drafts.global.values.no_email_faults = true),
     keyword("no_checker_emails", Shape::Bool, "Mail only when a real server is added or removed.")
         .default("false")
         .since("≤2.0.0")
-        .later()
         .apply(|r, g| r.drafts.global.values.no_checker_emails = g.bool()),
 ];
 

@@ -22,27 +22,22 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         .apply(|r, _| r.drafts.global.values.script_security = true),
     keyword("set_supplementary_groups", Shape::Bool, "Give scripts the supplementary groups of their user.")
         .since(">2.2.7")
-        .later()
         .apply(|r, g| r.drafts.global.values.supplementary_groups = g.bool()),
     keyword("startup_script", Shape::Script, "Run once before the children start: SCRIPT [USER [:][GROUP]].")
         .missing(Missing::Warns)
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(|r, g| global_script(r, g, |scripts| &mut scripts.startup)),
     keyword("startup_script_timeout", lenient(1, 1000), "Seconds until it is killed.")
         .default("10")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| r.drafts.global.values.startup_script_timeout = whole_seconds(g)),
     keyword("shutdown_script", Shape::Script, "Run once after the children ended: SCRIPT [USER [:][GROUP]].")
         .missing(Missing::Warns)
         .repeat(Repeat::FirstWins)
-        .later()
         .apply(|r, g| global_script(r, g, |scripts| &mut scripts.shutdown)),
     keyword("shutdown_script_timeout", lenient(1, 1000), "Seconds until it is killed.")
         .default("10")
         .missing(Missing::Warns)
-        .later()
         .apply(|r, g| r.drafts.global.values.shutdown_script_timeout = whole_seconds(g)),
     fifo("notify_fifo", "FIFO for all events: PATH [USER [GROUP]].", |r, g| {
         pipe(r, g, |fifos| &mut fifos.all);

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::quoted;
 use super::scripts::repeated;
 use crate::config::diagnostic::Diagnostic;
-use crate::config::model::ReceivePolicy;
+use crate::config::model::{MailRelay, ReceivePolicy};
 use crate::config::reader::{Reader, bad_value};
 use crate::config::schema::Given;
 use crate::config::syntax::Word;
-use crate::config::value::{self, Reading, Strictness};
+use crate::config::value::{self, Mode, Reading, Strictness};
 
 pub(super) fn whole_seconds(given: Given<'_>) -> Duration {
     Duration::from_secs(u64::from(given.u32()))
@@ -174,12 +174,22 @@ pub(super) fn smtp_server<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
         },
     };
     if let Some(address) = value::address(host).or_else(|| value::loose_ipv4(host).map(IpAddr::V4)) {
-        reader.drafts.global.values.smtp_server = Some(SocketAddr::new(address, port));
+        let relay = MailRelay::Address(SocketAddr::new(address, port));
+        reader.drafts.global.values.smtp_server = Some(relay);
+        return;
+    }
+    if reader.world.mode == Mode::Run && plausible_host(host) {
+        // Who sends the mail looks it up; neither start nor reload waits for a name server.
+        let relay = MailRelay::Name { host: host.as_str().to_owned(), port };
+        reader.drafts.global.values.smtp_server = Some(relay);
         return;
     }
     let resolved = if plausible_host(host) { reader.world.users.host(host) } else { None };
     match resolved {
-        Some(address) => reader.drafts.global.values.smtp_server = Some(SocketAddr::new(address, port)),
+        Some(address) => {
+            let relay = MailRelay::Address(SocketAddr::new(address, port));
+            reader.drafts.global.values.smtp_server = Some(relay);
+        }
         None => reader.push(
             bad_value(given.keyword, host, "is neither an address nor a name that resolves")
                 .help("write the address of the relay, as in `smtp_server 127.0.0.1 25`")

@@ -116,7 +116,9 @@ pub fn identity(
         [group, ..] if group.text != ":" => Some((group.text.trim_start_matches(':'), group.span)),
         _ => None,
     };
-    if let Some((name, span)) = group {
+    // `:` stands for the user's own groups besides.
+    identity.supplementary = rest.first().is_some_and(|word| word.text.starts_with(':'));
+    if let Some((name, span)) = group.filter(|(name, _)| !name.is_empty()) {
         if let Some(gid) = users.group(name) {
             identity.gid = gid;
         } else {

@@ -168,6 +168,19 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         keyword: keyword(
+            "mail_digest",
+            strict(1, 86_400),
+            "Mails that would follow another within so many seconds wait for their end and go as one.",
+        )
+        .default("unset: each change is a mail")
+        .apply(|r, g| {
+            let seconds = u64::try_from(g.int()).ok();
+            r.drafts.global.values.mail_digest = seconds.map(std::time::Duration::from_secs);
+        }),
+        places: &[Place::Global],
+    },
+    Setting {
+        keyword: keyword(
             "allow",
             Shape::Word,
             "Silences a lint of `check`: inside a block for this block, outside any block for the whole configuration.",

@@ -308,7 +308,7 @@ pub(super) fn global(keyword: &str, global: &Global) -> Option<Value> {
         "use_pid_dir" => json!(global.use_pid_dir),
         "child_wait_time" => seconds(global.child_wait_time),
         "notification_email_from" => json!(global.email_from.as_deref().map(display)),
-        "smtp_server" => json!(global.smtp_server.map(|at| format!("{} {}", at.ip(), at.port()))),
+        "smtp_server" => json!(global.smtp_server.as_ref().map(|at| format!("{} {}", at.host(), at.port()))),
         "smtp_connect_timeout" => seconds(global.smtp_connect_timeout),
         "smtp_alert" => json!(global.smtp_alert),
         "enable_script_security" => json!(global.script_security),

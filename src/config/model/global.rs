@@ -1,5 +1,6 @@
 //! `global_defs` and the top-level words (spec/global-defs.md).
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -35,7 +36,9 @@ pub struct Global {
     /// `notification_email`, accumulated.
     pub email_to: Vec<String>,
     /// `smtp_server`.
-    pub smtp_server: Option<SocketAddr>,
+    pub smtp_server: Option<MailRelay>,
+    /// `@keepalived-rs mail_digest`: mails that come this soon after one wait and go as one.
+    pub mail_digest: Option<Duration>,
     /// `smtp_helo_name`; with a mail relay the default is the host name.
     pub smtp_helo_name: Option<String>,
     /// `smtp_connect_timeout`, whole seconds, at least 1.
@@ -185,11 +188,65 @@ impl Global {
         }
     }
 
+    /// Is there a relay, a sender and somebody to write to?
+    pub fn sends_mail(&self) -> bool {
+        self.smtp_server.is_some() && self.email_from.is_some() && !self.email_to.is_empty()
+    }
+
     /// What stands behind the names of the processes in the log: the network namespace, then the instance.
     pub fn ident_suffix(&self) -> Option<String> {
         match (&self.net_namespace, &self.instance) {
             (Some(namespace), Some(instance)) => Some(format!("{namespace}_{instance}")),
             (namespace, instance) => namespace.clone().or_else(|| instance.clone()),
+        }
+    }
+}
+
+/// `smtp_server`: where mails go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MailRelay {
+    /// Address and port.
+    Address(SocketAddr),
+    /// Looked up whenever there is a mail.
+    Name {
+        /// Host name.
+        host: String,
+        /// At least 1.
+        port: u16,
+    },
+}
+
+impl MailRelay {
+    /// Address or name, as dumps show it.
+    pub fn host(&self) -> String {
+        match self {
+            Self::Address(address) => address.ip().to_string(),
+            Self::Name { host, .. } => host.clone(),
+        }
+    }
+
+    /// Its address, if it was not given by name.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Address(address) => Some(*address),
+            Self::Name { .. } => None,
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Address(address) => address.port(),
+            Self::Name { port, .. } => *port,
+        }
+    }
+}
+
+impl fmt::Display for MailRelay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
         }
     }
 }
@@ -208,6 +265,7 @@ impl Default for Global {
             email_from: None,
             email_to: Vec::new(),
             smtp_server: None,
+            mail_digest: None,
             smtp_helo_name: None,
             smtp_connect_timeout: Duration::from_secs(30),
             smtp_connect_timeout_given: false,

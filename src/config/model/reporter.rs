@@ -23,12 +23,22 @@ impl Snmp {
 }
 
 impl Config {
+    /// Is anybody to get a mail of anything?
+    fn mails(&self) -> bool {
+        let servers = || self.virtual_servers.iter();
+        self.global.sends_mail()
+            && (self.instances.iter().any(|instance| instance.smtp_alert)
+                || self.sync_groups.iter().any(|group| group.smtp_alert)
+                || servers().any(|server| server.smtp_alert)
+                || servers().any(|server| server.real_servers.iter().any(|real| real.smtp_alert)))
+    }
+
     /// The reporter process' part, or `None` when nothing asks for it.
     pub fn reporter_part(&self) -> Option<ReporterPart> {
         let global = &self.global;
         let tells_vrrp = global.snmp.vrrp || global.snmp.rfc_v2 || global.snmp.rfc_v3 || global.dbus.enabled;
         let tells_checkers = global.snmp.checker;
-        (tells_vrrp || tells_checkers).then(|| ReporterPart {
+        (tells_vrrp || tells_checkers || self.mails()).then(|| ReporterPart {
             global: global.clone(),
             vrrp: self.vrrp_part().filter(|_| tells_vrrp).map(without_secrets).unwrap_or_default(),
             checkers: CheckersPart {

@@ -25,6 +25,8 @@ pub struct Identity {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
+    /// With the supplementary groups of the user: `:` before the group, or `set_supplementary_groups`.
+    pub supplementary: bool,
 }
 
 /// A `vrrp_script` block (spec/vrrp-config.md §2.3).

@@ -162,6 +162,8 @@ impl Scripts {
         if file.starts_with("</") {
             return Some(self.redirection(reader, script));
         }
+        let mut identity = script.identity;
+        identity.supplementary |= reader.drafts.global.values.supplementary_groups;
         let found = inspect(reader.world.files, file, script.identity);
         let security = reader.drafts.global.values.script_security;
         let graded = |report: Diagnostic| match purpose {
@@ -242,7 +244,7 @@ impl Scripts {
         if let (Some(name), Some(place)) = (argv.first_mut(), found.located) {
             *name = place;
         }
-        Some(Command { argv, path, identity: script.identity })
+        Some(Command { argv, path, identity })
     }
 
     /// `</dev/tcp/ADDR/PORT`: stock leaves it unexamined to the shell.
@@ -285,7 +287,7 @@ mod tests {
     use crate::config::files::MemoryFiles;
     use crate::config::model::Identity;
 
-    const ROOT: Identity = Identity { uid: 0, gid: 0 };
+    const ROOT: Identity = Identity { uid: 0, gid: 0, supplementary: false };
 
     fn status(kind: FileKind, uid: u32, gid: u32, mode: u32) -> Status {
         Status { kind, uid, gid, mode }
@@ -333,7 +335,7 @@ mod tests {
     fn execute_bits_are_those_of_the_user() {
         let files = MemoryFiles::new().entry("/x", status(FileKind::File, 0, 0, 0o744));
         assert!(inspect(&files, "/x", ROOT).executable);
-        assert!(!inspect(&files, "/x", Identity { uid: 5, gid: 5 }).executable);
+        assert!(!inspect(&files, "/x", Identity { uid: 5, gid: 5, supplementary: false }).executable);
         assert_eq!(inspect(&files, "nosuch", ROOT).path, None);
         assert_eq!(inspect(&files, "./x", ROOT).path, None);
     }

@@ -35,6 +35,8 @@ pub struct Settings {
     pub log_all_failures: bool,
     /// `@keepalived-rs share_checks`.
     pub share_checks: bool,
+    /// `no_checker_emails`: mails are about real servers, not about each of their checks.
+    pub mail_changes_only: bool,
 }
 
 /// What a successor of this process needs.
@@ -108,6 +110,7 @@ impl Director {
         let old_groups = std::mem::replace(&mut self.groups, settings.groups);
         self.owners = owners;
         self.log_all_failures = settings.log_all_failures;
+        self.mail_changes_only = settings.mail_changes_only;
         let mut activations = Vec::new();
         for Arranged { config, services } in settings.virtual_servers {
             let identity = Identity::of(&config);

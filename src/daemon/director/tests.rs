@@ -151,6 +151,7 @@ impl World {
             init_notifies: false,
             log_all_failures: false,
             share_checks: self.share,
+            mail_changes_only: false,
         };
         self.out = Orders::default();
         self.director.run(settings, state, self.now, &mut || 0, &mut self.kernel, &mut self.out);

@@ -14,5 +14,6 @@ pub(crate) mod ipvs;
 pub(crate) mod net;
 pub(crate) mod pipe;
 pub(crate) mod place;
+pub(crate) mod relay;
 pub(crate) mod wait;
 pub(crate) mod wire;

@@ -1,0 +1,55 @@
+//! Any bytes as what a mail relay says: no panic, one end, and never more said than there are steps.
+#![cfg_attr(fuzzing, no_main)]
+
+use keepalived_rs::notify::mail::Letter;
+use keepalived_rs::notify::smtp::{Dialogue, Output};
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    run(bytes);
+});
+
+/// Replays files given on the command line.
+#[cfg(not(fuzzing))]
+fn main() {
+    for path in std::env::args_os().skip(1) {
+        run(&std::fs::read(path).expect("a readable file"));
+    }
+}
+
+/// How many commands the relay was given.
+fn run(bytes: &[u8]) -> usize {
+    let letter = Letter {
+        helo: "h".to_owned(),
+        from: "f@x".to_owned(),
+        to: vec!["a@x".to_owned(), "b@x".to_owned()],
+        text: "text\r\n.\r\n".to_owned(),
+    };
+    let mut dialogue = Dialogue::new(&letter);
+    let mut out = Vec::new();
+    for chunk in bytes.chunks(5) {
+        dialogue.hear(chunk, &mut out);
+    }
+    let said = out.iter().filter(|output| matches!(output, Output::Send(_))).count();
+    assert_eq!(out.len() - said, usize::from(dialogue.is_over()));
+    assert!(said <= 7);
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_corpus_is_read_without_a_panic_and_understood() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/smtp_reply");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).expect("a corpus") {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("a readable file");
+            assert!(super::run(&bytes) > 0);
+            for end in 0..bytes.len() {
+                super::run(&bytes[..end]);
+            }
+            count += 1;
+        }
+        assert_eq!(count, 3);
+    }
+}
