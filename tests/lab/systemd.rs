@@ -252,12 +252,12 @@ fn furnish_packages(project: &Path, copy: &dyn Fn(&Path, &str) -> Outcome, tree:
     let _ = fs::remove_dir_all(&debs);
     let built = tool("timeout")
         .arg("300")
-        .arg(project.join("packaging/build"))
+        .arg(project.join("etc/packaging/build"))
         .env("PROFILE", "dev")
         .env("CARGO_TARGET_DIR", place::target())
         .output()
         .map_err(|e| e.to_string())?;
-    ensure!(built.status.success(), "packaging/build: {}", String::from_utf8_lossy(&built.stderr));
+    ensure!(built.status.success(), "etc/packaging/build: {}", String::from_utf8_lossy(&built.stderr));
     for folder in [project.join("target/packages"), place::store().join("deb")] {
         for entry in fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
