@@ -95,6 +95,8 @@ impl Drop for Control {
     fn drop(&mut self) {
         self.listening.abort();
         let _ = fs::remove_file(&self.path);
+        // Not empty while another instance is there.
+        let _ = fs::remove_dir(DIRECTORY);
     }
 }
 

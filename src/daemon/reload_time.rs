@@ -151,11 +151,22 @@ impl Followed {
             first_line(&self.path).and_then(|text| match understand(&text, WallTime::now().seconds()) {
                 Ok(due) => Some(due),
                 Err(complaint) => {
-                    match complaint {
-                        Complaint::Form => info!("Reload time {text} format is incorrect - ignoring"),
-                        Complaint::Value => info!("Reload date/time {text} invalid - ignoring"),
-                        Complaint::Past => info!("Reload time {text} is in the past - ignoring"),
-                    }
+                    // Stock says each twice.
+                    let also = match complaint {
+                        Complaint::Form => {
+                            info!("Reload time {text} format is incorrect - ignoring");
+                            format!("Invalid reload time '{text}' specified - ignoring")
+                        }
+                        Complaint::Value => {
+                            info!("Reload date/time {text} invalid - ignoring");
+                            format!("Invalid reload time '{text}' specified - ignoring")
+                        }
+                        Complaint::Past => {
+                            info!("Reload time {text} is in the past - ignoring");
+                            "Reload date/time is in the past - ignoring".to_owned()
+                        }
+                    };
+                    info!("{also}");
                     None
                 }
             });
