@@ -2,7 +2,7 @@
 //!
 //! Here because the library is C. It matches hard-partially, as stock does (spec/checkers.md §7): a match that reaches
 //! the end of the piece is only the promise of one. What is found across pieces is `check::probe::scan`'s business.
-//! Whatever the pattern, one call costs bounded time and memory: [`MATCH_LIMIT`], [`HEAP_LIMIT`].
+//! Whatever the pattern, one call costs bounded time and memory: `MATCH_LIMIT`, `HEAP_LIMIT`.
 
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, PoisonError};
