@@ -95,8 +95,10 @@ impl Drop for Control {
     fn drop(&mut self) {
         self.listening.abort();
         let _ = fs::remove_file(&self.path);
-        // Not empty while another instance is there.
-        let _ = fs::remove_dir(DIRECTORY);
+        if let Some(directory) = self.path.parent() {
+            // Not empty while another instance is there.
+            let _ = fs::remove_dir(directory);
+        }
     }
 }
 
