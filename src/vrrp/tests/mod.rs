@@ -9,6 +9,7 @@ mod links;
 mod others;
 mod owning;
 mod pairs;
+mod receiving;
 mod reloads;
 pub(crate) mod samples;
 mod storms;
