@@ -185,6 +185,11 @@ impl LogicalLines {
         self.from(0)
     }
 
+    /// The number behind the last line that is so; 0 without one.
+    pub fn behind_last(&self, is_so: impl Fn(Line<'_>) -> bool) -> usize {
+        (0..self.len()).rev().find(|index| self.get(*index).is_some_and(&is_so)).map_or(0, |index| index + 1)
+    }
+
     /// How many lines and words there are, for [`Self::undo`].
     pub(super) fn mark(&self) -> (usize, usize) {
         (self.heads.len(), self.words.len())

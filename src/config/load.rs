@@ -121,7 +121,8 @@ fn load_whole(
     let world = Surroundings { mode, facts, users, files };
     let mut reader = Reader::new(&read.lines, world, &mut diagnostics)
         .traced(trace.as_deref_mut())
-        .judging(keep == Keep::Reports);
+        .judging(keep == Keep::Reports)
+        .building(keep == Keep::Model);
     let mut config = Config::default();
     reader.walk(Readers::PARENT, &TOP);
     reader.drafts.global.derive_defaults(facts);

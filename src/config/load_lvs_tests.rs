@@ -23,6 +23,26 @@ fn a_virtual_server_has_the_defaults_of_the_manual() {
 }
 
 #[test]
+fn what_holds_for_all_holds_for_blocks_before_it_too() {
+    let general = "global_defs {\nsmtp_alert_checker on\nchecker_log_all_failures\n}\n";
+    let ours = "@keepalived-rs min_in_service 40\n";
+    let (first, second) =
+        (service("", "TCP_CHECK { }"), service("", "TCP_CHECK { }").replace("10.0.0.1", "10.0.0.7"));
+    let grouped = service("", "").replace("10.0.0.1 80", "group G");
+    let group = "virtual_server_group G {\n10.0.0.9 80\n}\n";
+    let expected = config(&format!("{general}{ours}{group}{first}{grouped}{second}")).virtual_servers;
+    assert_eq!(expected.len(), 3, "{expected:?}");
+    assert!(expected.iter().all(|vs| vs.smtp_alert && vs.min_in_service == 40));
+    for text in [
+        format!("{first}{general}{group}{ours}{grouped}{second}"),
+        format!("{ours}{first}{grouped}{group}{second}{general}"),
+        format!("{general}{first}{grouped}{second}{group}{ours}"),
+    ] {
+        assert_eq!(config(&text).virtual_servers, expected, "{text}");
+    }
+}
+
+#[test]
 fn settings_are_inherited_from_the_innermost_that_gives_them() {
     let server = virtual_server(
         "delay_loop 6\nretry 3\nconnect_timeout 2",

@@ -64,6 +64,8 @@ pub struct Reader<'a> {
     muted: bool,
     /// Only reports are wanted.
     judges: bool,
+    /// Behind this line nothing is said that holds for all blocks; without it that is not known.
+    settled: Option<usize>,
     diagnostics: &'a mut Diagnostics,
     /// Notes every line, for who wants to know where values come from.
     trace: Option<&'a mut Trace>,
@@ -101,6 +103,7 @@ impl<'a> Reader<'a> {
             stopped: false,
             muted: false,
             judges: false,
+            settled: None,
             diagnostics,
             trace: None,
             world,
@@ -130,6 +133,19 @@ impl<'a> Reader<'a> {
     /// Are only reports wanted?
     pub fn judges(&self) -> bool {
         self.judges
+    }
+
+    /// What is read is made into the model as soon as nothing behind it can change what holds for it.
+    pub fn building(mut self, at_once: bool) -> Self {
+        let is_general =
+            |line: Line<'_>| line.ours || line.words.first().is_some_and(|word| word == "global_defs");
+        self.settled = at_once.then(|| self.lines.behind_last(is_general));
+        self
+    }
+
+    /// Is all known that holds for the block that was read last?
+    pub fn is_settled(&self) -> bool {
+        self.settled.is_some_and(|line| self.next >= line)
     }
 
     /// Reads all lines as this process of stock's.

@@ -23,6 +23,7 @@ use super::dump;
 use super::exit::Exit;
 use super::ipc::{Channel, Dump, Extent, FromChild, FromProber, Order, Reading, Received, ToChild, ToProber};
 use super::options::Options;
+use super::packed::PackedCheckers;
 use super::promptness::Promptness;
 use crate::check::probe::connect;
 use crate::check::schedule::Schedule;
@@ -161,7 +162,7 @@ enum Step {
 }
 
 struct Checkers {
-    parent: Parent<CheckersPart>,
+    parent: Parent<PackedCheckers>,
     prober: Option<Channel<ToProber, FromProber>>,
     timer: Timer,
     promptness: Promptness,
@@ -194,7 +195,7 @@ struct Checkers {
 }
 
 impl Checkers {
-    async fn heard(&mut self, received: Received<ToChild<CheckersPart>>, orders: &mut Orders) -> Step {
+    async fn heard(&mut self, received: Received<ToChild<PackedCheckers>>, orders: &mut Orders) -> Step {
         match received.message {
             ToChild::Prepare { generation, part, state } => self.prepare(generation, part, state),
             ToChild::Commit { generation } => {
@@ -231,9 +232,9 @@ impl Checkers {
         Step::GoOn
     }
 
-    fn prepare(&mut self, generation: u64, part: CheckersPart, state: Option<Vec<u8>>) {
-        let CheckersPart { global, groups, virtual_servers, ssl, tls_profiles, bfd_instances, track_files } =
-            part;
+    fn prepare(&mut self, generation: u64, part: PackedCheckers, state: Option<Vec<u8>>) {
+        let PackedCheckers { common, virtual_servers } = part;
+        let CheckersPart { global, groups, ssl, tls_profiles, bfd_instances, track_files, .. } = common;
         let common = Common { global, groups, ssl, tls_profiles, bfd_instances, track_files };
         let saved = state.and_then(|bytes| Saved::read(&bytes));
         let before = saved.as_ref().map_or_else(|| self.marks.clone(), |saved| saved.marks.clone().into());
@@ -242,7 +243,13 @@ impl Checkers {
             counters: common.global.nftables.counters,
             before: Some(&before),
         };
-        let arrangement = arrange(virtual_servers, &common.groups, marking).and_then(|arrangement| {
+        let known = self.running.as_ref().map_or(&[][..], |running| &running.virtual_servers);
+        let mut damage = None;
+        let virtual_servers = virtual_servers
+            .iter()
+            .map_while(|server| server.map_err(|error| damage = Some(error.to_string())).ok());
+        let arrangement = arrange(virtual_servers, known, &common.groups, marking);
+        let arrangement = damage.map_or(arrangement, |damage| Err(vec![damage])).and_then(|arrangement| {
             // A later configuration may need the table, but cannot enter another namespace any more.
             let elsewhere = common.global.net_namespace_ipvs != IpvsNamespace::Same;
             if arrangement.virtual_servers.is_empty() && !elsewhere {
@@ -256,8 +263,8 @@ impl Checkers {
         let answer = match arrangement {
             Err(reasons) => FromChild::Refused { generation, reasons },
             Ok(arrangement) => {
-                let before = self.running.as_ref().map_or(&[][..], |running| &running.virtual_servers);
-                let plan = plan(before, &arrangement.virtual_servers);
+                let known = self.running.as_ref().map_or(&[][..], |running| &running.virtual_servers);
+                let plan = plan(known, &arrangement.virtual_servers);
                 self.prepared = Some(Prepared { generation, common, arrangement, saved });
                 FromChild::Prepared { generation, plan }
             }

@@ -5,11 +5,12 @@ use super::*;
 use crate::check::{Failure, Outcome};
 use crate::config::model::{CheckKind, VirtualServer};
 use crate::daemon::director::Kernel;
+use crate::daemon::packed::Packed;
 use crate::kernel::testing::in_namespace;
 use crate::lvs::table::Table;
 use crate::lvs::virtual_server::tests::virtual_server;
 
-type ParentEnd = Channel<ToChild<CheckersPart>, FromChild>;
+type ParentEnd = Channel<ToChild<PackedCheckers>, FromChild>;
 type ProberEnd = Channel<FromProber, ToProber>;
 
 /// Runs the process and this play against it, on one event loop.
@@ -88,6 +89,8 @@ impl Play {
     async fn configure(&mut self, part: CheckersPart, state: Option<Vec<u8>>) -> Vec<String> {
         self.generation += 1;
         let generation = self.generation;
+        let virtual_servers = Packed::new(&part.virtual_servers);
+        let part = PackedCheckers { common: part, virtual_servers };
         self.parent.send(&ToChild::Prepare { generation, part, state }).unwrap();
         let plan = match self.hear().await {
             FromChild::Prepared { plan, .. } => plan,

@@ -15,6 +15,7 @@ use crate::check::{Probe, ProbeReport, ProbeRequest, Remark};
 use crate::config::model::{
     CheckKind, Checker, Command as Script, DnsCheck, ScriptEnd, SmtpCheck, UdpCheck, VirtualServerGroup,
 };
+use crate::config::schema::Hash;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::ipvs::{Ipvs, Report};
 use crate::lvs::difference::{Command, Extent, difference};
@@ -136,6 +137,9 @@ struct Check {
 /// Different oddities of one check that are logged; a server that makes up new ones does not fill the memory.
 const REMARKS: usize = 16;
 
+/// Whose each service is: the place of its virtual server.
+type Owners = HashMap<ServiceKey, usize, Hash>;
+
 /// Everything the checkers process knows.
 #[derive(Default)]
 pub struct Director {
@@ -149,7 +153,7 @@ pub struct Director {
     last_id: u64,
     table: Table,
     /// Whose each service is.
-    owners: HashMap<ServiceKey, usize>,
+    owners: Owners,
     groups: Vec<VirtualServerGroup>,
     log_all_failures: bool,
     /// `no_checker_emails`.

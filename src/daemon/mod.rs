@@ -25,6 +25,7 @@ mod kept; // the running configuration, as the parent keeps it
 pub mod log; // stock's log lines
 pub mod mailer; // mails on their way to the relay
 pub mod options; // what the command line asked for
+pub mod packed; // many things in one message
 pub mod parent; // the parent process: before and after its event loop
 pub mod places; // where the pid files are
 pub mod prober; // probes foreign servers, without rights

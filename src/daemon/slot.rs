@@ -14,7 +14,7 @@ use super::child::{Assignment, Role};
 use super::ipc::{Dump, FromChild, ROLE_VARIABLE, ToChild};
 use super::respawn::BackOff;
 use super::supervise::{Happening, Transaction};
-use crate::config::model::{BfdPart, CheckersPart, Config, ScriptEnd, VrrpPart};
+use crate::config::model::{BfdPart, Config, ScriptEnd, VrrpPart};
 use crate::kernel::memfd::Stash;
 use crate::kernel::{process, spawn};
 
@@ -47,16 +47,6 @@ pub(super) trait Part: Serialize + DeserializeOwned + Default {
 impl Part for VrrpPart {
     fn of(config: &Config) -> Option<Self> {
         config.vrrp_part()
-    }
-
-    fn idle(config: &Config) -> Self {
-        Self { global: config.global.clone(), ..Self::default() }
-    }
-}
-
-impl Part for CheckersPart {
-    fn of(config: &Config) -> Option<Self> {
-        config.checkers_part()
     }
 
     fn idle(config: &Config) -> Self {

@@ -19,9 +19,10 @@ use super::ipc::{
     Dump, Extent, FromChild, FromReporter, Order, Reading, Reported, Service, ToChild, ToReporter,
 };
 use super::kept::{Counts, Kept};
+use super::packed::PackedCheckers;
 use super::reporter_seat::{Reporter, ReporterHappening};
 use super::slot::{Birth, CLOSED_LIMIT, Prober, ProberEvent, Seat, Slot, SlotEvent, start, until};
-use crate::config::model::{BfdPart, CheckersPart, Config, ScriptEnd, VrrpPart};
+use crate::config::model::{BfdPart, Config, ScriptEnd, VrrpPart};
 use crate::kernel::{fdpass, memory};
 
 /// How long the children may think about a configuration.
@@ -112,7 +113,7 @@ pub struct Options {
 pub struct Supervisor {
     options: Options,
     vrrp: Slot<VrrpPart>,
-    checkers: Slot<CheckersPart>,
+    checkers: Slot<PackedCheckers>,
     bfd: Slot<BfdPart>,
     prober: Prober,
     reporter: Reporter,

@@ -3,6 +3,7 @@
 //! Pure: which marks there are, and what the table must hold. How it is written is `kernel::nftables_ipvs`'. Marks stay
 //! what they were as long as the virtual server is there, so a reload moves no connection. spec/ipvs-behaviour.md §4.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -47,7 +48,7 @@ pub struct MarkEntry {
 /// the next free one in file order.
 pub fn assign(
     settings: &NftablesIpvs,
-    virtual_servers: &[VirtualServer],
+    virtual_servers: &[impl Borrow<VirtualServer>],
     groups: &[VirtualServerGroup],
     before: &Marks,
 ) -> Marks {
@@ -55,6 +56,7 @@ pub fn assign(
     let mut marks = Marks::new();
     let users: Vec<(String, u8)> = virtual_servers
         .iter()
+        .map(Borrow::borrow)
         .filter_map(|vs| {
             Some((marked_group(vs, groups)?.name.clone(), vs.protocol.map_or(0, Protocol::number)))
         })
@@ -81,8 +83,8 @@ pub fn assign(
 }
 
 /// Marks that the configuration itself uses.
-fn taken(virtual_servers: &[VirtualServer], groups: &[VirtualServerGroup]) -> BTreeSet<u32> {
-    let own = virtual_servers.iter().filter_map(|vs| match vs.service {
+fn taken(virtual_servers: &[impl Borrow<VirtualServer>], groups: &[VirtualServerGroup]) -> BTreeSet<u32> {
+    let own = virtual_servers.iter().filter_map(|vs| match vs.borrow().service {
         Service::Fwmark(mark) => Some(mark),
         _ => None,
     });

@@ -4,6 +4,7 @@
 //! down. Here a checker whose options changed is still the same checker, as long as its type is: it keeps its result
 //! until it has run.
 
+use std::collections::HashMap;
 use std::mem::discriminant;
 
 use serde::{Deserialize, Serialize};
@@ -40,9 +41,53 @@ impl Identity {
     }
 }
 
+/// Have they one identity?
+fn are_one(one: &VirtualServer, other: &VirtualServer) -> bool {
+    match (&one.service, &other.service) {
+        (Service::Address { .. }, Service::Address { .. }) => {
+            one.service == other.service && one.protocol == other.protocol
+        }
+        (Service::Fwmark(_), Service::Fwmark(_)) => {
+            one.service == other.service && one.family == other.family
+        }
+        _ => one.service == other.service,
+    }
+}
+
+/// Finds virtual servers of one list in another one. As long as both are in one order, as around a reload they nearly
+/// always are, this costs a comparison each, and no memory.
+#[derive(Default)]
+pub struct Search {
+    /// Where the next one should be.
+    next: usize,
+    /// Of the list that is searched; made once it is needed.
+    places: Option<HashMap<Identity, usize>>,
+}
+
+impl Search {
+    /// Where in a list of `count` this one is. `at` gives the list's entries; one that gives nothing is not found.
+    pub fn find<'a>(
+        &mut self,
+        vs: &VirtualServer,
+        count: usize,
+        at: impl Fn(usize) -> Option<&'a VirtualServer>,
+    ) -> Option<usize> {
+        if self.next < count && at(self.next).is_some_and(|there| are_one(there, vs)) {
+            self.next += 1;
+            return Some(self.next - 1);
+        }
+        let places = self.places.get_or_insert_with(|| {
+            (0..count).filter_map(|place| Some((Identity::of(at(place)?), place))).collect()
+        });
+        let found = places.get(&Identity::of(vs)).copied();
+        self.next = found.map_or(self.next, |place| place + 1);
+        found
+    }
+}
+
 /// One entry per real server of `new`.
 pub fn origins(old: &VirtualServer, new: &VirtualServer) -> Vec<Origin> {
-    let by_address: std::collections::HashMap<_, usize> =
+    let by_address: HashMap<_, usize> =
         old.real_servers.iter().enumerate().map(|(index, rs)| ((rs.address, rs.port), index)).collect();
     new.real_servers
         .iter()
@@ -96,6 +141,27 @@ mod tests {
         new.real_servers[1].port = 9999;
         let found: Vec<_> = origins(&old, &new).iter().map(|o| o.real_server).collect();
         assert_eq!(found, [Some(2), None, Some(0)]);
+    }
+
+    #[test]
+    fn a_search_finds_what_a_look_at_every_one_finds() {
+        let at = |port| {
+            let mut vs = virtual_server(1);
+            vs.service = Service::Address { address: "10.9.0.1".parse().unwrap(), port };
+            vs
+        };
+        let list: Vec<_> = [1, 2, 3, 4, 5].map(at).into();
+        let mut udp = at(2);
+        udp.protocol = Some(Protocol::Udp);
+        for wanted in [vec![1, 2, 3, 4, 5], vec![1, 9, 2, 3, 5], vec![5, 4, 3, 2, 1], vec![3, 3, 4, 7, 1]] {
+            let mut search = Search::default();
+            for port in wanted {
+                let expected = list.iter().position(|vs| *vs == at(port));
+                assert_eq!(search.find(&at(port), list.len(), |place| list.get(place)), expected, "{port}");
+                assert_eq!(search.find(&udp, list.len(), |place| list.get(place)), None);
+            }
+        }
+        assert_eq!(Search::default().find(&at(1), 5, |_| None), None);
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub mod watched; // track_file, vrrp_track_process
 
 use super::diagnostic::Diagnostic;
 use super::iproute::Names;
-use super::model::{GarpGroup, InterfaceDelays, PolledInterface, Route, Rule, TrackFile, TrackProcess};
+use super::model::{
+    GarpGroup, InterfaceDelays, PolledInterface, Route, Rule, TrackFile, TrackProcess, VirtualServer,
+};
 use super::schema::{Given, Item, List, Opened, Table};
 use super::source::Span;
 use super::suggest::{LookAlike, did_you_mean, look_alikes, plain};
@@ -70,8 +72,10 @@ pub struct Drafts<'a> {
     pub groups: Vec<virtual_server_group::Draft<'a>>,
     /// `virtual_server` being read.
     pub virtual_server: virtual_server::Draft<'a>,
-    /// What was checked of `virtual_server` blocks that are gone already (`-t`).
+    /// What was checked of `virtual_server` blocks that are gone already.
     pub checked: Option<Box<super::validate::lvs::Progress>>,
+    /// What became of them, unless only reports are wanted.
+    pub built: Vec<VirtualServer>,
     /// `virtual_server` blocks.
     pub virtual_servers: Vec<virtual_server::Draft<'a>>,
     /// `real_server` being read.

@@ -325,8 +325,10 @@ fn open<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Opened {
 fn close(reader: &mut Reader<'_>) {
     let mut draft = std::mem::take(&mut reader.drafts.virtual_server);
     draft.real_servers.shrink_to_fit();
-    if reader.judges() {
-        crate::config::validate::lvs::judge(reader, draft);
+    // Model and file have one order.
+    let is_next = reader.is_settled() && reader.drafts.virtual_servers.is_empty();
+    if reader.judges() || is_next {
+        crate::config::validate::lvs::read(reader, draft);
     } else {
         reader.drafts.virtual_servers.push(draft);
     }

@@ -183,10 +183,16 @@ impl Config {
 
     /// The checkers process' part, or `None` when there is no virtual server.
     pub fn checkers_part(&self) -> Option<CheckersPart> {
-        (!self.virtual_servers.is_empty()).then(|| CheckersPart {
+        (!self.virtual_servers.is_empty())
+            .then(|| CheckersPart { virtual_servers: self.virtual_servers.clone(), ..self.checkers_common() })
+    }
+
+    /// The same without the virtual servers.
+    pub fn checkers_common(&self) -> CheckersPart {
+        CheckersPart {
             global: self.global.clone(),
             groups: self.groups.clone(),
-            virtual_servers: self.virtual_servers.clone(),
+            virtual_servers: Vec::new(),
             ssl: self.ssl.clone(),
             tls_profiles: self.tls_profiles.clone(),
             track_files: self.check_files.clone(),
@@ -196,6 +202,6 @@ impl Config {
                 .filter(|bfd| bfd.tells_checkers)
                 .map(|bfd| bfd.name.clone())
                 .collect(),
-        })
+        }
     }
 }

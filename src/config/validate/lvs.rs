@@ -41,6 +41,7 @@ pub fn validate(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), Refu
         })
         .collect();
     let mut progress = reader.drafts.checked.take().unwrap_or_default();
+    config.virtual_servers = std::mem::take(&mut reader.drafts.built);
     // Each draft goes when its model is there: a large file is not in memory twice.
     for draft in drafts {
         if let Some((head, built)) = one(reader, &draft, &config.groups, &mut progress) {
@@ -69,16 +70,20 @@ pub struct Progress {
     any: bool,
 }
 
-/// Checks a virtual server for its reports alone, as soon as it is read: `-t` needs no model, and tens of thousands of
-/// drafts are most of its memory. One of a group must wait, since the group may stand behind it.
-pub fn judge<'a>(reader: &mut Reader<'a>, draft: Draft<'a>) {
+/// Checks a virtual server as soon as it is read: tens of thousands of drafts are most of the memory that a large file
+/// takes, and `-t` needs not even the model. One of a group must wait, since the group may stand behind it.
+pub fn read<'a>(reader: &mut Reader<'a>, draft: Draft<'a>) {
     if matches!(draft.service, ServiceDraft::Group(_)) {
         reader.drafts.virtual_servers.push(draft);
         return;
     }
     let mut progress = reader.drafts.checked.take().unwrap_or_default();
-    one(reader, &draft, &[], &mut progress);
+    let built = one(reader, &draft, &[], &mut progress);
     reader.drafts.checked = Some(progress);
+    if let Some((head, built)) = built.filter(|_| !reader.judges()) {
+        reader.built(head, reader.drafts.built.len());
+        reader.drafts.built.push(built);
+    }
 }
 
 fn one<'a>(

@@ -4,19 +4,20 @@
 //! spec/ipvs-behaviour.md §3, §6, §7.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::hosting::is_suspended;
-use super::{Check, Director, Kernel, Orders, Server};
+use super::{Check, Director, Kernel, Orders, Owners, Server};
 use crate::check::schedule::{Beginning, Schedule, first_delay};
 use crate::config::model::{VirtualServer, VirtualServerGroup};
+use crate::config::schema::Hash;
 use crate::lvs::arrangement::Arranged;
 use crate::lvs::difference::{Extent, difference};
-use crate::lvs::matching::{Identity, Origin};
+use crate::lvs::matching::{Identity, Origin, Search};
 use crate::lvs::pooling::Pooling;
 use crate::lvs::service::group_changes;
 use crate::lvs::table::ServiceKey;
@@ -59,7 +60,13 @@ struct ServerState {
 struct Before {
     servers: Vec<Option<Server>>,
     checks: Vec<Option<Check>>,
-    places: HashMap<Identity, usize>,
+}
+
+impl Before {
+    /// The configuration of the virtual server at that place, while it is there.
+    fn config(&self, place: usize) -> Option<&VirtualServer> {
+        self.servers.get(place)?.as_ref().map(|server| &**server.health.config())
+    }
 }
 
 /// Where the checks of a virtual server come from.
@@ -84,24 +91,19 @@ impl Director {
         kernel: &mut dyn Kernel,
         out: &mut Orders,
     ) {
-        let owners: HashMap<ServiceKey, usize> = settings
-            .virtual_servers
-            .iter()
-            .enumerate()
-            .flat_map(|(index, arranged)| arranged.services.iter().map(move |(key, _)| (*key, index)))
-            .collect();
+        let owners = self.owners_in(&settings.virtual_servers);
         if !self.started {
             self.find(&owners, kernel, out);
         }
         let mut before = Before {
-            places: (self.servers.iter().enumerate())
-                .map(|(index, server)| (Identity::of(server.health.config()), index))
-                .collect(),
-            servers: self.servers.drain(..).map(Some).collect(),
-            checks: self.checks.drain(..).map(Some).collect(),
+            servers: std::mem::take(&mut self.servers).into_iter().map(Some).collect(),
+            checks: std::mem::take(&mut self.checks).into_iter().map(Some).collect(),
         };
+        self.servers.reserve(settings.virtual_servers.len());
+        self.checks.reserve(before.checks.len());
         self.leave(&mut before, &owners, &settings, kernel, out);
         self.timed.clear();
+        let mut search = Search::default();
 
         let mut states: HashMap<Identity, ServerState> = state
             .map(|state| state.servers.into_iter().map(|server| (server.identity.clone(), server)).collect())
@@ -113,10 +115,9 @@ impl Director {
         self.mail_changes_only = settings.mail_changes_only;
         let mut activations = Vec::new();
         for Arranged { config, services } in settings.virtual_servers {
-            let identity = Identity::of(&config);
             let index = self.servers.len();
             let mut actions = Vec::new();
-            let place = before.places.get(&identity).copied();
+            let place = search.find(&config, before.servers.len(), |place| before.config(place));
             let there = place.and_then(|place| before.servers[place].take());
             let is_sound = !self.distrust && place.is_some_and(|place| !self.dirty.contains(&place));
             let there = match there {
@@ -136,7 +137,7 @@ impl Director {
                 let before = Arc::clone(health.config());
                 let origins = health.reconfigure(config, &mut actions);
                 (health, Source::Kept { config: before, checks, origins })
-            } else if let Some(saved) = states.remove(&identity) {
+            } else if let Some(saved) = states.remove(&Identity::of(&config)) {
                 let (health, has_run) = resumed(config, saved);
                 // The table is compared, but nobody is told anything.
                 self.applies.push((index, Scope::Whole));
@@ -201,8 +202,23 @@ impl Director {
         State { servers: self.servers.iter().map(server).collect() }
     }
 
+    /// Whose each service of these is. Where all stay as and where they are, nothing is made anew.
+    fn owners_in(&mut self, arranged: &[Arranged]) -> Owners {
+        let is_in_place =
+            |(server, arranged): (&Server, &Arranged)| Arc::ptr_eq(&server.services, &arranged.services);
+        if arranged.len() == self.servers.len() && self.servers.iter().zip(arranged).all(is_in_place) {
+            return std::mem::take(&mut self.owners);
+        }
+        let services = arranged.iter().map(|arranged| arranged.services.len()).sum();
+        let mut owners = Owners::with_capacity_and_hasher(services, Hash::default());
+        for (index, arranged) in arranged.iter().enumerate() {
+            owners.extend(arranged.services.iter().map(|(key, _)| (*key, index)));
+        }
+        owners
+    }
+
     /// Reads which of our services a predecessor, or somebody else, left in the kernel.
-    fn find(&mut self, ours: &HashMap<ServiceKey, usize>, kernel: &mut dyn Kernel, out: &mut Orders) {
+    fn find(&mut self, ours: &Owners, kernel: &mut dyn Kernel, out: &mut Orders) {
         let found = kernel.services().and_then(|there| {
             let ours: Vec<ServiceKey> = there.into_iter().filter(|key| ours.contains_key(key)).collect();
             kernel.read(&mut self.table, &ours)
@@ -217,23 +233,27 @@ impl Director {
     fn leave(
         &mut self,
         before: &mut Before,
-        owners: &HashMap<ServiceKey, usize>,
+        owners: &Owners,
         settings: &Settings,
         kernel: &mut dyn Kernel,
         out: &mut Orders,
     ) {
-        let kept: HashSet<Identity> =
-            settings.virtual_servers.iter().map(|arranged| Identity::of(&arranged.config)).collect();
+        let wanted = &settings.virtual_servers;
+        let mut search = Search::default();
         let mut commands = Vec::new();
         for (index, place) in before.servers.iter_mut().enumerate() {
             let Some(server) = place else { continue };
-            let mut gone = server.services.iter().map(|(key, _)| *key).collect::<Vec<_>>();
-            gone.retain(|key| !owners.contains_key(key));
+            let at = |place: usize| wanted.get(place).map(|arranged| &*arranged.config);
+            let stays = search.find(server.health.config(), wanted.len(), at);
+            let is_same = stays.is_some_and(|place| Arc::ptr_eq(&wanted[place].services, &server.services));
+            let services = if is_same { &[][..] } else { &server.services };
+            let gone = services.iter().map(|(key, _)| *key).filter(|key| !owners.contains_key(key));
+            let gone: Vec<ServiceKey> = gone.collect();
             if !gone.is_empty() {
                 let pool = server.health.pool([].into());
                 difference(&self.table, &gone, &pool, Extent::Whole, &mut commands);
             }
-            if !kept.contains(&Identity::of(server.health.config())) {
+            if stays.is_none() {
                 let mut actions = Vec::new();
                 server.health.remove(&mut actions);
                 *place = None;
@@ -254,7 +274,9 @@ impl Director {
     ) {
         let place = self.servers.len();
         let config = Arc::clone(server.health.config());
-        server.reloaded = vec![true; config.real_servers.len()];
+        if server.reloaded.len() != config.real_servers.len() || server.reloaded.contains(&false) {
+            server.reloaded = vec![true; config.real_servers.len()];
+        }
         server.suspended = is_suspended(&config, &self.groups, &self.hosted);
         for (first, rs) in server.checks.iter_mut().zip(&config.real_servers) {
             let old = std::mem::replace(first, self.checks.len());

@@ -8,7 +8,7 @@ use crate::check::{Failure, Outcome};
 use crate::config::model::{
     BfdCheck, CheckersPart, FileCheck, GroupEntry, Identity, MiscCheck, Service, SorryServer, VirtualServer,
 };
-use crate::lvs::arrangement::{Marking, arrange};
+use crate::lvs::arrangement::{Arranged, Marking, arrange};
 use crate::lvs::table::DestinationKey;
 use crate::lvs::virtual_server::tests::virtual_server;
 
@@ -117,6 +117,8 @@ pub(super) struct World {
     pub(super) now: Time,
     pub(super) out: Orders,
     pub(super) share: bool,
+    /// What runs.
+    pub(super) known: Vec<Arranged>,
 }
 
 impl World {
@@ -127,6 +129,7 @@ impl World {
             now: Time::ZERO,
             out: Orders::default(),
             share: false,
+            known: Vec::new(),
         }
     }
 
@@ -144,7 +147,9 @@ impl World {
     }
 
     pub(super) fn run_part(&mut self, part: &CheckersPart, state: Option<State>) {
-        let arrangement = arrange(part.virtual_servers.clone(), &part.groups, Marking::default()).unwrap();
+        let arrangement =
+            arrange(part.virtual_servers.clone(), &self.known, &part.groups, Marking::default()).unwrap();
+        self.known.clone_from(&arrangement.virtual_servers);
         let settings = Settings {
             virtual_servers: arrangement.virtual_servers,
             groups: part.groups.clone(),
