@@ -16,8 +16,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
+use tracing::span;
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::dump::marked;
 use super::options::{Facility, LogOptions};
@@ -136,7 +136,7 @@ pub fn start(
     let hasty = is_punctual.then(console::Console::open).flatten().map(Mutex::new);
     let lines = Lines { level, console, syslog: !options.no_syslog, impatient, hasty, file };
     // Only a second call fails, and its settings are the first one's.
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
+    let _ = tracing::subscriber::set_global_default(lines);
     // A daemon has no stderr: its last words belong in the log.
     std::panic::set_hook(Box::new(|panic| tracing::error!("a bug in keepalived-rs: {panic}")));
 }
@@ -191,8 +191,9 @@ impl Lines {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+/// There are no spans: keeping a register of them would take 32 KiB of every process.
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Only our own: the libraries below have no lines an operator would know.
         metadata.is_event()
             && metadata.target().starts_with("keepalived_rs")
@@ -203,7 +204,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         Some(self.level)
     }
 
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+    fn event(&self, event: &Event<'_>) {
         let mut text = Text::default();
         event.record(&mut text);
         let severity =
@@ -212,6 +213,18 @@ impl<S: Subscriber> Layer<S> for Lines {
             self.write(severity, &printable(line));
         }
     }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
 }
 
 /// The message, and behind it any other field as `name=value`.

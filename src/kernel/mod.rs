@@ -20,6 +20,7 @@ pub mod inotify; // changes in directories
 pub mod ipvs; // the IPVS table: commands, dumps, timeouts
 pub mod ipvs_message; // its messages, bytes to types and back
 mod ipvs_statistics; // its statistics: messages
+mod libssl; // the host's OpenSSL, loaded by who needs it
 pub mod link; // interfaces
 pub mod linkbeat; // what cards themselves say of their link
 mod many; // datagrams by the dozen
@@ -37,6 +38,7 @@ pub mod pcre; // patterns of HTTP checks
 pub mod pidfile; // a number, locked for life
 pub mod process; // this process: name, signals at birth, umask, limits
 pub mod process_events; // births and deaths of processes
+pub mod random; // numbers that nobody guesses
 pub mod readiness; // waiting for a descriptor on the event loop
 pub mod ready_set; // many sockets behind one descriptor
 pub mod rights; // capabilities given up
@@ -47,6 +49,7 @@ pub mod spawn; // scripts: own group and identity, nothing inherited
 pub mod sysctl; // interface settings
 pub mod syslog; // the C library's
 pub mod timer; // the clock of the cores, one alarm on it
+pub mod tls; // TLS clients over libssl
 pub mod unix_socket; // connections to local stream sockets
 pub mod vmac; // macvlans and ipvlans of our own
 pub mod vrrp_inbox; // room for adverts

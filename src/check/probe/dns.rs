@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::connect::{errno, open_datagram};
 use crate::check::{Failure, Outcome};
 use crate::config::model::{DnsCheck, DnsType};
+use crate::kernel::random;
 
 /// Of a message's header, in bytes.
 const HEADER: usize = 12;
@@ -58,7 +59,7 @@ pub(super) async fn run(check: &DnsCheck, socket: Option<OwnedFd>) -> Outcome {
         Err(outcome) => return outcome,
     };
     let mut id = [0; 2];
-    if let Err(error) = openssl::rand::rand_bytes(&mut id) {
+    if let Err(error) = random::fill(&mut id) {
         return Outcome::NotTried { errno: None, what: format!("drawing a number: {error}") };
     }
     let id = u16::from_be_bytes(id);

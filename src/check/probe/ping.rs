@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::connect::{errno, not_tried, prepare, refused_at_once};
 use crate::check::{Failure, Outcome};
 use crate::config::model::Connection;
+use crate::kernel::random;
 use crate::kernel::readiness::Watched;
 
 /// Type of a request and of its reply (RFC 792; RFC 4443 §4).
@@ -127,7 +128,7 @@ pub(super) async fn run(connection: &Connection, sequence: u16, socket: Option<O
         Err(outcome) => return outcome,
     };
     let mut id = [0; 2];
-    if let Err(error) = openssl::rand::rand_bytes(&mut id) {
+    if let Err(error) = random::fill(&mut id) {
         return Outcome::NotTried { errno: None, what: format!("drawing a number: {error}") };
     }
     let id = u16::from_be_bytes(id);

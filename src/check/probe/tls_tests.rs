@@ -1,5 +1,6 @@
 //! SSL checks against OpenSSL servers with odd settings and bad manners, in this process on threads of their own.
 
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -8,7 +9,9 @@ use openssl::asn1::Asn1Time;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
-use openssl::ssl::{NameType, SslVersion};
+use openssl::ssl::{
+    ErrorCode, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslStream, SslVersion,
+};
 use openssl::x509::{X509, X509Name};
 
 use super::*;
