@@ -107,7 +107,7 @@ pub struct Schedule {
     /// Failures in a row that were forgiven; stays while down.
     failures: u32,
     /// The url to attempt next.
-    url: usize,
+    url: u32,
     /// Down, and `url` is the one that failed: it must pass before the round that decides.
     retrying: bool,
     next: Next,
@@ -199,7 +199,7 @@ impl Schedule {
 
     /// The url that is attempted next, or is under way.
     pub fn url(&self) -> usize {
-        self.url
+        self.url as usize
     }
 
     /// Is an attempt under way?
@@ -242,7 +242,7 @@ impl Schedule {
 
     /// The url that is being retried, if the checker is down because of one.
     pub fn failed_url(&self) -> Option<usize> {
-        (!self.up && self.retrying).then_some(self.url)
+        (!self.up && self.retrying).then_some(self.url())
     }
 
     /// The last exit status of its script, and when that was started.
@@ -305,7 +305,7 @@ impl Schedule {
         self.next = Next::Asked;
         self.last_run = Some(now);
         self.attempts = self.attempts.wrapping_add(1);
-        out.push(Action::Probe { url: self.url });
+        out.push(Action::Probe { url: self.url() });
     }
 
     /// The delays of scripts count from their start (spec/checkers.md §3).
@@ -385,7 +385,7 @@ impl Schedule {
         let hurry = http.fast_recovery && (!self.has_run || !self.up);
         self.failures = 0;
         if !self.up
-            && let Some(url) = http.urls.get(self.url)
+            && let Some(url) = http.urls.get(self.url())
         {
             let mut say = |what: &str| {
                 let (rs, path) = (subject.real_server, &url.path);
@@ -403,7 +403,7 @@ impl Schedule {
             // Only now does the round begin that decides.
             self.retrying = false;
             self.url = 0;
-        } else if self.url + 1 < http.urls.len() {
+        } else if self.url() + 1 < http.urls.len() {
             self.url += 1;
         } else {
             self.url = 0;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::check::Failure;
 use crate::config::model::{BfdCheck, Command, DnsCheck, DnsType, FileCheck, Identity, SmtpCheck};
-use crate::config::model::{CheckTiming, Connection, HttpProtocol, Url};
+use crate::config::model::{CheckTiming, Connection, HttpProtocol, Rare, Url};
 
 const SERVER: &str = "[10.1.0.1]:tcp:80";
 
@@ -36,10 +36,7 @@ fn checker(kind: CheckKind, retry: u32) -> Checker {
 fn connection() -> Connection {
     Connection {
         destination: SocketAddr::from(([10, 1, 0, 1], 80)),
-        bind: None,
-        bind_port: 0,
-        bind_interface: None,
-        fwmark: 0,
+        local: Rare::default(),
         timeout: seconds(5),
     }
 }

@@ -155,7 +155,7 @@ fn hosts_of_a_mail_check_are_checks_of_their_own() {
     assert_eq!(places.len(), 2);
     assert_eq!(places[0].destination.to_string(), "10.0.0.7:26");
     assert_eq!(
-        (places[1].destination.to_string(), places[1].bind),
+        (places[1].destination.to_string(), places[1].local.bind),
         ("10.0.0.2:80".into(), Some([10, 0, 0, 1].into()))
     );
     assert!(places.iter().all(|place| place.timeout == Duration::from_secs(2)));

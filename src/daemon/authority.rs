@@ -34,8 +34,8 @@ impl Authority {
             authority.add(server.quorum_up.as_ref());
             authority.add(server.quorum_down.as_ref());
             for real in &server.real_servers {
-                authority.add(real.notify_up.as_ref());
-                authority.add(real.notify_down.as_ref());
+                authority.add(real.notify_up.as_deref());
+                authority.add(real.notify_down.as_deref());
                 for checker in &real.checkers {
                     if let CheckKind::Misc(misc) = &checker.kind {
                         authority.add(Some(&misc.command));

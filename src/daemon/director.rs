@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,17 +122,33 @@ struct Server {
     suspended: bool,
 }
 
+/// One check of one real server. There may be tens of thousands.
 struct Check {
-    server: usize,
-    real_server: usize,
-    checker: usize,
-    schedule: Schedule,
-    /// The attempt that is under way.
-    asked: Option<u64>,
+    server: Short,
+    real_server: Short,
+    checker: Short,
     /// The checks that are equal to it, if there are any and they share.
-    cohort: Option<usize>,
+    cohort: Option<Short>,
+    /// The attempt that is under way.
+    asked: Option<NonZeroU64>,
+    schedule: Schedule,
     /// What was logged about its answers.
-    remarked: Vec<Remark>,
+    remarked: Box<[Remark]>,
+}
+
+/// An index in half the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Short(u32);
+
+impl Short {
+    /// No list of ours is too long for it.
+    fn new(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    fn at(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// Different oddities of one check that are logged; a server that makes up new ones does not fill the memory.
@@ -267,8 +284,8 @@ impl Director {
     }
 
     fn configured(&self, check: &Check) -> &Checker {
-        let config = self.servers[check.server].health.config();
-        &config.real_servers[check.real_server].checkers[check.checker]
+        let config = self.servers[check.server.at()].health.config();
+        &config.real_servers[check.real_server.at()].checkers[check.checker.at()]
     }
 
     /// Does the prober have an attempt of this check?
@@ -283,7 +300,7 @@ impl Director {
                 continue;
             }
             if let Some(id) = self.checks[index].asked.take() {
-                self.asked.remove(&id);
+                self.asked.remove(&id.get());
                 self.schedule(index, now, schedule::Event::ProberLost, out);
             }
         }
@@ -294,7 +311,7 @@ impl Director {
         self.checks
             .iter()
             .filter(|check| self.is_probed(check))
-            .map(|check| &*self.servers[check.server].labels[check.real_server])
+            .map(|check| &*self.servers[check.server.at()].labels[check.real_server.at()])
     }
 
     /// The daemon stops: says so, and releases the table.
@@ -351,7 +368,7 @@ impl Director {
         check.asked = None;
         for remark in report.remarks {
             if check.remarked.len() < REMARKS && !check.remarked.contains(&remark) {
-                let rs = &self.servers[check.server].labels[check.real_server];
+                let rs = &self.servers[check.server.at()].labels[check.real_server.at()];
                 out.log.push(match &remark {
                     Remark::Length { announced, received } => format!(
                         "Web server {rs}: Content-Length says {announced} bytes, the body has {received}"
@@ -360,7 +377,9 @@ impl Director {
                         format!("Web server {rs}: the TLS stream ended without close-notify: {reason}")
                     }
                 });
-                check.remarked.push(remark);
+                let mut remarked = std::mem::take(&mut check.remarked).into_vec();
+                remarked.push(remark);
+                check.remarked = remarked.into();
             }
         }
         self.tell_cohort(index, &report.outcome, now, out);
@@ -376,14 +395,15 @@ impl Director {
     /// One event for one schedule, and what follows from it.
     fn schedule(&mut self, index: usize, now: Time, event: schedule::Event, out: &mut Orders) {
         let check = &mut self.checks[index];
-        let server = &mut self.servers[check.server];
+        let (place, real_server, checker) = (check.server.at(), check.real_server.at(), check.checker.at());
+        let server = &mut self.servers[place];
         let config = Arc::clone(server.health.config());
-        let configured = &config.real_servers[check.real_server].checkers[check.checker];
+        let configured = &config.real_servers[real_server].checkers[checker];
         let subject = Subject {
             checker: configured,
-            real_server: &server.labels[check.real_server],
+            real_server: &server.labels[real_server],
             virtual_server: server.health.label(),
-            weight: config.real_servers[check.real_server].weight,
+            weight: config.real_servers[real_server].weight,
             log_all_failures: self.log_all_failures,
         };
         let mut actions = Vec::new();
@@ -391,7 +411,6 @@ impl Director {
         if let Some(time) = check.schedule.deadline() {
             self.due.push(Reverse((time, index)));
         }
-        let (place, real_server, checker) = (check.server, check.real_server, check.checker);
         let mut alert: Option<(bool, String)> = None;
         for action in actions {
             let event = match action {
@@ -406,7 +425,7 @@ impl Director {
                     self.last_id += 1;
                     let id = self.last_id;
                     let sequence = self.checks[index].schedule.attempts();
-                    self.checks[index].asked = Some(id);
+                    self.checks[index].asked = NonZeroU64::new(id);
                     self.asked.insert(id, index);
                     out.probe
                         .extend(probe(configured, url, sequence).map(|probe| ProbeRequest { id, probe }));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::check::probe::connect;
 use crate::check::{Failure, Probe};
-use crate::config::model::{Connection, HttpProtocol, Url};
+use crate::config::model::{Connection, HttpProtocol, LocalEnd, Rare, Url};
 
 type Near = Channel<ToProber, FromProber>;
 
@@ -38,14 +38,7 @@ async fn reports(near: &mut Near, number: usize) -> Vec<ProbeReport> {
 }
 
 fn connection(destination: SocketAddr) -> Connection {
-    Connection {
-        destination,
-        bind: None,
-        bind_port: 0,
-        bind_interface: None,
-        fwmark: 0,
-        timeout: Duration::from_secs(20),
-    }
+    Connection { destination, local: Rare::default(), timeout: Duration::from_secs(20) }
 }
 
 fn tcp(id: u64, destination: SocketAddr) -> ProbeRequest {
@@ -131,7 +124,8 @@ fn a_probe_uses_the_socket_that_came_with_it() {
     let (listening, open) = listener();
     with_prober(1, |mut near| async move {
         for id in 0..3 {
-            let socket = connect::open(&Connection { bind: Some(bind), ..connection(open) }).unwrap();
+            let local = LocalEnd { bind: Some(bind), ..LocalEnd::default() }.into();
+            let socket = connect::open(&Connection { local, ..connection(open) }).unwrap();
             near.send_with(&ToProber::ProbeOn(Box::new(tcp(id, open))), socket).unwrap();
         }
         for report in reports(&mut near, 3).await {

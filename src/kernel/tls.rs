@@ -416,3 +416,48 @@ unsafe fn words(text: *const c_char) -> String {
     // SAFETY: the caller's promise.
     libssl::text(unsafe { CStr::from_ptr(text) })
 }
+
+#[cfg(test)]
+mod tests {
+    use openssl::pkey::PKey;
+    use openssl::rsa::Rsa;
+    use openssl::symm::Cipher;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_certificate_is_refused_with_a_reason() {
+        let mut context = Context::client().unwrap();
+        let none = Refused("no certificate in it".to_owned());
+        assert_eq!(context.trust(b""), Err(none.clone()));
+        assert_eq!(context.present(b"words\n"), Err(none));
+        let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let Err(Refused(reason)) = context.trust(broken) else { panic!("trusted") };
+        assert!(!reason.is_empty() && reason != "no certificate in it", "{reason}");
+    }
+
+    #[test]
+    fn a_key_opens_with_its_password_alone_and_nobody_is_asked() {
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let long = "a password ".repeat(90);
+        for password in ["x", "open sesame", &long] {
+            let pem =
+                key.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), password.as_bytes()).unwrap();
+            let mut context = Context::client().unwrap();
+            assert_eq!(context.prove_with(&pem, password.as_bytes()), Ok(()));
+            assert!(context.prove_with(&pem, b"wrong").is_err());
+            assert!(context.prove_with(&pem, b"").is_err());
+            assert!(context.check_key().is_err(), "there is no certificate");
+        }
+        let plain = key.private_key_to_pem_pkcs8().unwrap();
+        assert_eq!(Context::client().unwrap().prove_with(&plain, b"not needed"), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_leaves_no_reason_behind_for_the_next_one() {
+        let mut context = Context::client().unwrap();
+        assert!(context.prove_with(b"no key", b"").is_err());
+        let ssl = library().unwrap();
+        assert_eq!(first_reason(ssl), None);
+    }
+}

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::virtual_server::{Action, Scope, VirtualServerHealth, Waiting, clamped};
+use crate::config::model::Blank;
 use crate::time::Time;
 
 /// A ramp has this many steps, the first at its beginning.
@@ -20,6 +21,13 @@ pub struct Pooling {
     pub drain: Option<Drain>,
     /// It failed, but too few are left: the lower the number, the longer ago.
     pub held: Option<u64>,
+}
+
+impl Blank for Pooling {
+    fn blank() -> &'static Self {
+        static BLANK: Pooling = Pooling { ramp: None, drain: None, held: None };
+        &BLANK
+    }
 }
 
 /// A drain.
@@ -134,7 +142,9 @@ impl VirtualServerHealth {
     /// A real server is up again.
     pub(super) fn came_back(&mut self, index: usize) {
         // One that was held never left.
-        if self.state.real_servers[index].pooling.held.take().is_none() {
+        if self.state.real_servers[index].pooling.held.is_some() {
+            self.state.real_servers[index].pooling.held = None;
+        } else {
             self.begin_ramp(index);
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::model::{Command, VirtualServer};
+use crate::config::model::{Command, Rare, VirtualServer};
 use crate::lvs::label;
 use crate::lvs::matching::{Origin, origins};
 use crate::lvs::pooling::Pooling;
@@ -153,17 +153,31 @@ pub struct State {
 pub struct RealServerState {
     /// Per checker: has it failed?
     pub failed: Vec<bool>,
-    /// Per checker: what it adds to the weight.
+    /// Per checker: what it adds to the weight. Those that are missing add nothing.
     pub contributions: Vec<i64>,
     /// Was `notify_down` run for a start as failed?
     pub told_down: bool,
     /// Ramp, drain, held.
-    pub pooling: Pooling,
+    pub pooling: Rare<Pooling>,
 }
 
 impl RealServerState {
     pub(super) fn alive(&self) -> bool {
         !self.failed.contains(&true)
+    }
+
+    fn contribution(&self, checker: usize) -> i64 {
+        self.contributions.get(checker).copied().unwrap_or(0)
+    }
+
+    /// Most checkers never add anything, and take no room for it.
+    fn contribute(&mut self, checker: usize, weight: i64) {
+        if self.contributions.len() <= checker && weight != 0 {
+            self.contributions.resize(checker + 1, 0);
+        }
+        if let Some(place) = self.contributions.get_mut(checker) {
+            *place = weight;
+        }
     }
 }
 
@@ -269,7 +283,7 @@ impl VirtualServerHealth {
                 None => state.real_servers.push(fresh(rs)),
                 Some(known) => {
                     known.failed.resize(rs.checkers.len(), false);
-                    known.contributions.resize(rs.checkers.len(), 0);
+                    known.contributions.truncate(rs.checkers.len());
                 }
             }
         }
@@ -424,8 +438,8 @@ impl VirtualServerHealth {
                 failed_checkers: rs.failed.iter().filter(|failed| **failed).count(),
                 effective_weight: self.effective_weight(index),
                 pool_weight: self.pool_weight(index),
-                pooling: rs.pooling,
-                contributions: rs.contributions.clone(),
+                pooling: *rs.pooling,
+                contributions: (0..rs.failed.len()).map(|checker| rs.contribution(checker)).collect(),
             })
             .collect();
         Snapshot { quorum_up: self.state.quorum_up, sorry_active: self.sorry_active(), real_servers }
@@ -477,11 +491,11 @@ impl VirtualServerHealth {
             }
             Event::Contribution { real_server, checker, weight } => {
                 let Some(rs) = self.state.real_servers.get(real_server) else { return };
-                if checker >= rs.contributions.len() {
+                if checker >= rs.failed.len() {
                     return;
                 }
                 let before = self.effective_weight(real_server);
-                self.state.real_servers[real_server].contributions[checker] = weight;
+                self.state.real_servers[real_server].contribute(checker, weight);
                 let after = self.effective_weight(real_server);
                 if before != after {
                     self.log_weight(real_server, before, after, out);
@@ -511,7 +525,7 @@ impl VirtualServerHealth {
             Some(Waiting::Transition { real_server, checker }) => {
                 let rs = &mut self.state.real_servers[real_server];
                 rs.failed[checker] = !rs.failed[checker];
-                rs.pooling = Pooling { ramp: None, held: None, ..rs.pooling };
+                rs.pooling = Pooling { ramp: None, held: None, ..*rs.pooling }.into();
                 out.push(Action::Undo { real_server, checker });
             }
             Some(Waiting::Weight) => drop(self.evaluate_and_apply(out)),
@@ -737,7 +751,7 @@ impl VirtualServerHealth {
         if let Some(command) = command {
             out.push(Action::Notify {
                 receiver: format!("RS {} {}", self.real_server_label(index), self.label),
-                command: command.clone(),
+                command: Command::clone(command),
             });
         }
     }
@@ -802,9 +816,9 @@ pub(super) fn clamped(weight: i64) -> u32 {
 fn fresh(rs: &crate::config::model::RealServer) -> RealServerState {
     RealServerState {
         failed: rs.checkers.iter().map(|checker| checker.alpha).collect(),
-        contributions: vec![0; rs.checkers.len()],
+        contributions: Vec::new(),
         told_down: false,
-        pooling: Pooling::default(),
+        pooling: Rare::default(),
     }
 }
 
@@ -825,9 +839,16 @@ fn carried(old: &RealServerState, origin: &Origin, rs: &crate::config::model::Re
             None => lost_a_failed_one || (checker.alpha && !old.alive()),
         })
         .collect();
-    let contributions =
-        origin.checkers.iter().map(|before| before.map_or(0, |index| old.contributions[index])).collect();
-    RealServerState { failed, contributions, told_down: old.told_down, pooling: old.pooling }
+    let mut state = RealServerState {
+        failed,
+        contributions: Vec::new(),
+        told_down: old.told_down,
+        pooling: old.pooling.clone(),
+    };
+    for (checker, before) in origin.checkers.iter().enumerate() {
+        state.contribute(checker, before.map_or(0, |index| old.contribution(index)));
+    }
+    state
 }
 
 #[cfg(test)]

@@ -8,17 +8,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::model::{
     CheckKind, CheckTiming, Checker, Connection, ForwardingMethod, Identity, InheritedSettings, Protocol,
-    RealServer, Scheduler, Service, SorryServer,
+    Rare, RealServer, Scheduler, Service, SorryServer,
 };
 
 pub(crate) fn tcp_check(port: u16) -> Checker {
     Checker {
         kind: CheckKind::Tcp(Connection {
             destination: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1)), port),
-            bind: None,
-            bind_port: 0,
-            bind_interface: None,
-            fwmark: 0,
+            local: Rare::default(),
             timeout: Duration::from_secs(5),
         }),
         timing: CheckTiming {
@@ -71,8 +68,8 @@ pub(crate) fn virtual_server(real_servers: u8) -> VirtualServer {
                 upper_threshold: 0,
                 lower_threshold: 0,
                 inhibit_on_failure: false,
-                notify_up: command("up"),
-                notify_down: command("down"),
+                notify_up: command("up").map(Box::new),
+                notify_down: command("down").map(Box::new),
                 smtp_alert: true,
                 own: None,
                 checkers: vec![tcp_check(8000)],

@@ -409,8 +409,8 @@ fn write_real_server(
     line(format_args!("Delay loop = {:.6}", inherited.delay_loop.as_secs_f64()));
     text.retries(inherited);
     text.line(3, format_args!("Inhibit on failure is {}", on(rs.inhibit_on_failure)));
-    text.script("RS up", rs.notify_up.as_ref());
-    text.script("RS down", rs.notify_down.as_ref());
+    text.script("RS up", rs.notify_up.as_deref());
+    text.script("RS down", rs.notify_down.as_deref());
     let mut line = |text_line: Arguments<'_>| text.line(3, text_line);
     if let Some(host) = own.and_then(|own| own.virtualhost.as_ref()) {
         line(format_args!("VirtualHost = '{host}'"));

@@ -113,14 +113,14 @@ fn write_connection(text: &mut Text<'_>, connection: &Connection) {
     let destination = connection.destination;
     text.line(3, format_args!("Connection"));
     text.line(5, format_args!("Dest = {}", pair(destination.ip(), destination.port())));
-    if let Some(address) = connection.bind {
-        text.line(5, format_args!("Bind to = {}", pair(address, connection.bind_port)));
+    if let Some(address) = connection.local.bind {
+        text.line(5, format_args!("Bind to = {}", pair(address, connection.local.bind_port)));
     }
-    if let Some(interface) = &connection.bind_interface {
+    if let Some(interface) = &connection.local.bind_interface {
         text.line(5, format_args!("Bind i/f = {interface}"));
     }
-    if connection.fwmark != 0 {
-        text.line(5, format_args!("Mark = {}", connection.fwmark));
+    if connection.local.fwmark != 0 {
+        text.line(5, format_args!("Mark = {}", connection.local.fwmark));
     }
     text.line(5, format_args!("Timeout = {:.6}", connection.timeout.as_secs_f64()));
 }

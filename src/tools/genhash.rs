@@ -17,7 +17,7 @@ use crate::check::probe::http::Exchange;
 use crate::check::probe::http_response::Digesting;
 use crate::check::probe::tls;
 use crate::check::{Failure, Outcome};
-use crate::config::model::{Connection, HttpProtocol, Url};
+use crate::config::model::{Connection, HttpProtocol, LocalEnd, Url};
 use crate::daemon::exit::Exit;
 
 /// The line in the help.
@@ -116,10 +116,8 @@ fn connection(matches: &ArgMatches) -> Option<Connection> {
     let seconds = matches.get_one("timeout").copied().unwrap_or(5_u32);
     Some(Connection {
         destination,
-        bind: None,
-        bind_port: 0,
-        bind_interface: None,
-        fwmark: matches.get_one("fwmark").copied().unwrap_or(0),
+        local: LocalEnd { fwmark: matches.get_one("fwmark").copied().unwrap_or(0), ..LocalEnd::default() }
+            .into(),
         timeout: Duration::from_secs(seconds.into()),
     })
 }

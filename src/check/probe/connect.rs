@@ -21,9 +21,9 @@ pub fn needs_rights(probe: &Probe) -> bool {
         return true;
     }
     let connection = probe.connection();
-    connection.fwmark != 0
-        || connection.bind_interface.is_some()
-        || connection.bind.is_some() && (1..1024).contains(&connection.bind_port)
+    connection.local.fwmark != 0
+        || connection.local.bind_interface.is_some()
+        || connection.local.bind.is_some() && (1..1024).contains(&connection.local.bind_port)
 }
 
 /// The socket of an attempt that [`needs_rights`]: close-on-exec, non-blocking, all options set, bound. Not connected,
@@ -60,19 +60,19 @@ fn open_kind(connection: &Connection, kind: Type, protocol: Protocol) -> Result<
 
 /// Sets the options of a connection and binds.
 pub(super) fn prepare(socket: &Socket, connection: &Connection) -> Result<(), Outcome> {
-    if let Some(interface) = &connection.bind_interface {
+    if let Some(interface) = &connection.local.bind_interface {
         socket
             .bind_device(Some(interface.as_bytes()))
             .map_err(|error| not_tried(&error, || format!("binding to interface {interface}")))?;
     }
-    if connection.fwmark != 0 {
-        let mark = connection.fwmark;
+    if connection.local.fwmark != 0 {
+        let mark = connection.local.fwmark;
         socket
             .set_mark(mark)
             .map_err(|error| not_tried(&error, || format!("setting the firewall mark {mark}")))?;
     }
-    if let Some(address) = connection.bind {
-        let local = SocketAddr::new(address, connection.bind_port);
+    if let Some(address) = connection.local.bind {
+        let local = SocketAddr::new(address, connection.local.bind_port);
         bind(socket, local).map_err(|error| not_tried(&error, || format!("binding to {local}")))?;
     }
     Ok(())
@@ -175,9 +175,18 @@ mod tests {
     use super::*;
     use crate::check::probe::Probes;
     use crate::check::probe::server::{self, Server, on_a_reactor};
+    use crate::config::model::LocalEnd;
 
     fn tcp(connection: Connection) -> Outcome {
         on_a_reactor(async { Probes::new().run(&Probe::Tcp(connection), None).await.0 })
+    }
+
+    fn from_end(local: LocalEnd, destination: SocketAddr) -> Connection {
+        Connection { local: local.into(), ..server::connection(destination) }
+    }
+
+    fn end() -> LocalEnd {
+        LocalEnd::default()
     }
 
     #[test]
@@ -222,13 +231,12 @@ mod tests {
         let bind = IpAddr::from([127, 0, 0, 77]);
         let server = Server::start(|stream| stream.peer_addr().unwrap());
         let free = TcpListener::bind((bind, 0)).unwrap().local_addr().unwrap().port();
-        let connection =
-            Connection { bind: Some(bind), bind_port: free, ..server::connection(server.address) };
+        let connection = from_end(LocalEnd { bind: Some(bind), bind_port: free, ..end() }, server.address);
         assert_eq!(tcp(connection), Outcome::Passed);
         assert_eq!(server.ended(), SocketAddr::new(bind, free));
 
         let server = Server::start(|stream| stream.peer_addr().unwrap().ip());
-        let connection = Connection { bind: Some(bind), ..server::connection(server.address) };
+        let connection = from_end(LocalEnd { bind: Some(bind), ..end() }, server.address);
         assert_eq!(tcp(connection), Outcome::Passed);
         assert_eq!(server.ended(), bind);
     }
@@ -236,14 +244,13 @@ mod tests {
     #[test]
     fn a_local_error_is_no_failure_of_the_server() {
         let destination = "127.0.0.1:9".parse().unwrap();
-        let elsewhere = Connection { bind: Some([192, 0, 2, 1].into()), ..server::connection(destination) };
+        let elsewhere = from_end(LocalEnd { bind: Some([192, 0, 2, 1].into()), ..end() }, destination);
         let expected = "binding to 192.0.2.1:0";
         assert_eq!(
             tcp(elsewhere),
             Outcome::NotTried { errno: Some(libc::EADDRNOTAVAIL), what: expected.into() }
         );
-        let nowhere =
-            Connection { bind_interface: Some("no-such-if".into()), ..server::connection(destination) };
+        let nowhere = from_end(LocalEnd { bind_interface: Some("no-such-if".into()), ..end() }, destination);
         assert!(matches!(tcp(nowhere), Outcome::NotTried { errno: Some(libc::ENODEV), .. }));
     }
 
@@ -267,7 +274,7 @@ mod tests {
         let bind = IpAddr::from([127, 0, 0, 78]);
         let server = Server::start(|stream| stream.peer_addr().unwrap().ip());
         let plain = server::connection(server.address);
-        let socket = open(&Connection { bind: Some(bind), ..plain.clone() }).unwrap();
+        let socket = open(&from_end(LocalEnd { bind: Some(bind), ..end() }, plain.destination)).unwrap();
         let outcome = on_a_reactor(async { Probes::new().run(&Probe::Tcp(plain), Some(socket)).await.0 });
         assert_eq!(outcome, Outcome::Passed);
         assert_eq!(server.ended(), bind);
@@ -276,16 +283,17 @@ mod tests {
     #[test]
     fn rights_are_needed_for_marks_interfaces_and_low_ports_only() {
         let plain = server::connection("127.0.0.1:9".parse().unwrap());
+        let with = |local| from_end(local, plain.destination);
         assert!(!needs_rights(&Probe::Tcp(plain.clone())));
-        assert!(needs_rights(&Probe::Tcp(Connection { fwmark: 1, ..plain.clone() })));
-        assert!(needs_rights(&Probe::Tcp(Connection { bind_interface: Some("lo".into()), ..plain.clone() })));
+        assert!(needs_rights(&Probe::Tcp(with(LocalEnd { fwmark: 1, ..end() }))));
+        assert!(needs_rights(&Probe::Tcp(with(LocalEnd { bind_interface: Some("lo".into()), ..end() }))));
         let bound =
-            |port| Connection { bind: Some(Ipv4Addr::LOCALHOST.into()), bind_port: port, ..plain.clone() };
+            |port| with(LocalEnd { bind: Some(Ipv4Addr::LOCALHOST.into()), bind_port: port, ..end() });
         assert!(needs_rights(&Probe::Tcp(bound(1023))));
         assert!(!needs_rights(&Probe::Tcp(bound(1024))));
         assert!(!needs_rights(&Probe::Tcp(bound(0))));
         assert!(
-            !needs_rights(&Probe::Tcp(Connection { bind_port: 80, ..plain })),
+            !needs_rights(&Probe::Tcp(with(LocalEnd { bind_port: 80, ..end() }))),
             "without bindto it has no effect"
         );
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::{errno, not_tried, prepare, refused_at_once};
 use crate::check::{Failure, Outcome};
-use crate::config::model::Connection;
+use crate::config::model::{Connection, LocalEnd};
 use crate::kernel::random;
 use crate::kernel::readiness::Watched;
 
@@ -103,7 +103,8 @@ pub fn open(connection: &Connection) -> Result<OwnedFd, Outcome> {
     let what = || format!("opening a socket for echoes to {address}");
     let socket = kind(Type::DGRAM).or_else(|_| kind(Type::RAW)).map_err(|error| not_tried(&error, what))?;
     // The mark and ports are not for echoes.
-    let plain = Connection { fwmark: 0, bind_port: 0, ..connection.clone() };
+    let local = LocalEnd { fwmark: 0, bind_port: 0, ..LocalEnd::clone(&connection.local) };
+    let plain = Connection { local: local.into(), ..connection.clone() };
     prepare(&socket, &plain)?;
     // Too little room is no reason not to ask.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::config::model::{Connection, Url};
+use crate::config::model::{Connection, Rare, Url};
 
 /// A server for one connection; what its script returns is what [`Server::ended`] gives.
 pub(super) struct Server<T> {
@@ -112,14 +112,7 @@ pub(super) fn nobody_for_datagrams() -> SocketAddr {
 
 /// A connection with nothing set.
 pub(super) fn connection(destination: SocketAddr) -> Connection {
-    Connection {
-        destination,
-        bind: None,
-        bind_port: 0,
-        bind_interface: None,
-        fwmark: 0,
-        timeout: Duration::from_secs(5),
-    }
+    Connection { destination, local: Rare::default(), timeout: Duration::from_secs(5) }
 }
 
 /// The url `/` with nothing set.

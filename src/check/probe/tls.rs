@@ -102,11 +102,7 @@ pub(super) struct Names<'a> {
 }
 
 /// The server's certificate must bear this name, or else the address.
-fn expect(
-    stream: &mut tls::Stream<TcpStream>,
-    name: Option<&str>,
-    address: IpAddr,
-) -> Result<(), Refused> {
+fn expect(stream: &mut tls::Stream<TcpStream>, name: Option<&str>, address: IpAddr) -> Result<(), Refused> {
     let address = match name.map(without_port) {
         Some(name) if !name.contains('\0') => match name.parse() {
             Ok(address) => address,

@@ -203,8 +203,8 @@ pub(super) fn real_server(keyword: &str, server: &RealServer) -> Option<Value> {
         "uthreshold" => json!(server.upper_threshold),
         "lthreshold" => json!(server.lower_threshold),
         "inhibit_on_failure" => json!(server.inhibit_on_failure),
-        "notify_up" => command(server.notify_up.as_ref()),
-        "notify_down" => command(server.notify_down.as_ref()),
+        "notify_up" => command(server.notify_up.as_deref()),
+        "notify_down" => command(server.notify_down.as_deref()),
         "smtp_alert" => json!(server.smtp_alert),
         _ => return None,
     })
@@ -256,10 +256,10 @@ fn connection(keyword: &str, connection: &Connection) -> Option<Value> {
     Some(match keyword {
         "connect_ip" => json!(connection.destination.ip()),
         "connect_port" => json!(connection.destination.port()),
-        "bindto" => json!(connection.bind),
-        "bind_port" => json!(Some(connection.bind_port).filter(|&port| port != 0)),
-        "bind_if" => json!(connection.bind_interface.as_deref().map(display)),
-        "fwmark" => json!(connection.fwmark),
+        "bindto" => json!(connection.local.bind),
+        "bind_port" => json!(Some(connection.local.bind_port).filter(|&port| port != 0)),
+        "bind_if" => json!(connection.local.bind_interface.as_deref().map(display)),
+        "fwmark" => json!(connection.local.fwmark),
         "connect_timeout" => seconds(connection.timeout),
         _ => return None,
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Command;
+use super::{Blank, Command, Rare};
 
 /// One checker block of a real server, everything inherited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,15 @@ impl CheckKind {
 pub struct Connection {
     /// Destination; frozen when the block was parsed, so its port can differ from the real server's.
     pub destination: SocketAddr,
+    /// From where.
+    pub local: Rare<LocalEnd>,
+    /// Limit of the connect, and of each silence afterwards.
+    pub timeout: Duration,
+}
+
+/// What a check asks of its own end; most ask for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct LocalEnd {
     /// Local address.
     pub bind: Option<IpAddr>,
     /// Local port, effective only with `bind`; 0 is any.
@@ -99,8 +108,13 @@ pub struct Connection {
     pub bind_interface: Option<String>,
     /// `SO_MARK`; 0 is none.
     pub fwmark: u32,
-    /// Limit of the connect, and of each silence afterwards.
-    pub timeout: Duration,
+}
+
+impl Blank for LocalEnd {
+    fn blank() -> &'static Self {
+        static BLANK: LocalEnd = LocalEnd { bind: None, bind_port: 0, bind_interface: None, fwmark: 0 };
+        &BLANK
+    }
 }
 
 /// An `HTTP_GET` or `SSL_GET` block.

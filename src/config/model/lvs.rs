@@ -315,9 +315,9 @@ pub struct RealServer {
     /// Weight 0 instead of removal while down.
     pub inhibit_on_failure: bool,
     /// Run when it comes up.
-    pub notify_up: Option<Command>,
+    pub notify_up: Option<Box<Command>>,
     /// Run when it goes down.
-    pub notify_down: Option<Command>,
+    pub notify_down: Option<Box<Command>>,
     /// Mail on changes.
     pub smtp_alert: bool,
     /// What few real servers have, for reports.

@@ -1,5 +1,6 @@
 //! A part of the model that most objects do not have: it takes a pointer's room until it says something.
 
+use std::hash::{Hash, Hasher};
 use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -41,6 +42,12 @@ impl<T: Blank> PartialEq for Rare<T> {
 }
 
 impl<T: Blank + Eq> Eq for Rare<T> {}
+
+impl<T: Blank + Hash> Hash for Rare<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
 
 impl<T: Blank + Serialize> Serialize for Rare<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

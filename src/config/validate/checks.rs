@@ -13,7 +13,7 @@ use crate::config::blocks::{misc_check, udp_check, watch_checks};
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::{
     BfdCheck, CheckKind, CheckTiming, Checker, Connection, DnsCheck, FileCheck, HttpCheck, InheritedSettings,
-    MiscCheck, SmtpCheck, UdpCheck, UdpReply, Url,
+    LocalEnd, MiscCheck, Rare, SmtpCheck, UdpCheck, UdpReply, Url,
 };
 use crate::config::reader::Reader;
 use crate::config::source::Span;
@@ -124,10 +124,11 @@ impl Checks<'_, '_> {
                 rare.and_then(|rare| rare.connect_ip).map_or(self.server.address, |(address, _)| address),
                 draft.connect_port.unwrap_or(written),
             ),
-            bind: rare.and_then(|rare| rare.bindto),
-            bind_port: rare.map_or(0, |rare| rare.bind_port),
-            bind_interface: rare.and_then(|rare| rare.bind_if.clone()),
-            fwmark: rare.map_or(0, |rare| rare.fwmark),
+            local: rare.map_or_else(Rare::default, |rare| {
+                let bind_interface = rare.bind_if.clone();
+                LocalEnd { bind: rare.bindto, bind_port: rare.bind_port, bind_interface, fwmark: rare.fwmark }
+                    .into()
+            }),
             timeout: draft.connect_timeout.unwrap_or(self.inherited.connect_timeout),
         }
     }

@@ -430,8 +430,8 @@ impl Builder<'_, '_> {
                 virtualhost: text(server.virtualhost),
                 snmp_name: text(server.snmp_name),
             };
-            let notify_up = self.command(server.notify_up.as_deref());
-            let notify_down = self.command(server.notify_down.as_deref());
+            let notify_up = self.command(server.notify_up.as_deref()).map(Box::new);
+            let notify_down = self.command(server.notify_down.as_deref()).map(Box::new);
             if let Some(head) = server.span {
                 self.reader.built(head, servers.len());
             }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use super::{Director, Orders};
+use super::{Director, Orders, Short};
 use crate::check::Outcome;
 use crate::check::schedule;
 use crate::config::model::{CheckKind, Checker};
@@ -45,7 +45,7 @@ impl Director {
         }
         for (number, cohort) in cohorts.iter().enumerate() {
             for index in cohort {
-                self.checks[*index].cohort = Some(number);
+                self.checks[*index].cohort = Some(Short::new(number));
             }
         }
         self.cohorts = cohorts;
@@ -54,7 +54,7 @@ impl Director {
     /// Does an equal check attempt the same url already?
     pub(super) fn is_asked_by_another(&self, index: usize, url: usize) -> bool {
         let Some(cohort) = self.checks[index].cohort else { return false };
-        self.cohorts[cohort].iter().any(|other| {
+        self.cohorts[cohort.at()].iter().any(|other| {
             let check = &self.checks[*other];
             *other != index && check.asked.is_some() && check.schedule.url() == url
         })
@@ -62,7 +62,7 @@ impl Director {
 
     /// What one attempt brought is the outcome of all equal checks.
     pub(super) fn tell_cohort(&mut self, leader: usize, outcome: &Outcome, now: Time, out: &mut Orders) {
-        let Some(cohort) = self.checks[leader].cohort else { return };
+        let Some(cohort) = self.checks[leader].cohort.map(Short::at) else { return };
         let url = self.checks[leader].schedule.url();
         for place in 0..self.cohorts[cohort].len() {
             let index = self.cohorts[cohort][place];

@@ -57,8 +57,8 @@ impl Director {
         for check in self.checks_in(index) {
             if suspended {
                 if let Some(id) = self.checks[check].asked.take() {
-                    self.asked.remove(&id);
-                    out.cancel.push(id);
+                    self.asked.remove(&id.get());
+                    out.cancel.push(id.get());
                 }
                 self.checks[check].schedule.suspend();
             } else if self.checks[check].schedule.is_suspended() {

@@ -6,19 +6,19 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::hosting::is_suspended;
-use super::{Check, Director, Kernel, Orders, Owners, Server};
+use super::{Check, Director, Kernel, Orders, Owners, Server, Short};
 use crate::check::schedule::{Beginning, Schedule, first_delay};
-use crate::config::model::{VirtualServer, VirtualServerGroup};
+use crate::config::model::{Rare, VirtualServer, VirtualServerGroup};
 use crate::config::schema::Hash;
 use crate::lvs::arrangement::Arranged;
 use crate::lvs::difference::{Extent, difference};
 use crate::lvs::matching::{Identity, Origin, Search};
-use crate::lvs::pooling::Pooling;
 use crate::lvs::service::group_changes;
 use crate::lvs::table::ServiceKey;
 use crate::lvs::virtual_server::{self as core, Scope, VirtualServerHealth};
@@ -164,10 +164,10 @@ impl Director {
             self.tick(index, now, out);
         }
         for id in before.checks.into_iter().flatten().filter_map(|check| check.asked) {
-            out.cancel.push(id);
+            out.cancel.push(id.get());
         }
         self.asked = (self.checks.iter().enumerate())
-            .filter_map(|(index, check)| check.asked.map(|id| (id, index)))
+            .filter_map(|(index, check)| check.asked.map(|id| (id.get(), index)))
             .collect();
         self.due = (self.checks.iter().enumerate())
             .filter_map(|(index, check)| check.schedule.deadline().map(|time| Reverse((time, index))))
@@ -281,7 +281,7 @@ impl Director {
         for (first, rs) in server.checks.iter_mut().zip(&config.real_servers) {
             let old = std::mem::replace(first, self.checks.len());
             let moved = before[old..old + rs.checkers.len()].iter_mut().filter_map(Option::take);
-            self.checks.extend(moved.map(|check| Check { server: place, cohort: None, ..check }));
+            self.checks.extend(moved.map(|check| Check { server: Short::new(place), cohort: None, ..check }));
         }
         self.servers.push(server);
         self.follow_hosting(place, now, random, out);
@@ -306,13 +306,13 @@ impl Director {
             for (checker_index, checker) in rs.checkers.iter().enumerate() {
                 let failed = server.health.state().real_servers[rs_index].failed[checker_index];
                 let mut check = Check {
-                    server: server_index,
-                    real_server: rs_index,
-                    checker: checker_index,
-                    schedule: Schedule::new(checker, Beginning::Reload, now),
-                    asked: None,
+                    server: Short::new(server_index),
+                    real_server: Short::new(rs_index),
+                    checker: Short::new(checker_index),
                     cohort: None,
-                    remarked: Vec::new(),
+                    asked: None,
+                    schedule: Schedule::new(checker, Beginning::Reload, now),
+                    remarked: Box::default(),
                 };
                 let mut begin = |beginning| {
                     let verb = if server.suspended { "Deactivating" } else { "Activating" };
@@ -337,7 +337,7 @@ impl Director {
                             check.schedule = known.schedule;
                             check.asked = known.asked;
                             if old.real_servers[rs].checkers[index] != *checker {
-                                out.cancel.extend(check.asked.take());
+                                out.cancel.extend(check.asked.take().map(NonZeroU64::get));
                                 check.schedule.carry_over(checker, now + first_delay(checker, random()));
                             }
                         } else {
@@ -373,7 +373,7 @@ fn resumed(config: Arc<VirtualServer>, saved: ServerState) -> (VirtualServerHeal
                 failed,
                 contributions: Vec::new(),
                 told_down: false,
-                pooling: Pooling::default(),
+                pooling: Rare::default(),
             };
             (fresh, vec![false; checkers])
         });
