@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::schedule::Subject;
-use crate::config::model::{CheckKind, Checker, MiscCheck, ScriptEnd};
+use crate::config::model::{CheckKind, Checker, MiscCheck, ScriptEnd, SmtpCheck};
 
 /// As stock's log lines name the check.
 pub(super) fn check_name(checker: &Checker) -> &'static str {
@@ -88,10 +88,7 @@ pub(super) fn attempt(subject: Subject<'_>, why: Why<'_>, turn: Turn) -> String 
         CheckKind::Http(http) => format!("{} server {rs}.", http_failure(failure, http.tls)),
         CheckKind::Udp(_) => format!("UDP connection to {rs} {how}."),
         CheckKind::Ping(_) => format!("ICMP connection to address {rs} {how}."),
-        CheckKind::Smtp(smtp) => {
-            let to = smtp.connection.destination;
-            format!("SMTP_CHECK {} server [{}]:{}", smtp_failure(failure), to.ip(), to.port())
-        }
+        CheckKind::Smtp(smtp) => format!("SMTP_CHECK {}", smtp_attempt(smtp, failure)),
         CheckKind::Dns(_) => format!("DNS_CHECK ({rs}) {}", dns_failure(failure)),
         CheckKind::Misc(misc) => {
             let retry = subject.checker.timing.retry;
@@ -108,6 +105,12 @@ pub(super) fn attempt(subject: Subject<'_>, why: Why<'_>, turn: Turn) -> String 
     }
 }
 
+/// What went wrong, with which server.
+fn smtp_attempt(smtp: &SmtpCheck, failure: &Failure) -> String {
+    let to = smtp.connection.destination;
+    format!("{} server [{}]:{}", smtp_failure(failure), to.ip(), to.port())
+}
+
 /// What a mail says of a check that passed, or failed for this reason (spec/checkers.md §16).
 pub(super) fn mailed(subject: Subject<'_>, up: bool, why: Option<Why<'_>>) -> String {
     let result = if up { "succeed" } else { "failed" };
@@ -116,11 +119,14 @@ pub(super) fn mailed(subject: Subject<'_>, up: bool, why: Option<Why<'_>>) -> St
         CheckKind::Udp(_) => format!("UDP CHECK {result} on service"),
         CheckKind::Ping(_) => format!("ICMP CHECK {result} on service"),
         CheckKind::Http(_) | CheckKind::Smtp(_) if up => "CHECK succeed on service".to_owned(),
-        CheckKind::Http(http) => {
-            let protocol = if http.tls { "SSL" } else { "HTTP" };
-            format!("CHECK failed on service : {protocol} request failed")
-        }
-        CheckKind::Smtp(_) => "CHECK failed on service".to_owned(),
+        // Stock: with TLS, too.
+        CheckKind::Http(_) => "CHECK failed on service : HTTP request failed".to_owned(),
+        CheckKind::Smtp(smtp) => match why {
+            Some(Why::Failure(failure)) => {
+                format!("CHECK failed on service : {}", smtp_attempt(smtp, failure))
+            }
+            _ => "CHECK failed on service".to_owned(),
+        },
         CheckKind::Dns(_) => format!("DNS_CHECK: {result} on service"),
         CheckKind::Misc(_) => match why {
             Some(Why::Script(ScriptEnd::TimedOut)) => "MISC CHECK timed out on service".to_owned(),
@@ -128,7 +134,10 @@ pub(super) fn mailed(subject: Subject<'_>, up: bool, why: Option<Why<'_>>) -> St
             _ => "MISC CHECK failed on service".to_owned(),
         },
         CheckKind::File(_) => format!("FILE CHECK {result} on service"),
-        CheckKind::Bfd(bfd) => format!("BFD CHECK {} {result} on service", bfd.name),
+        CheckKind::Bfd(bfd) => {
+            let result = if up { "succeeded" } else { "failed" };
+            format!("BFD CHECK {} {result} on service", bfd.name)
+        }
     }
 }
 

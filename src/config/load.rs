@@ -141,7 +141,13 @@ fn load_whole(
     reader.walk(Readers::BFD, &TOP);
     validate::bfd::validate(&mut reader, &mut config);
     reader.finish();
-    config.global.script_users = reader.drafts.global.values.script_users;
+    let found = &mut reader.drafts.global.values;
+    for user in found.script_users.all_mut() {
+        user.supplementary |= found.supplementary_groups;
+        found.script_groups.note(*user, || users.groups(*user));
+    }
+    config.global.script_users = found.script_users;
+    config.global.script_groups.clone_from(&found.script_groups);
     let namespace = reader.drafts.global.net_namespace;
     let refusal = if !read.configured {
         Some(6)

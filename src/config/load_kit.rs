@@ -23,6 +23,10 @@ impl Users for TestUsers {
     fn group(&self, name: &str) -> Option<u32> {
         (name == "mail").then_some(8)
     }
+
+    fn groups(&self, identity: Identity) -> Vec<u32> {
+        vec![identity.gid, 100]
+    }
 }
 
 fn facts() -> HostFacts {

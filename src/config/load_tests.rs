@@ -309,6 +309,24 @@ fn an_argument_outside_the_quotes_is_taken_for_a_user() {
 }
 
 #[test]
+fn supplementary_groups_are_looked_up_for_those_who_get_them() {
+    let nobody = |gid, supplementary| Identity { uid: 65534, gid, supplementary };
+    let groups = |global: &str, words: &str| {
+        let global = format!("global_defs {{\nscript_user root\n{global}\n}}\n");
+        let config = config(&(global + &instance(&format!("notify_master \"/usr/bin/true a\" {words}"))));
+        let identity = config.instances[0].notify.master.clone().expect("it exists").identity;
+        (identity, config.global.script_groups.of(identity).to_vec())
+    };
+    assert_eq!(groups("", "nobody mail"), (nobody(8, false), vec![]));
+    assert_eq!(groups("", "nobody :mail"), (nobody(8, true), vec![8, 100]));
+    assert_eq!(groups("", "nobody :"), (nobody(65534, true), vec![65534, 100]));
+    assert_eq!(groups("set_supplementary_groups", "nobody"), (nobody(65534, true), vec![65534, 100]));
+    let global = "global_defs {\nscript_user nobody :\n}\n".to_owned();
+    let global = config(&(global + &instance(""))).global;
+    assert_eq!(global.script_groups.of(nobody(65534, true)), [65534, 100]);
+}
+
+#[test]
 fn without_a_user_to_run_as_a_script_is_removed() {
     let script = "vrrp_script s {\nscript /usr/bin/true\n}\n";
     assert_eq!(

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, ToSocketAddrs};
 
 use neli::consts::socket::NlFamily;
-use nix::unistd::{Group, User, getegid, geteuid};
+use nix::unistd::{Gid, Group, User, getegid, geteuid};
 
 use super::error::{Doing, Error};
 use super::link;
 use super::netlink::Connection;
 use super::pcre::Pattern;
+use super::spawn;
 use crate::config::model::{HostFacts, Identity, Patterns, TlsTrial, Users};
 
 /// The facts of this moment; interfaces come and go.
@@ -51,6 +52,10 @@ impl Users for HostUsers {
 
     fn group(&self, name: &str) -> Option<u32> {
         Some(Group::from_name(name).ok()??.gid.as_raw())
+    }
+
+    fn groups(&self, identity: Identity) -> Vec<u32> {
+        spawn::groups(identity).unwrap_or_default().into_iter().map(Gid::as_raw).collect()
     }
 
     fn host(&self, name: &str) -> Option<IpAddr> {

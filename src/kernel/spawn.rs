@@ -53,15 +53,15 @@ pub fn script(command: &Command, withheld: &str) -> io::Result<Child> {
 
 /// Who a script becomes, with which supplementary groups. Looked up before the fork.
 fn user(identity: Identity) -> io::Result<(Uid, Gid, Vec<Gid>)> {
-    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-    let mut groups = Vec::new();
-    if identity.supplementary
-        && let Some(user) = User::from_uid(uid)?
-        && let Ok(name) = CString::new(user.name)
-    {
-        groups = getgrouplist(&name, gid)?;
-    }
-    Ok((uid, gid, groups))
+    let groups = if identity.supplementary { groups(identity)? } else { Vec::new() };
+    Ok((Uid::from_raw(identity.uid), Gid::from_raw(identity.gid), groups))
+}
+
+/// The groups of a user, the given one among them; none of a user without a name.
+pub fn groups(identity: Identity) -> io::Result<Vec<Gid>> {
+    let Some(user) = User::from_uid(Uid::from_raw(identity.uid))? else { return Ok(Vec::new()) };
+    let Ok(name) = CString::new(user.name) else { return Ok(Vec::new()) };
+    Ok(getgrouplist(&name, Gid::from_raw(identity.gid))?)
 }
 
 /// The bytes that stand in the configuration file; a script need not speak UTF-8.

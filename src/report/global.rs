@@ -337,6 +337,13 @@ impl Page<'_> {
         };
         if let Some(user) = users.parent.or(own) {
             self.line(format_args!("Default script uid:gid {}:{}", user.uid, user.gid));
+            let groups = self.global.script_groups.of(user);
+            if !groups.is_empty() {
+                self.line(format_args!("  Supplementary groups:"));
+            }
+            for group in groups {
+                self.line(format_args!("    {group}"));
+            }
         }
     }
 

@@ -6,8 +6,8 @@ use super::clock::Clock;
 use super::json::json;
 use super::vrrp::{Socket, View, data, stats};
 use crate::config::model::{
-    AntiReplay, Auth, AuthHmac, Centis, HmacKey, HmacMode, Instance, NotifyScripts, Transport,
-    UnicastChecksum, UnicastPeer, VrrpPart, VrrpVersion,
+    AntiReplay, Auth, AuthHmac, Centis, HmacKey, HmacMode, Identity, Instance, NotifyScripts, ScriptGroups,
+    Transport, UnicastChecksum, UnicastPeer, VrrpPart, VrrpVersion,
 };
 use crate::vrrp::tests::samples::*;
 use crate::vrrp::{Action, Listener};
@@ -139,4 +139,25 @@ fn authentication_and_its_sockets_have_stocks_lines() {
         json.contains(r#""auth_type":2,"auth_data":"********""#) && json.contains(r#""auth_type":0}"#),
         "{json}"
     );
+}
+
+#[test]
+fn supplementary_groups_stand_below_those_who_have_them() {
+    let mut part = part();
+    let nobody = Identity { uid: 65534, gid: 65534, supplementary: true };
+    part.instances[0].notify.master.as_mut().unwrap().identity = nobody;
+    part.global.script_users.parent = Some(nobody);
+    part.global.script_groups.note(nobody, || vec![65534, 8]);
+    let (bench, _) = Bench::start(&part);
+    let clock = Clock { now: bench.now, epoch: Duration::from_secs(1_795_242_531), utc_offset: 0 };
+    let text = data(View { part: &part, snapshot: &bench.router.snapshot(bench.now), clock, sockets: &[] });
+    for lines in [
+        " Default script uid:gid 65534:65534\n   Supplementary groups:\n     65534\n     8\n",
+        ", uid:gid 65534:65534\n     Supplementary groups:\n       65534\n       8\n   Notify priority",
+    ] {
+        assert!(text.contains(lines), "no\n{lines}in\n{text}");
+    }
+    part.global.script_groups = ScriptGroups::default();
+    let text = data(View { part: &part, snapshot: &bench.router.snapshot(bench.now), clock, sockets: &[] });
+    assert!(!text.contains("Supplementary groups:"), "{text}");
 }

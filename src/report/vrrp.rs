@@ -10,9 +10,9 @@ use super::global::{Writer, global};
 use super::routing;
 use super::text::{self, Installed, enabled, shortest, yes};
 use crate::config::model::{
-    AntiReplay, Auth, AuthHmac, Family, Gaps, HmacMode, Instance, NotifyScripts, SyncGroup, TrackedInterface,
-    TrackedScript, Transport, UnicastChecksum, VirtualAddress, VirtualLinkKind, VrrpPart, VrrpScript,
-    VrrpVersion,
+    AntiReplay, Auth, AuthHmac, Family, Gaps, Global, HmacMode, Instance, NotifyScripts, SyncGroup,
+    TrackedInterface, TrackedScript, Transport, UnicastChecksum, VirtualAddress, VirtualLinkKind, VrrpPart,
+    VrrpScript, VrrpVersion,
 };
 use crate::time::Time;
 use crate::vrrp::Lateness;
@@ -64,7 +64,7 @@ pub fn data(view: View<'_>) -> String {
         page.header("VRRP Sync groups");
     }
     for (group, now) in part.sync_groups.iter().zip(&view.snapshot.groups) {
-        page.group(group, *now);
+        page.group(&part.global, group, *now);
     }
     if !part.scripts.is_empty() {
         page.header("VRRP Scripts");
@@ -342,7 +342,7 @@ impl Page {
         self.line(format_args!("Using smtp notification = {}", yes(config.smtp_alert)));
         let deleted = if config.notify_deleted { "Deleted" } else { "Fault" };
         self.line(format_args!("Notify deleted = {deleted}"));
-        self.notify(&config.notify);
+        self.notify(&view.part.global, &config.notify);
         self.line(format_args!("Notify priority changes = {}", config.notify_priority_changes));
     }
 
@@ -593,7 +593,7 @@ impl Page {
         }
     }
 
-    fn notify(&mut self, notify: &NotifyScripts) {
+    fn notify(&mut self, global: &Global, notify: &NotifyScripts) {
         for (label, command) in [
             ("Backup", &notify.backup),
             ("Master", &notify.master),
@@ -605,6 +605,13 @@ impl Page {
         ] {
             if let Some(command) = command {
                 self.line(format_args!("{label} state transition script = {}", text::script(command)));
+                let groups = global.script_groups.of(command.identity);
+                if !groups.is_empty() {
+                    self.entry(format_args!("Supplementary groups:"));
+                }
+                for group in groups {
+                    self.entry(format_args!("  {group}"));
+                }
             }
         }
     }
@@ -658,7 +665,7 @@ impl Page {
         }
     }
 
-    fn group(&mut self, group: &SyncGroup, now: GroupSnapshot) {
+    fn group(&mut self, global: &Global, group: &SyncGroup, now: GroupSnapshot) {
         self.put(format_args!(" VRRP Sync Group = {}, {}", group.name, now.state.name()));
         self.line(format_args!("Num member fault {}, num member init {}", now.faulty, now.pending));
         self.line(format_args!("VRRP member instances :"));
@@ -674,7 +681,7 @@ impl Page {
         }
         self.trackers(&group.track_interfaces, &group.track_scripts);
         self.more_trackers(&group.into(), "Tracked process :");
-        self.notify(&group.notify);
+        self.notify(global, &group.notify);
     }
 
     fn script(&mut self, part: &VrrpPart, script: &VrrpScript, now: ScriptSnapshot) {

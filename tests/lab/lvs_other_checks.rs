@@ -24,7 +24,7 @@ const WORDS: &str = "lb_algo rr\nlb_kind NAT\nprotocol TCP";
 const HEAD: &str = "10.9.0.100 80";
 
 /// A server of the case's own; dropped, its port is closed.
-struct Behind {
+pub(crate) struct Behind {
     ending: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,7 +42,7 @@ impl Behind {
         Self { ending, thread: Some(thread) }
     }
 
-    fn answering(host: &Host, port: u16, answer: fn(&[u8]) -> Vec<u8>) -> Outcome<Self> {
+    pub(crate) fn answering(host: &Host, port: u16, answer: fn(&[u8]) -> Vec<u8>) -> Outcome<Self> {
         let socket = host.space.inside(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)));
         let socket = socket.map_err(|e| format!("datagrams on {}: {e}", host.name))?;
         socket.set_read_timeout(Some(Duration::from_millis(50))).map_err(|e| e.to_string())?;
@@ -54,7 +54,7 @@ impl Behind {
         }))
     }
 
-    fn mail(host: &Host) -> Outcome<Self> {
+    pub(crate) fn mail(host: &Host) -> Outcome<Self> {
         let listener = host.space.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 25)));
         let listener = listener.map_err(|e| format!("mail on {}: {e}", host.name))?;
         listener.set_nonblocking(true).map_err(|e| e.to_string())?;
@@ -75,7 +75,7 @@ impl Drop for Behind {
 }
 
 /// The question, as an answer without an error.
-fn name_server(question: &[u8]) -> Vec<u8> {
+pub(crate) fn name_server(question: &[u8]) -> Vec<u8> {
     let mut answer = question.to_vec();
     if let Some(flags) = answer.get_mut(2..4) {
         flags.copy_from_slice(&[0x81, 0x80]);

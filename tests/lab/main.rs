@@ -22,12 +22,17 @@ mod lvs_release;
 mod lvs_table;
 mod lvs_timing;
 mod lvs_tls;
+mod mail_of_checks;
 mod notify_fifo;
 mod notify_mail;
 mod notify_scripts;
 mod pair;
+mod readers;
+mod recording;
+mod recording_servers;
 mod reporter;
 mod runner;
+mod scripts_rules;
 mod snmp;
 mod systemd;
 mod twins;
@@ -80,6 +85,7 @@ fn cases() -> Vec<&'static case::Case> {
         vrrp_stock::CASES,
         vrrp_wire::CASES,
         reporter::CASES,
+        readers::CASES,
         dbus::CASES,
         snmp::CASES,
         vrrp_others::CASES,
@@ -97,7 +103,11 @@ fn cases() -> Vec<&'static case::Case> {
         lvs_timing::CASES,
         lvs_tls::CASES,
         notify_mail::CASES,
+        mail_of_checks::CASES,
         notify_scripts::CASES,
+        scripts_rules::CASES,
+        recording::CASES,
+        recording_servers::CASES,
         systemd::CASES,
         if kit::place::wants_packages() { systemd::PACKAGES } else { &[] },
     ]

@@ -9,6 +9,7 @@ use crate::kit::daemon::{Daemon, Program};
 use crate::kit::http::Server;
 use crate::kit::net::{Cable, Host, Switch};
 use crate::kit::place::write_script;
+use crate::kit::post::PostOffice;
 use crate::kit::relay::{Letter, Relay};
 use crate::kit::wait::{Outcome, ensure, secs};
 use crate::pair::instance;
@@ -17,10 +18,11 @@ pub(crate) const CASES: &[Case] = &[
     Case::single("mail_of_a_life_equals_stocks", life),
     Case::single("mail_is_tried_again_delivered_at_the_end_and_gathered", put_off).ours_only(),
     Case::guest("mail_of_servers_and_quorum_equals_stocks", servers),
+    Case::single("mail_arrives_in_the_boxes_of_a_packaged_server", boxes),
 ];
 
 /// Words of `global_defs`.
-fn global(relay: &Relay, more: &str) -> String {
+pub(crate) fn global(relay: &Relay, more: &str) -> String {
     format!(
         "global_defs {{\n router_id \"my router\"\n script_user root\n {}\n smtp_helo_name helo.example.org\n \
          notification_email_from k@example.org\n notification_email {{\n a@example.org b@example.org\n c@example.org\n }}\n \
@@ -35,7 +37,7 @@ fn one(name: &str, vrid: u8, more: &str) -> String {
 }
 
 /// Runs both side by side; what was delivered, without the last words, which stock does not deliver.
-fn beside(lab: &Lab, live: fn(&Lab) -> Outcome<Vec<Letter>>) -> Outcome<Vec<Letter>> {
+pub(crate) fn beside(lab: &Lab, live: fn(&Lab) -> Outcome<Vec<Letter>>) -> Outcome<Vec<Letter>> {
     let place = |name: &str, subject: Program| Lab {
         subject,
         peer: lab.peer.clone(),
@@ -199,4 +201,95 @@ fn live_servers(lab: &Lab) -> Outcome<Vec<Letter>> {
     relay.wait(secs(9.0), "Virtualserver [10.9.0.100]:tcp:80 - UP", 2).map_err(|e| farm.daemon.explain(e))?;
     farm.daemon.stop()?;
     Ok(relay.letters())
+}
+
+/// What is in each box of a real server equals what stock leaves there, but for its last words, which do not arrive.
+fn boxes(lab: &Lab) -> Outcome {
+    let is_stock = lab.subject.is_stock();
+    let in_boxes = |program: &Program, name: &str| {
+        let directory = lab.directory.join(name);
+        fs::create_dir_all(&directory).map_err(|e| e.to_string())?;
+        posted(program, &directory)
+    };
+    let (ours, theirs) = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| in_boxes(&Program::stock(), "stock"));
+        (in_boxes(&lab.subject, "subject"), theirs.join().unwrap_or_else(|_| Err("panicked".to_owned())))
+    });
+    let (ours, theirs) = (ours?, theirs.map_err(|e| format!("stock: {e}"))?);
+    let last = |mail: &&String| mail.contains(" - Stopping\n");
+    let lasting = |mails: &[String]| mails.iter().filter(|mail| !last(mail)).cloned().collect::<Vec<_>>();
+    for (who, (ours, theirs)) in ["a", "b", "c"].into_iter().zip(ours.iter().zip(&theirs)) {
+        let (mut one, mut other) = (lasting(ours), lasting(theirs));
+        one.sort();
+        other.sort();
+        ensure!(one == other && one.len() == 9, "{who} got {one:#?}\nof stock {other:#?}");
+        let ends = ours.iter().filter(last).count();
+        ensure!(is_stock || ends == 3, "{ends} last words for {who}: {ours:#?}");
+        if !is_stock {
+            // Each in its order; stock's mails race.
+            let place = |what: &str| ours.iter().position(|mail| mail.contains(what));
+            let order =
+                ["V1 - Entering BACKUP", "V1 - Entering MASTER", "V1 - Entering FAULT", "V1 - Stopping"];
+            ensure!(order.map(place).is_sorted(), "{ours:#?}");
+        }
+    }
+    if is_stock {
+        return Ok(());
+    }
+    let digest = gathered(lab)?;
+    ensure!(digest.lines().filter(|line| line.contains("VRRP Instance V")).count() >= 2, "{digest}");
+    Ok(())
+}
+
+/// The configuration of a mail case with a real server: two instances, a group, short intervals.
+fn quick(more: &str) -> String {
+    let global = "global_defs {\n router_id \"my router\"\n script_user root\n vrrp_version 3\n smtp_helo_name helo.example.org\n \
+                  notification_email_from k@example.org\n notification_email {\n a@example.org\n \
+                  b@example.org\n c@example.org\n }\n smtp_alert\n";
+    let group = "vrrp_sync_group G1 {\n group {\n V1\n }\n}\n";
+    let instances = [101, 102].map(|vrid: u8| {
+        let words = format!("advert_int 0.2\nvirtual_ipaddress {{\n 10.0.0.{vrid}\n}}");
+        instance(&format!("V{}", vrid - 100), vrid, "eth0", vrid, &words)
+    });
+    format!("{global} {}\n {more}\n}}\n{}{group}", PostOffice::words(), instances.concat())
+}
+
+/// A start, an election, a fault, a stop; the boxes of the three recipients.
+fn posted(program: &Program, directory: &std::path::Path) -> Outcome<[Vec<String>; 3]> {
+    let switch = Switch::new()?;
+    let host = Host::on(&switch, "a", &["10.0.0.1/24"])?;
+    let office = PostOffice::on(&host, directory)?;
+    let mut daemon = Daemon::start_on(&host, program, directory, &quick(""))?;
+    let all = |daemon: &Daemon, state: &str| {
+        for who in ["Instance V1", "Instance V2", "Group G1"] {
+            for recipient in ["a", "b", "c"] {
+                office
+                    .wait(secs(9.0), recipient, &format!("VRRP {who} - Entering {state} state"))
+                    .map_err(|e| daemon.explain(e))?;
+            }
+        }
+        Ok::<(), String>(())
+    };
+    all(&daemon, "MASTER")?;
+    switch.cable(&host, Cable::Out)?;
+    all(&daemon, "FAULT")?;
+    daemon.stop()?;
+    Ok(["a", "b", "c"].map(|who| office.mails(who)))
+}
+
+/// What a storm becomes: the one mail behind the first.
+fn gathered(lab: &Lab) -> Outcome<String> {
+    let directory = lab.directory.join("digest");
+    fs::create_dir_all(&directory).map_err(|e| e.to_string())?;
+    let switch = Switch::new()?;
+    let host = Host::on(&switch, "a", &["10.0.0.1/24"])?;
+    let office = PostOffice::on(&host, &directory)?;
+    // Names beside the addresses: 2.2.7 hands them to the server as they are, which wants none.
+    let text = quick("@keepalived-rs mail_digest 3")
+        .replace("email_from k@example.org", "email_from \"Kee Pal <k@example.org>\"")
+        .replace("\n c@example.org", "\n \"Some One <c@example.org>\"");
+    let mut daemon = Daemon::start_on(&host, &lab.subject, &directory, &text)?;
+    let digest = office.wait(secs(9.0), "c", " changes").map_err(|e| daemon.explain(e))?;
+    daemon.stop()?;
+    Ok(digest)
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Command, Dbus, Fifos, FilePlaces, FlushOnStop, IpvsNamespace, LvsTimeouts, Nftables, NftablesIpvs,
-    ProcessNames, ReceivePolicy, Reload, ReloadMarker, Scheduling, ScriptUsers, Snmp, SocketBuffers,
-    SyncDaemon, VrrpVersion,
+    ProcessNames, ReceivePolicy, Reload, ReloadMarker, Scheduling, ScriptGroups, ScriptUsers, Snmp,
+    SocketBuffers, SyncDaemon, VrrpVersion,
 };
 
 /// Values that hold for every process: every word of `global_defs`, after defaults and corrections.
@@ -57,6 +57,8 @@ pub struct Global {
     pub no_checker_emails: bool,
     /// Who runs scripts that name no user, process by process.
     pub script_users: ScriptUsers,
+    /// Their supplementary groups and those of the users that scripts name.
+    pub script_groups: ScriptGroups,
     /// `enable_script_security`.
     pub script_security: bool,
     /// `use_symlink_paths`: symlinks in the paths of scripts stay.
@@ -275,6 +277,7 @@ impl Default for Global {
             no_email_faults: false,
             no_checker_emails: false,
             script_users: ScriptUsers::default(),
+            script_groups: ScriptGroups::default(),
             script_security: false,
             symlink_paths: false,
             supplementary_groups: false,

@@ -76,6 +76,12 @@ pub trait Users {
     /// Numeric id of a group name.
     fn group(&self, name: &str) -> Option<u32>;
 
+    /// The groups of this user, its own and the supplementary ones. Empty for one without a name.
+    fn groups(&self, identity: Identity) -> Vec<u32> {
+        let _ = identity;
+        Vec::new()
+    }
+
     /// Address of a host name (`smtp_server`). May block on the resolver.
     fn host(&self, name: &str) -> Option<IpAddr> {
         let _ = name;

@@ -92,6 +92,24 @@ pub enum ReceivePolicy {
     Bytes(u32),
 }
 
+/// The supplementary groups of everybody who runs scripts with them, as they were when the configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ScriptGroups(Vec<(Identity, Vec<u32>)>);
+
+impl ScriptGroups {
+    /// Notes the groups of an identity; `groups` is asked if they are not known and wanted.
+    pub fn note(&mut self, identity: Identity, groups: impl FnOnce() -> Vec<u32>) {
+        if identity.supplementary && !self.0.iter().any(|(known, _)| *known == identity) {
+            self.0.push((identity, groups()));
+        }
+    }
+
+    /// Those of an identity; empty if it is to have none.
+    pub fn of(&self, identity: Identity) -> &[u32] {
+        self.0.iter().find(|(known, _)| *known == identity).map_or(&[], |(_, groups)| groups)
+    }
+}
+
 /// Who runs scripts that name no user: `script_user`, or what stands for it in a process that has such a script.
 /// Stock's processes read the file one by one, and each knows only what it met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -102,4 +120,11 @@ pub struct ScriptUsers {
     pub vrrp: Option<Identity>,
     /// The checkers process.
     pub checkers: Option<Identity>,
+}
+
+impl ScriptUsers {
+    /// Those that there are.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Identity> {
+        [&mut self.parent, &mut self.vrrp, &mut self.checkers].into_iter().flatten()
+    }
 }

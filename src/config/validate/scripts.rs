@@ -15,7 +15,7 @@ use crate::config::value::Mode;
 const MAX_LINKS: usize = 32;
 
 /// What became of a script's path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inspection {
     /// The absolute file, symlinks resolved unless `use_symlink_paths`; `None` when there is none.
     pub path: Option<String>,
@@ -27,6 +27,8 @@ pub struct Inspection {
     pub through_symlink: Option<String>,
     /// The user may execute it.
     pub executable: bool,
+    /// Whoever runs it becomes root, or of root's group.
+    pub becomes_root: bool,
 }
 
 /// What a script is for: stock counts trouble with one and only logs that with the other.
@@ -42,8 +44,7 @@ pub enum Purpose {
 
 /// Looks at a command's file, as `PATH` finds it when it has no slash.
 pub fn inspect(files: &dyn Files, command: &str, identity: crate::config::model::Identity) -> Inspection {
-    let nothing =
-        Inspection { path: None, located: None, insecure: None, through_symlink: None, executable: false };
+    let nothing = Inspection::default();
     if command.starts_with('/') {
         return walk(files, command, identity);
     }
@@ -67,8 +68,7 @@ pub fn inspect(files: &dyn Files, command: &str, identity: crate::config::model:
 }
 
 fn walk(files: &dyn Files, path: &str, identity: crate::config::model::Identity) -> Inspection {
-    let mut result =
-        Inspection { path: None, located: None, insecure: None, through_symlink: None, executable: false };
+    let mut result = Inspection::default();
     let mut links = 0;
     let mut resolved = String::new();
     let mut rest: Vec<String> = components(path);
@@ -100,6 +100,8 @@ fn walk(files: &dyn Files, path: &str, identity: crate::config::model::Identity)
             FileKind::Directory => {}
             FileKind::File if rest.is_empty() => {
                 result.executable = may_execute(&status, identity);
+                result.becomes_root = (status.mode & 0o4000 != 0 && status.uid == 0)
+                    || (status.mode & 0o2000 != 0 && status.gid == 0);
             }
             FileKind::File | FileKind::Special => return result,
         }
@@ -163,7 +165,10 @@ impl Scripts {
             return Some(self.redirection(reader, script));
         }
         let mut identity = script.identity;
-        identity.supplementary |= reader.drafts.global.values.supplementary_groups;
+        let users = reader.world.users;
+        let global = &mut reader.drafts.global.values;
+        identity.supplementary |= global.supplementary_groups;
+        global.script_groups.note(identity, || users.groups(identity));
         let found = inspect(reader.world.files, file, script.identity);
         let security = reader.drafts.global.values.script_security;
         let graded = |report: Diagnostic| match purpose {
@@ -209,7 +214,8 @@ impl Scripts {
             );
             return None;
         }
-        if let Some(why) = found.insecure.filter(|_| script.identity.uid == 0) {
+        // Who runs with root's rights must not be anybody's to write.
+        if let Some(why) = found.insecure.filter(|_| script.identity.uid == 0 || found.becomes_root) {
             let report = Diagnostic::error("script-insecure", script.span, format!("`{keyword}`: {why}"))
                 .help("give the file and every directory above it to root, writable by root only");
             if security {
@@ -329,6 +335,21 @@ mod tests {
     fn symlinks_in_a_circle_end() {
         let files = MemoryFiles::new().entry("/a", status(FileKind::Symlink("/a".into()), 0, 0, 0o777));
         assert_eq!(inspect(&files, "/a", ROOT).path, None);
+    }
+
+    #[test]
+    fn who_runs_a_file_of_root_with_its_bits_becomes_root() {
+        for (mode, uid, gid, wanted) in [
+            (0o4755, 0, 5, true),
+            (0o2755, 5, 0, true),
+            (0o4755, 5, 0, false),
+            (0o2755, 0, 5, false),
+            (0o755, 0, 0, false),
+        ] {
+            let files = MemoryFiles::new().entry("/x", status(FileKind::File, uid, gid, mode));
+            let nobody = Identity { uid: 5, gid: 5, supplementary: false };
+            assert_eq!(inspect(&files, "/x", nobody).becomes_root, wanted, "{mode:o} {uid}:{gid}");
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) mod ipvs;
 pub(crate) mod net;
 pub(crate) mod pipe;
 pub(crate) mod place;
+pub(crate) mod post;
 pub(crate) mod relay;
+pub(crate) mod told;
 pub(crate) mod wait;
 pub(crate) mod wire;

@@ -144,7 +144,7 @@ fn serve(mut stream: &TcpStream, refusals: &AtomicUsize) -> Option<Letter> {
 }
 
 /// The form of a date, with 9 for every digit.
-fn date(line: &str) -> String {
+pub(crate) fn date(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let names =
         matches!(words.as_slice(), ["Date:", day, _, month, ..] if day.len() == 4 && month.len() == 3);
