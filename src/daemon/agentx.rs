@@ -43,6 +43,9 @@ const SLOW: Duration = Duration::from_secs(5);
 /// Events that wait for what is known of the state; more are lost.
 const EVENTS: usize = 4096;
 
+/// Requests that wait for it; a master that has more to ask is not read before they are answered.
+const REQUESTS: usize = 256;
+
 /// What the task is told. It ends when nobody can tell it anything any more.
 #[derive(Debug)]
 pub(super) enum ToAgent {
@@ -128,10 +131,11 @@ impl Subagent {
     /// Lives until nobody can tell it anything any more.
     pub(super) async fn live(mut self, mut told: Receiver<ToAgent>) {
         loop {
+            let may_read = self.packets.len() < REQUESTS;
             let read = async {
                 match &mut self.connection {
-                    Some(connection) => connection.stream.read_buf(&mut connection.bytes).await,
-                    None => std::future::pending().await,
+                    Some(connection) if may_read => connection.stream.read_buf(&mut connection.bytes).await,
+                    _ => std::future::pending().await,
                 }
             };
             tokio::select! {

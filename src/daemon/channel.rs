@@ -22,6 +22,9 @@ const INLINE: usize = 32 << 10;
 /// Packets that may wait for a slow peer; memory files count once, whatever they hold.
 const QUEUE: usize = 8192;
 
+/// Packets of nonsense that are told; who sends more is not listened to any more.
+const NONSENSE: u32 = 16;
+
 /// What a packet consists of, in its first byte: bit 0, the message is in a memory file, the first descriptor; bit 1,
 /// an extra descriptor comes with it, the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,8 @@ pub struct Channel<Tx, Rx> {
     socket: PacketSocket,
     waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     closed: bool,
+    /// Packets that could not be understood.
+    nonsense: u32,
     says: PhantomData<fn(Tx, Rx)>,
 }
 
@@ -88,6 +93,7 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Channel<Tx, Rx> {
             socket: PacketSocket::new(descriptor)?,
             waiting: VecDeque::new(),
             closed: false,
+            nonsense: 0,
             says: PhantomData,
         })
     }
@@ -147,9 +153,14 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Channel<Tx, Rx> {
         Ok(())
     }
 
-    fn broken(&mut self, error: io::Error) -> ChannelError {
+    /// Says nothing any more, not even what waits.
+    pub fn fall_silent(&mut self) {
         self.closed = true;
         self.waiting.clear();
+    }
+
+    fn broken(&mut self, error: io::Error) -> ChannelError {
+        self.fall_silent();
         match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => {
                 ChannelError::Closed
@@ -159,7 +170,8 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Channel<Tx, Rx> {
     }
 
     /// Waits for the next message, and meanwhile sends what was queued. `None` when the other process closed its end
-    /// or died, and everything it had said was heard. Safe to cancel, as in `select!`.
+    /// or died, and everything it had said was heard, or when it talks nothing but nonsense. Safe to cancel, as in
+    /// `select!`.
     pub async fn next(&mut self) -> Option<Result<Received<Rx>, ChannelError>> {
         loop {
             let packet = match self.waiting.front() {
@@ -178,10 +190,17 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Channel<Tx, Rx> {
                 },
             };
             return match packet {
-                Ok(Some(packet)) => Some(decode(packet)),
+                Ok(Some(packet)) => {
+                    let decoded = decode(packet);
+                    self.nonsense += u32::from(decoded.is_err());
+                    if self.nonsense > NONSENSE {
+                        self.fall_silent();
+                        return None;
+                    }
+                    Some(decoded)
+                }
                 Ok(None) => {
-                    self.closed = true;
-                    self.waiting.clear();
+                    self.fall_silent();
                     None
                 }
                 Err(error) => match self.broken(error) {
@@ -350,6 +369,25 @@ mod tests {
                 assert!(far.next().await.unwrap().is_err());
             }
             assert_eq!(far.next().await.unwrap().unwrap().message, ToChild::Stop);
+        });
+    }
+
+    #[test]
+    fn who_talks_nothing_but_nonsense_is_not_listened_to() {
+        on_a_reactor(async {
+            let (near, far) = fdpass::pair().unwrap();
+            let mut far: Channel<String, ToChild<VrrpPart>> = Channel::new(far).unwrap();
+            let raw = PacketSocket::new(near).unwrap();
+            let mut told = 0;
+            for _ in 0..100 {
+                raw.send(&[9, 9, 9], &[]).unwrap();
+                match far.next().await {
+                    Some(answer) => told += u32::from(answer.is_err()),
+                    None => break,
+                }
+            }
+            assert_eq!(told, NONSENSE);
+            assert!(far.is_closed());
         });
     }
 

@@ -568,7 +568,6 @@ impl Checkers {
         }
     }
 
-    /// What `keepalived_check.data` holds now.
     /// Tells the reporter how things are.
     fn snapshot(&mut self, extent: Extent) {
         let Some(running) = &self.running else { return };
@@ -621,6 +620,7 @@ impl Checkers {
         self.director.run(settings, None, now(), &mut || random.next(), &mut self.table, orders);
     }
 
+    /// What `keepalived_check.data` holds now.
     fn data(&self) -> Option<String> {
         let Running { common, .. } = self.running.as_ref()?;
         let virtual_servers = self.director.reports().map(|report| VirtualServerData {

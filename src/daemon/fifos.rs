@@ -16,7 +16,7 @@ use tracing::{debug, info};
 use super::ipc::ROLE_VARIABLE;
 use super::options::Subsystems;
 use super::scripts::terminate;
-use crate::config::model::{Command, Config, Pipe};
+use crate::config::model::{Command, Config, Identity, Pipe};
 use crate::kernel::error::reason;
 use crate::kernel::fifo::Fifo;
 use crate::kernel::spawn;
@@ -48,6 +48,7 @@ struct Open {
 /// What a configuration wants of a FIFO.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Use {
+    owner: Identity,
     vrrp: bool,
     checkers: bool,
     script: Option<Command>,
@@ -66,7 +67,9 @@ impl Fifos {
     /// Opens what a configuration names: its first events come before it is agreed upon.
     pub fn prepare(&mut self, config: &Config, subsystems: Subsystems) {
         for (pipe, wanted) in wanted(config, subsystems) {
-            let known = self.open.iter_mut().find(|open| open.pipe == pipe && open.fifo.is_in_place());
+            // One that is ours only gets another owner: made anew, it would lose its readers.
+            let is_it = |open: &Open| open.pipe == pipe || open.pipe.path == pipe.path && open.fifo.is_ours();
+            let known = self.open.iter_mut().find(|open| is_it(open) && open.fifo.is_in_place());
             if let Some(open) = known {
                 open.coming = Some(wanted);
                 continue;
@@ -86,6 +89,12 @@ impl Fifos {
         for mut open in std::mem::take(&mut self.open) {
             open.now = open.coming.take();
             let before = open.reader.take();
+            if let Some(wanted) = open.now.as_ref().filter(|wanted| wanted.owner != open.pipe.owner) {
+                open.pipe.owner = wanted.owner;
+                if let Err(error) = open.fifo.give(wanted.owner) {
+                    info!("{error}");
+                }
+            }
             match &open.now {
                 Some(Use { script: Some(script), .. }) => {
                     open.reader = Some(Reader::start(script, &open.pipe.path, before));
@@ -255,7 +264,7 @@ fn wanted(config: &Config, subsystems: Subsystems) -> Vec<(Pipe, Use)> {
     // Stock: a FIFO for all events that stands alone is left behind.
     let stays = fifos.vrrp.pipe.is_none() && fifos.lvs.pipe.is_none();
     let uses = [
-        (&fifos.all, Use { vrrp, checkers, stays, script: None }),
+        (&fifos.all, Use { vrrp, checkers, stays, ..Use::default() }),
         (&fifos.vrrp, Use { vrrp, ..Use::default() }),
         (&fifos.lvs, Use { checkers, ..Use::default() }),
     ];
@@ -265,7 +274,7 @@ fn wanted(config: &Config, subsystems: Subsystems) -> Vec<(Pipe, Use)> {
         if !usage.vrrp && !usage.checkers {
             continue;
         }
-        let usage = Use { script: fifo.script.clone(), ..usage };
+        let usage = Use { script: fifo.script.clone(), owner: pipe.owner, ..usage };
         match wanted.iter_mut().find(|(known, _)| known.path == pipe.path) {
             Some((_, known)) => {
                 known.vrrp |= usage.vrrp;
@@ -276,4 +285,46 @@ fn wanted(config: &Config, subsystems: Subsystems) -> Vec<(Pipe, Use)> {
         }
     }
     wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::vrrp::tests::samples::instance;
+
+    #[tokio::test]
+    async fn a_fifo_that_gets_another_owner_at_a_reload_stays_where_it_is() {
+        if !nix::unistd::geteuid().is_root() {
+            return eprintln!("SKIPPED: only root gives files away");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        let config = |uid| {
+            let owner = Identity { uid, gid: uid, ..Identity::default() };
+            let mut config = Config { instances: vec![instance("V", 51, 100)], ..Config::default() };
+            config.global.fifos.all.pipe = Some(Pipe { path: path.to_str().unwrap().to_owned(), owner });
+            config
+        };
+        let owner = || std::fs::metadata(&path).map(|found| (found.ino(), found.uid(), found.gid())).unwrap();
+        let mut fifos = Fifos::default();
+        fifos.prepare(&config(0), Subsystems::default());
+        fifos.commit();
+        let (inode, ..) = owner();
+        fifos.prepare(&config(65_534), Subsystems::default());
+        fifos.abort();
+        assert_eq!(owner(), (inode, 0, 0), "refused: nothing has changed");
+        for uid in [65_534, 0] {
+            fifos.prepare(&config(uid), Subsystems::default());
+            fifos.commit();
+            assert_eq!(owner(), (inode, uid, uid));
+        }
+        fifos.prepare(
+            &Config { instances: vec![instance("V", 51, 100)], ..Config::default() },
+            Subsystems::default(),
+        );
+        fifos.commit();
+        assert!(!path.exists());
+    }
 }

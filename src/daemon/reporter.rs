@@ -75,7 +75,7 @@ pub async fn play(options: &Options, channel: OwnedFd) -> Result<Exit, Error> {
     }
     // They end when nobody tells them anything any more.
     let Reporter { bus, agent, mailer, .. } = reporter;
-    let tasks = [bus.map(|(_, task)| task), agent.map(|(_, task)| task)];
+    let tasks = [bus.map(Task::end), agent.map(Task::end)];
     let others = async {
         for task in tasks.into_iter().flatten() {
             let _ = timeout(LAST_WORDS, task).await;
@@ -90,6 +90,44 @@ pub async fn play(options: &Options, channel: OwnedFd) -> Result<Exit, Error> {
     Ok(Exit::Success)
 }
 
+/// One of those outside, with the queue that leads to it.
+struct Task<T> {
+    name: &'static str,
+    tell: mpsc::Sender<T>,
+    life: JoinHandle<()>,
+    /// What it missed since it last kept up.
+    missed: u64,
+}
+
+impl<T> Task<T> {
+    fn begin(name: &'static str, live: impl FnOnce(mpsc::Receiver<T>) -> JoinHandle<()>) -> Self {
+        let (tell, told) = mpsc::channel(EVENTS);
+        Self { name, tell, life: live(told), missed: 0 }
+    }
+
+    /// Tells it something. One that does not keep up misses it, which is said once.
+    fn tell(&mut self, message: T) {
+        match self.tell.try_send(message) {
+            Ok(()) if self.missed > 0 => {
+                info!("The {} keeps up again, it missed {} messages", self.name, self.missed);
+                self.missed = 0;
+            }
+            Ok(()) => {}
+            Err(_) => {
+                if self.missed == 0 {
+                    info!("The {} does not keep up", self.name);
+                }
+                self.missed += 1;
+            }
+        }
+    }
+
+    /// Nobody tells it anything any more.
+    fn end(self) -> JoinHandle<()> {
+        self.life
+    }
+}
+
 /// Says what it wants, hears what happens.
 type Parent = Channel<FromReporter, ToReporter>;
 
@@ -101,9 +139,9 @@ struct Reporter {
     /// Who this process was.
     user: u32,
     /// The task of the D-Bus interface.
-    bus: Option<(mpsc::Sender<ToBus>, JoinHandle<()>)>,
+    bus: Option<Task<ToBus>>,
     /// The task of the SNMP subagent.
-    agent: Option<(mpsc::Sender<ToAgent>, JoinHandle<()>)>,
+    agent: Option<Task<ToAgent>>,
     /// The way out for mails, once there was a relay.
     mailer: Option<Mailer>,
 }
@@ -139,8 +177,7 @@ impl Reporter {
         if self.part.global.dbus.enabled {
             let (asks, user) = (&self.asks, self.user);
             self.bus.get_or_insert_with(|| {
-                let (tell, told) = mpsc::channel(EVENTS);
-                (tell, tokio::spawn(Bus::new(asks.clone(), user).live(told)))
+                Task::begin("D-Bus interface", |told| tokio::spawn(Bus::new(asks.clone(), user).live(told)))
             });
             let layout = Layout::of(&self.part.global, &self.part.vrrp.instances);
             self.tell_bus(ToBus::Configure(layout));
@@ -152,8 +189,7 @@ impl Reporter {
         if self.part.global.snmp.is_on() {
             let asks = &self.asks;
             self.agent.get_or_insert_with(|| {
-                let (tell, told) = mpsc::channel(EVENTS);
-                (tell, tokio::spawn(Subagent::new(asks.clone()).live(told)))
+                Task::begin("SNMP subagent", |told| tokio::spawn(Subagent::new(asks.clone()).live(told)))
             });
             self.tell_agent(ToAgent::Configure(Box::new(self.part.clone())));
         } else {
@@ -190,21 +226,15 @@ impl Reporter {
         }
     }
 
-    /// One that does not keep up misses something.
     fn tell_agent(&mut self, message: ToAgent) {
-        if let Some((agent, _)) = &self.agent
-            && agent.try_send(message).is_err()
-        {
-            info!("The SNMP subagent does not keep up");
+        if let Some(agent) = &mut self.agent {
+            agent.tell(message);
         }
     }
 
-    /// One that does not keep up misses something.
     fn tell_bus(&mut self, message: ToBus) {
-        if let Some((bus, _)) = &self.bus
-            && bus.try_send(message).is_err()
-        {
-            info!("The D-Bus interface does not keep up");
+        if let Some(bus) = &mut self.bus {
+            bus.tell(message);
         }
     }
 }
@@ -218,5 +248,27 @@ fn code(state: StateWord) -> Option<u32> {
         StateWord::Deleted => Some(97),
         StateWord::Stop => Some(98),
         StateWord::MasterRxLowerPri | StateWord::MasterPriority | StateWord::BackupPriority => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_does_not_keep_up_misses_something_and_catches_up() {
+        let mut kept = None;
+        let mut task = Task::begin("test", |told| {
+            kept = Some(told);
+            tokio::spawn(async {})
+        });
+        for number in 0..EVENTS + 5 {
+            task.tell(number);
+        }
+        assert_eq!(task.missed, 5);
+        let mut told = kept.unwrap();
+        assert_eq!(told.recv().await, Some(0));
+        task.tell(7);
+        assert_eq!(task.missed, 0);
     }
 }

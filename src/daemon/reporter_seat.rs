@@ -107,6 +107,7 @@ impl Reporter {
         // That it has gone is noticed by its end, not here.
         if let Err(error @ ChannelError::Full) = send(&mut alive.channel) {
             info!("Reporter process: {error}, restarting it");
+            alive.channel.fall_silent();
             self.kill();
         }
     }

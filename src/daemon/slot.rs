@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::process::Child;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::channel::Channel;
+use super::channel::{Channel, ChannelError};
 use super::child::{Assignment, Role};
 use super::ipc::{Dump, FromChild, ROLE_VARIABLE, ToChild};
 use super::respawn::BackOff;
@@ -287,8 +287,8 @@ struct Alive<P> {
     process: Child,
     pid: u32,
     channel: Channel<ToChild<P>, FromChild>,
-    /// The channel is still open.
-    open: bool,
+    /// It closed the channel; after this it is ended.
+    leaving: Option<Instant>,
     born: Instant,
     /// It was told to stop.
     asked: bool,
@@ -321,9 +321,9 @@ impl<P: Part> Slot<P> {
                 tracing::info!("Starting {} child process, pid={pid}", self.role.title());
                 out.push(Happening::Started { role: self.role, pid });
                 let born = Instant::now();
-                let (open, asked, prepared, alone, working) = (true, false, 0, None, false);
+                let (leaving, asked, prepared, alone, working) = (None, false, 0, None, false);
                 self.alive =
-                    Some(Alive { process, pid, channel, open, born, asked, prepared, alone, working });
+                    Some(Alive { process, pid, channel, leaving, born, asked, prepared, alone, working });
                 true
             }
             Err(error) => {
@@ -334,15 +334,24 @@ impl<P: Part> Slot<P> {
     }
 
     pub(super) fn say(&mut self, message: &ToChild<P>) {
-        if let Some(alive) = &mut self.alive {
-            // A child that has gone is noticed by its end, not here.
-            let _ = alive.channel.send(message);
-        }
+        self.put(|channel| channel.send(message));
     }
 
     pub(super) fn say_with(&mut self, message: &ToChild<P>, descriptor: OwnedFd) {
-        if let Some(alive) = &mut self.alive {
-            let _ = alive.channel.send_with(message, descriptor);
+        self.put(|channel| channel.send_with(message, descriptor));
+    }
+
+    fn put(&mut self, send: impl FnOnce(&mut Channel<ToChild<P>, FromChild>) -> Result<(), ChannelError>) {
+        let Some(alive) = &mut self.alive else { return };
+        match send(&mut alive.channel) {
+            // A child that has gone is noticed by its end, not here.
+            Ok(()) | Err(ChannelError::Closed) => {}
+            // What it was not told it would never learn; its successor begins with all of it.
+            Err(error) => {
+                tracing::info!("{} process: {error}, restarting it", self.role.title());
+                alive.channel.fall_silent();
+                let _ = alive.process.start_kill();
+            }
         }
     }
 
@@ -353,14 +362,18 @@ impl<P: Part> Slot<P> {
             self.due = None;
             return SlotEvent::RespawnDue;
         };
-        while alive.open {
+        // Kept, because waiting is interrupted whenever something happens elsewhere.
+        let limit = loop {
+            if let Some(limit) = alive.leaving {
+                break limit;
+            }
             match alive.channel.next().await {
                 Some(Ok(received)) => return SlotEvent::Said(received.message),
                 Some(Err(error)) => tracing::info!("{} process: {error}", self.role.title()),
-                None => alive.open = false,
+                None => alive.leaving = Some(Instant::now() + CLOSED_LIMIT),
             }
-        }
-        let status = if let Ok(status) = timeout(CLOSED_LIMIT, alive.process.wait()).await {
+        };
+        let status = if let Ok(status) = timeout_at(limit, alive.process.wait()).await {
             status
         } else {
             let _ = alive.process.start_kill();
@@ -437,6 +450,44 @@ mod tests {
         prober.process = Some((process, Instant::now()));
         prober.orphaned();
         matches!(prober.next().await, ProberEvent::Ended { orphan: true, .. })
+    }
+
+    /// A vrrp process that is `program`, and the other end of its channel.
+    fn vrrp(program: &str, argument: &str) -> (Slot<VrrpPart>, OwnedFd) {
+        let (channel, far) = Channel::pair().expect("a channel");
+        let process =
+            tokio::process::Command::new(program).arg(argument).kill_on_drop(true).spawn().expect("a child");
+        let pid = process.id().expect("it runs");
+        let (leaving, asked, prepared, alone, working) = (None, false, 0, None, false);
+        let born = Instant::now();
+        let alive = Alive { process, pid, channel, leaving, born, asked, prepared, alone, working };
+        (Slot { alive: Some(alive), ..Slot::new(Role::Vrrp) }, far)
+    }
+
+    #[tokio::test]
+    async fn a_child_that_hangs_with_a_closed_channel_is_ended_however_often_one_looks_elsewhere() {
+        let (mut slot, far) = vrrp("/bin/sleep", "60");
+        drop(far);
+        let begun = Instant::now();
+        let event = loop {
+            // As `select!` does whenever something else happens.
+            if let Ok(event) = tokio::time::timeout(Duration::from_millis(300), slot.next()).await {
+                break event;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "it lives for ever");
+        };
+        assert!(matches!(event, SlotEvent::Ended { signal: Some(libc::SIGKILL), .. }));
+    }
+
+    #[tokio::test]
+    async fn a_child_that_does_not_read_is_ended_instead_of_missing_something() {
+        let (mut slot, _far) = vrrp("/bin/sleep", "60");
+        for id in 0..100_000 {
+            slot.script_ended(id, ScriptEnd::TimedOut);
+        }
+        let process = &mut slot.alive.as_mut().expect("it is not buried").process;
+        let end = tokio::time::timeout(Duration::from_secs(20), process.wait()).await;
+        assert!(end.expect("it was ended").is_ok_and(|status| !status.success()));
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use nix::unistd::{Gid, Uid, fchown, mkfifo};
 
 use super::error::{Doing, Error};
 use super::readiness::Watched;
-use crate::config::model::Pipe;
+use crate::config::model::{Identity, Pipe};
 use crate::config::source::encode;
 
 /// Before the umask.
@@ -47,19 +47,32 @@ impl Fifo {
             let note = Some("it exists and is no FIFO".to_owned());
             return Err(Error { note, ..Error::new(doing("opening"), Errno::EEXIST) });
         }
-        if made {
-            let (uid, gid) = (Uid::from_raw(pipe.owner.uid), Gid::from_raw(pipe.owner.gid));
-            fchown(&opened, Some(uid), Some(gid)).doing(|| doing("giving to its owner"))?;
-        } else if status.st_uid != 0 && status.st_uid != pipe.owner.uid {
+        if !made && status.st_uid != 0 && status.st_uid != pipe.owner.uid {
             let note = Some(format!("it exists and belongs to user {}", status.st_uid));
             return Err(Error { note, ..Error::new(doing("opening"), Errno::EPERM) });
         }
-        Ok(Self { pipe: Watched::new(opened)?, identity: identity(&status), path, made })
+        let fifo = Self { pipe: Watched::new(opened)?, identity: identity(&status), path, made };
+        if made {
+            fifo.give(pipe.owner)?;
+        }
+        Ok(fifo)
     }
 
     /// Is the file of that name still this FIFO?
     pub fn is_in_place(&self) -> bool {
         stat(&self.path).is_ok_and(|status| identity(&status) == self.identity)
+    }
+
+    /// Did this process make it?
+    pub fn is_ours(&self) -> bool {
+        self.made
+    }
+
+    /// Gives it to another owner.
+    pub fn give(&self, owner: Identity) -> Result<(), Error> {
+        let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+        fchown(self.pipe.get(), Some(uid), Some(gid))
+            .doing(|| format!("giving the notify FIFO {} to its owner", self.path.display()))
     }
 
     /// Writes a line; `WouldBlock` when the pipe is full. One of less than 4096 bytes is written wholly or not at all.
@@ -108,7 +121,6 @@ mod tests {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
     use super::*;
-    use crate::config::model::Identity;
 
     fn pipe(path: &Path) -> Pipe {
         let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());

@@ -51,12 +51,14 @@ pub struct Request {
     kind: u16,
     flags: u16,
     body: Vec<u8>,
+    /// An attribute is longer than can be said (64 KiB): it is sent without a body, so that the kernel refuses it.
+    overlong: bool,
 }
 
 impl Request {
     /// A request of this message type that asks for an acknowledgement; `header` is the family's fixed part.
     pub fn new(kind: u16, header: &[u8]) -> Self {
-        Self { kind, flags: NLM_F_REQUEST | NLM_F_ACK, body: header.to_vec() }
+        Self { kind, flags: NLM_F_REQUEST | NLM_F_ACK, body: header.to_vec(), overlong: false }
     }
 
     /// Adds message flags (`NLM_F_CREATE` …).
@@ -65,29 +67,36 @@ impl Request {
         self
     }
 
-    /// Appends an attribute, padded to four bytes. At most 65,531 bytes of value.
+    /// Appends an attribute, padded to four bytes. With more than 65,531 bytes of value the kernel refuses the request.
     pub fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         self.push(kind, value);
         self
     }
 
     /// Appends an attribute that holds those which `inside` appends.
-    #[expect(clippy::missing_panics_doc, reason = "no caller nests 64 KiB")]
     pub fn nest(mut self, kind: u16, inside: impl FnOnce(Self) -> Self) -> Self {
         let start = self.body.len();
         self.push(kind | NLA_F_NESTED, &[]);
         self = inside(self);
-        let length = u16::try_from(self.body.len() - start).expect("attributes are below 64 KiB");
+        let length = self.length(self.body.len() - start);
         self.body[start..start + 2].copy_from_slice(&length.to_ne_bytes());
         self
     }
 
     fn push(&mut self, kind: u16, value: &[u8]) {
-        let length = u16::try_from(value.len() + 4).expect("attributes are below 64 KiB");
+        let length = self.length(value.len() + 4);
         self.body.extend_from_slice(&length.to_ne_bytes());
         self.body.extend_from_slice(&kind.to_ne_bytes());
         self.body.extend_from_slice(value);
         self.body.resize(self.body.len().next_multiple_of(4), 0);
+    }
+
+    /// As the length of an attribute.
+    fn length(&mut self, length: usize) -> u16 {
+        u16::try_from(length).unwrap_or_else(|_| {
+            self.overlong = true;
+            u16::MAX
+        })
     }
 
     /// Family header and attributes.
@@ -103,13 +112,14 @@ impl Request {
     }
 
     fn write(&self, sequence: u32, flags: u16, out: &mut Vec<u8>) {
-        let length = u32::try_from(HEADER + self.body.len()).expect("requests are below 4 GiB");
+        let body: &[u8] = if self.overlong { &[] } else { &self.body };
+        let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
         out.extend_from_slice(&length.to_ne_bytes());
         out.extend_from_slice(&self.kind.to_ne_bytes());
         out.extend_from_slice(&flags.to_ne_bytes());
         out.extend_from_slice(&sequence.to_ne_bytes());
         out.extend_from_slice(&0u32.to_ne_bytes());
-        out.extend_from_slice(&self.body);
+        out.extend_from_slice(body);
         out.resize(out.len().next_multiple_of(4), 0);
     }
 }
@@ -508,6 +518,19 @@ mod tests {
         assert_eq!(outer.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [3, 5]);
         let inner: Vec<_> = attributes(outer[0].1).collect();
         assert_eq!(inner, [(1, b"abc".as_slice()), (2, 7u32.to_ne_bytes().as_slice())]);
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_said_is_left_to_the_kernel_to_refuse() {
+        let long = vec![0; 70_000];
+        let requests = [
+            Request::new(20, &[1; 8]).attribute(1, &long),
+            Request::new(20, &[1; 8])
+                .nest(1, |inside| (0..3).fold(inside, |inside, _| inside.attribute(2, &long[..30_000]))),
+        ];
+        for request in requests {
+            assert_eq!(request.bytes(7).len(), HEADER);
+        }
     }
 
     #[test]

@@ -10,9 +10,9 @@ use neli::consts::socket::NlFamily;
 use super::error::Error;
 use super::netlink::{Connection, Request};
 use super::nftables::{
-    AF_INET, AF_INET6, ELEMENTS, IPV4_ADDR, IPV6_ADDR, MARK, NF_ACCEPT, NFNL_SUBSYS_NFTABLES,
-    NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWTABLE, NFT_SET_MAP,
-    NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TYPE, NFTA_DATA_VALUE, NFTA_HOOK_HOOKNUM,
+    AF_INET, AF_INET6, IPV4_ADDR, IPV6_ADDR, MARK, NF_ACCEPT, NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWCHAIN,
+    NFT_MSG_NEWRULE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWTABLE, NFT_SET_MAP, NFTA_CHAIN_HOOK,
+    NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TYPE, NFTA_DATA_VALUE, NFTA_HOOK_HOOKNUM,
     NFTA_HOOK_PRIORITY, NFTA_LIST_ELEM, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_SET_DATA_LEN,
     NFTA_SET_DATA_TYPE, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_LIST_ELEMENTS,
     NFTA_SET_ELEM_LIST_SET, NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME,
@@ -33,6 +33,9 @@ const NFT_SET_INTERVAL: u32 = 4;
 const NFT_SET_CONCAT: u32 = 0x80;
 /// nft(8)'s number for ports; two types in one have six bits each.
 const INET_SERVICE: u32 = 13;
+
+/// Elements in one message: their list is an attribute, and that is below 64 KiB. One of IPv6 takes 72 bytes.
+const ELEMENTS: usize = 800;
 
 /// Protocols in the order of stock's maps.
 const MAPS: [(u8, &str); 3] = [(6, "tcp_map"), (17, "udp_map"), (132, "sctp_map")];
@@ -201,6 +204,18 @@ mod tests {
                 entry(17, "fd00::10", "fd00::1f", 54, 1002),
             ]),
         }
+    }
+
+    #[test]
+    fn thousands_of_addresses_go_into_messages_of_a_size_that_can_be_said() {
+        let addresses =
+            (0..3000_u128).map(|number| std::net::Ipv6Addr::from((0xfd00 << 112) | number).into());
+        let entries = addresses
+            .map(|first| MarkEntry { protocol: 6, first, last: first, port: 80, mark: 1000 })
+            .collect();
+        let requests = creation(&MarkTable { entries, ..table() });
+        let longest = requests.iter().map(|request| request.body().len()).max();
+        assert!(longest.is_some_and(|length| (40_000..60_000).contains(&length)), "{longest:?}");
     }
 
     /// Without blanks at the ends of lines, and as one line per element.

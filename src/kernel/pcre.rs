@@ -230,11 +230,13 @@ impl Matcher {
                 self.context.as_ptr(),
             )
         };
-        // SAFETY: the data is valid and holds the result of the call above; after a match the vector may say otherwise (`\K`).
-        let at = match unsafe { sys::pcre2_get_startchar_8(self.data.as_ptr()) } {
-            at if result >= 0 => at,
-            // SAFETY: the data has one pair of offsets, and its vector lives as long as it does.
-            _ => unsafe { *sys::pcre2_get_ovector_pointer_8(self.data.as_ptr()) },
+        // SAFETY: the data is valid and holds the result of the call above. After a match the vector may say otherwise (`\K`).
+        let at = match (result, unsafe { sys::pcre2_get_startchar_8(self.data.as_ptr()) }) {
+            (0.., at) => at,
+            // SAFETY: the data has one pair of offsets, its vector lives as long as it does, and the library has just
+            // written where the partial match begins. After other results nothing need be written there.
+            (sys::PCRE2_ERROR_PARTIAL, _) => unsafe { *sys::pcre2_get_ovector_pointer_8(self.data.as_ptr()) },
+            _ => 0,
         };
         (result, at)
     }

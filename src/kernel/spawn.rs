@@ -91,9 +91,10 @@ fn prepare(parent: Pid) -> io::Result<()> {
 /// `CLOSE_RANGE_CLOEXEC` as the system call takes it.
 const CLOSE_RANGE_CLOEXEC: libc::c_int = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
 
-/// Sends `signal` to the process group that `leader` leads. A group that is gone is no error.
+/// Sends `signal` to the process group that `leader` leads. A group that is gone is no error; 0 is none (to the kernel it
+/// would be our own).
 pub fn signal_group(leader: u32, signal: Signal) {
-    if let Ok(leader) = i32::try_from(leader) {
+    if let Ok(leader @ 1..) = i32::try_from(leader) {
         let _ = nix::sys::signal::killpg(Pid::from_raw(leader), signal);
     }
 }

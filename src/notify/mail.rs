@@ -117,8 +117,7 @@ pub fn letter(mail: &Mail, date: &str, global: &Global) -> Option<Letter> {
         display(from),
         one_line(&global.router_id),
         recipients(&global.email_to),
-        // Stock stuffs no dots: its texts have none at the beginning of a line.
-        mail.body.replace("\r\n.", "\r\n.."),
+        lines(&mail.body),
     );
     Some(Letter {
         helo: global.smtp_helo_name.clone().unwrap_or_else(|| "localhost".to_owned()),
@@ -170,6 +169,20 @@ fn recipients(to: &[String]) -> String {
         list.push_str(&one);
     }
     list
+}
+
+/// As lines of a mail: none of them can be taken for its end (RFC 5321 §4.5.2), wherever the text had its line ends. Stock
+/// stuffs no dots: its texts have none at the beginning of a line.
+fn lines(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    // The first stands behind other text.
+    for (place, line) in text.split(['\r', '\n']).filter(|line| !line.is_empty()).enumerate() {
+        if place > 0 {
+            out.push_str(if line.starts_with('.') { "\r\n." } else { "\r\n" });
+        }
+        out.push_str(line);
+    }
+    out
 }
 
 /// What comes from the configuration must not become another header.
@@ -239,6 +252,9 @@ mod tests {
         let text = letter(&mail, "now", &evil).unwrap().text;
         assert!(!text.contains("\r\nBcc"), "{text}");
         assert_eq!(text.matches("\r\n.\r\n").count(), 1, "{text}");
+        let bare = Mail { subject: "s".into(), body: "b\n.\nRSET\r.\rx".into() };
+        let text = letter(&bare, "now", &evil).unwrap().text;
+        assert!(text.contains("=> b\r\n..\r\nRSET\r\n..\r\nx <="), "{text}");
     }
 
     #[test]
