@@ -7,7 +7,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::{Shell, generate};
 
-use super::{SWITCHES, Switch, Value, man};
+use super::getopt::{SWITCHES, Switch, Value};
+use super::man;
 use crate::daemon::exit::Exit;
 use crate::tools::{self, TOOLS};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{SWITCHES, Switch, Value};
+use super::getopt::{SWITCHES, Switch, Value};
 use crate::tools::TOOLS;
 use crate::tools::man::escaped;
 

@@ -5,7 +5,6 @@
 //! through the same two messages alone, with the state its predecessor last reported.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,76 +14,24 @@ use tokio::time::Instant;
 
 use super::child::{Assignment, Role};
 use super::exit::Exit;
-use super::ipc::{
-    Dump, Extent, FromChild, FromReporter, Order, Reading, Reported, Service, ToChild, ToReporter,
-};
+use super::ipc::{Dump, FromChild, Reading, Reported, ToChild, ToReporter};
 use super::kept::{Counts, Kept};
 use super::packed::PackedCheckers;
-use super::reporter_seat::{Reporter, ReporterHappening};
-use super::slot::{Birth, CLOSED_LIMIT, Prober, ProberEvent, Seat, Slot, SlotEvent, start, until};
+use super::reporter_seat::Reporter;
+use super::slot::{Birth, CLOSED_LIMIT, Prober, Seat, Slot, SlotEvent, until};
 use crate::config::model::{BfdPart, Config, ScriptEnd, VrrpPart};
-use crate::kernel::{fdpass, memory};
+use crate::kernel::memory;
+
+mod attendants; // the prober and the reporter
+mod happening; // what the parent is told
+
+pub use happening::{Cause, Happening};
 
 /// How long the children may think about a configuration.
 const PREPARE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The children that have a channel to the parent, in stock's order of starting them.
 const SEATED: [Role; 3] = [Role::Checkers, Role::Vrrp, Role::Bfd];
-
-/// What the parent is told.
-#[derive(Debug)]
-pub enum Happening {
-    /// A child process runs.
-    Started {
-        /// Which.
-        role: Role,
-        /// Its process id.
-        pid: u32,
-    },
-    /// All children run the proposed configuration.
-    Committed {
-        /// What changed, one line per object.
-        plan: Vec<String>,
-    },
-    /// The proposed configuration was refused; nothing has changed, what was started for it is being stopped.
-    Refused {
-        /// Who refused, and why.
-        reasons: Vec<(Role, String)>,
-        /// What counts as the refusal.
-        cause: Cause,
-    },
-    /// A child wants a script run, ended or queued (`RunScript`, `KillScript`, `Notify`).
-    Asked {
-        /// Who.
-        role: Role,
-        /// What.
-        message: FromChild,
-    },
-    /// The reporter wants something of the parent.
-    Wanted(FromReporter),
-    /// A child process ended unasked; its scripts are nobody's now. It is started again by itself, unless `-R`.
-    Died {
-        /// Which.
-        role: Role,
-        /// Its process id.
-        pid: u32,
-        /// The daemon cannot start: what the status of a child says that ended before anything ran.
-        permanent: Option<Exit>,
-    },
-    /// All children have ended after [`Supervisor::stop`].
-    Stopped,
-}
-
-/// Why a configuration was not taken over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// A child said no.
-    Answer,
-    /// A child said nothing in time.
-    Silence,
-    /// A child ended.
-    Death,
-}
 
 /// What holds for all children as long as the daemon runs.
 #[derive(Debug, Clone)]
@@ -605,114 +552,6 @@ impl Supervisor {
             tracing::info!("{} process does not answer, restarting it", role.title());
             self.kill(role);
         }
-    }
-
-    /// Starts the prober when there is something to probe, and introduces it to the checkers process.
-    fn start_prober(&mut self) {
-        let wanted = self.running.counts().checked > 0;
-        if !wanted || self.prober.process.is_some() || !self.checkers.is_alive() || self.stopping.is_some() {
-            return;
-        }
-        self.prober.due = None;
-        let assignment = self.assignment(Role::Prober, self.running.outline());
-        match fdpass::pair().and_then(|(near, far)| Ok((near, start(&assignment, &far)?))) {
-            Ok((near, process)) => {
-                let pid = process.id().unwrap_or(0);
-                self.prober.process = Some((process, Instant::now()));
-                self.checkers.say_with(&ToChild::Prober, near);
-                tracing::info!("Starting prober child process, pid={pid}");
-                self.happenings.push(Happening::Started { role: Role::Prober, pid });
-            }
-            Err(error) => {
-                tracing::info!("Cannot start the prober process: {error}");
-                self.prober.schedule(Duration::ZERO);
-            }
-        }
-    }
-
-    fn prober_event(&mut self, event: &ProberEvent) {
-        match event {
-            ProberEvent::Due => self.start_prober(),
-            ProberEvent::Ended { pid, lived, orphan } => {
-                if self.stopping.is_some() || !self.checkers.is_alive() {
-                    return;
-                }
-                if *orphan {
-                    // Its checkers process died and has a successor already.
-                    self.start_prober();
-                    return;
-                }
-                tracing::error!("{} child process({pid}) died: Respawning", Role::Prober.title());
-                self.happenings.push(Happening::Died { role: Role::Prober, pid: *pid, permanent: None });
-                let wait = self.prober.schedule(*lived);
-                tracing::info!(
-                    "Restart of prober process delayed {} seconds to limit respawn rate",
-                    wait.as_secs()
-                );
-            }
-        }
-    }
-
-    /// Has the reporter run what the configuration that runs asks for.
-    fn configure_reporter(&mut self) {
-        if self.stopping.is_some() {
-            return;
-        }
-        let part = self.running.whole().reporter_part();
-        let assignment = self.assignment(Role::Reporter, self.running.outline());
-        if let Some(pid) = self.reporter.configure(part, &assignment) {
-            self.happenings.push(Happening::Started { role: Role::Reporter, pid });
-        }
-    }
-
-    fn reporter_event(&mut self, event: ReporterHappening) {
-        match event {
-            ReporterHappening::Due => self.configure_reporter(),
-            ReporterHappening::Ended { pid } => {
-                // Its successor is planned already; nobody else depends on it.
-                self.happenings.push(Happening::Died { role: Role::Reporter, pid, permanent: None });
-            }
-            ReporterHappening::Said(FromReporter::Snapshot(of, extent)) => self.snapshot(of, extent),
-            // It may not drain servers; SNMP may set their weights.
-            ReporterHappening::Said(FromReporter::Order(
-                order @ (Order::SendGarp { .. }
-                | Order::SetPriority { .. }
-                | Order::SetPreempt { .. }
-                | Order::SetWeight { .. }),
-            )) => {
-                self.order(&order);
-            }
-            ReporterHappening::Said(FromReporter::Order(_)) => {}
-            ReporterHappening::Said(message) => {
-                self.happenings.push(Happening::Wanted(message));
-            }
-        }
-    }
-
-    fn snapshot(&mut self, of: Reported, extent: Extent) {
-        match of {
-            Reported::Vrrp => self.vrrp.say(&ToChild::Snapshot(extent)),
-            Reported::Checkers => self.checkers.say(&ToChild::Snapshot(extent)),
-        }
-    }
-
-    /// Passes an order on to whom it concerns; says whether there is such a process.
-    pub fn order(&mut self, order: &Order) -> bool {
-        match order {
-            Order::SendGarp { .. } | Order::SetPriority { .. } | Order::SetPreempt { .. } => {
-                self.vrrp.say(&ToChild::Order(order.clone()));
-                self.vrrp.is_alive()
-            }
-            Order::SetWeight { .. } | Order::Drain { .. } | Order::Drained { .. } => {
-                self.checkers.say(&ToChild::Order(order.clone()));
-                self.checkers.is_alive()
-            }
-        }
-    }
-
-    /// Hands the reporter the connection it asked for, or tells it that there is none.
-    pub fn connected(&mut self, service: Service, connection: Option<OwnedFd>) {
-        self.reporter.connected(service, connection);
     }
 }
 

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
+use super::kinds::{is_checker, is_modelled, is_section};
+use super::made::Of;
 use super::sources::{Ancestor, canonical, inherited_from};
 use super::{Entry, Origin, Place, Section, Setting, Unused, model};
 use crate::config::Loaded;
 use crate::config::blocks::TOP;
 use crate::config::diagnostic::{Diagnostic, Severity};
-use crate::config::model::{
-    CheckKind, Checker, Config, Instance, RealServer, SyncGroup, Url, VirtualServer, VrrpScript,
-};
+use crate::config::model::{CheckKind, Checker, Config, Instance};
 use crate::config::render::clean;
 use crate::config::schema::{Keyword, Repeat, Shape, Table};
 use crate::config::source::{SourceMap, Span, display};
@@ -91,36 +91,6 @@ impl Spans {
             self.ordered.partition_point(|(line, _)| (line.source, line.start) <= (span.source, span.start));
         let (line, found) = self.ordered.get(after.checked_sub(1)?)?;
         (line.source == span.source && span.start <= line.end).then_some(*found)
-    }
-}
-
-/// What the model made of a section.
-#[derive(Clone, Copy)]
-enum Of<'a> {
-    Global,
-    Instance(&'a Instance),
-    Group(&'a SyncGroup),
-    Script(&'a VrrpScript),
-    VirtualServer(&'a VirtualServer),
-    RealServer(&'a RealServer),
-    Checker(&'a Checker),
-    Url(&'a Url),
-    Nothing,
-}
-
-impl Of<'_> {
-    fn value(self, keyword: &str, config: &Config) -> Option<Value> {
-        match self {
-            Self::Global => model::global(keyword, &config.global),
-            Self::Instance(instance) => model::instance(keyword, instance),
-            Self::Group(group) => model::sync_group(keyword, group),
-            Self::Script(script) => model::script(keyword, script),
-            Self::VirtualServer(server) => model::virtual_server(keyword, server),
-            Self::RealServer(server) => model::real_server(keyword, server),
-            Self::Checker(checker) => model::checker(keyword, checker),
-            Self::Url(url) => model::url(keyword, url),
-            Self::Nothing => None,
-        }
     }
 }
 
@@ -568,21 +538,6 @@ fn blank(keyword: &'static Keyword) -> Setting {
         entries: Vec::new(),
         unused: Vec::new(),
     }
-}
-
-/// Is a keyword shown as a section, not as a setting?
-fn is_section(keyword: &Keyword) -> bool {
-    matches!(keyword.shape, Shape::Block(_)) || keyword.name == "virtual_server_group"
-}
-
-fn is_checker(name: &str) -> bool {
-    name.ends_with("_CHECK") || name.ends_with("_GET")
-}
-
-/// Blocks that would be in the model if they counted.
-fn is_modelled(name: &str) -> bool {
-    matches!(name, "vrrp_instance" | "vrrp_sync_group" | "vrrp_script" | "virtual_server" | "real_server")
-        || is_checker(name)
 }
 
 /// Does a report about a line of a list mean that the whole line does not count?

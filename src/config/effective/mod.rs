@@ -6,6 +6,8 @@
 
 mod build;
 mod json;
+mod kinds;
+mod made;
 mod model;
 mod sources;
 

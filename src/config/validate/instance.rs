@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use super::authentication::window_of;
 use super::links::{Names, ipvlan_source};
-use super::tracked;
-use super::vrrp::{Commands, Refused, notify_scripts, tracked_interface, tracked_script};
+use super::vrrp::{Commands, Refused, notify_scripts};
 use crate::config::blocks::address::{AddressDraft, IFA_F_NODAD};
 use crate::config::blocks::vrrp_instance::Draft;
 use crate::config::blocks::vrrp_sync_group::{self};
 use crate::config::blocks::{quoted, vrrp_script};
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::{
-    Auth, Centis, Family, GarpSettings, InitialState, Instance, InstanceLinks, Priority, TrackedInterface,
-    TrackedScript, Transport, VirtualAddress, Vrid, VrrpVersion,
+    Auth, Family, InitialState, Instance, InstanceLinks, Priority, Transport, VirtualAddress, Vrid,
+    VrrpVersion,
 };
-use crate::config::reader::{Reader, decimal};
+use crate::config::reader::Reader;
 use crate::config::source::Span;
 use crate::config::syntax::Word;
 use crate::config::value::is_link_local;
@@ -495,119 +494,6 @@ impl Builder<'_, '_> {
         Some(configured(draft, interface))
     }
 
-    /// Row 27, first half.
-    fn garp(&mut self, strict: bool, global: &GarpSettings) -> GarpSettings {
-        let draft = self.draft;
-        let extra = self.reader.drafts.global.values.garp_extra_if;
-        let mut garp = GarpSettings {
-            delay: draft.garp_master_delay.unwrap_or(global.delay),
-            repeat: draft.garp_master_repeat.unwrap_or(global.repeat),
-            refresh: draft.garp_master_refresh.unwrap_or(global.refresh),
-            refresh_repeat: draft.garp_master_refresh_repeat.unwrap_or(global.refresh_repeat),
-            lower_prio_delay: draft.garp_lower_prio_delay.map_or(global.lower_prio_delay, |(delay, _)| delay),
-            lower_prio_repeat: draft
-                .garp_lower_prio_repeat
-                .map_or(global.lower_prio_repeat, |(repeat, _)| repeat),
-            extra: draft.garp_extra.unwrap_or(extra),
-        };
-        if strict {
-            if let Some((_, span)) = draft.garp_lower_prio_repeat.filter(|(repeat, _)| *repeat > 0) {
-                let what = "in strict mode `garp_lower_prio_repeat` is 0";
-                self.warn("strict-mode", Some(span), what, "remove the line", "uses 0");
-            }
-            if let Some((_, span)) = draft.garp_lower_prio_delay.filter(|(delay, _)| !delay.is_zero()) {
-                let what = "in strict mode `garp_lower_prio_delay` is 0";
-                self.warn("strict-mode", Some(span), what, "remove the line", "uses 0");
-            }
-            garp.lower_prio_delay = Duration::ZERO;
-            garp.lower_prio_repeat = 0;
-        }
-        garp
-    }
-
-    /// Row 27, second half: `lower_prio_no_advert`, `higher_prio_send_advert`.
-    fn advert_rules(&mut self, strict: bool) -> (bool, bool) {
-        let draft = self.draft;
-        let global = &self.reader.drafts.global.values;
-        let (lower, higher) = (global.lower_prio_no_advert, global.higher_prio_send_advert);
-        if !strict {
-            let lower = draft.lower_prio_no_advert.map(|(value, _)| value).or(lower).unwrap_or(false);
-            return (lower, draft.higher_prio_send_advert.map_or(higher, |(value, _)| value));
-        }
-        if let Some((false, span)) = draft.lower_prio_no_advert {
-            let what = "in strict mode `lower_prio_no_advert` is true";
-            self.warn("strict-mode", Some(span), what, "remove the line", "uses true");
-        }
-        if let Some((true, span)) = draft.higher_prio_send_advert {
-            let what = "in strict mode `higher_prio_send_advert` is false";
-            self.warn("strict-mode", Some(span), what, "remove the line", "uses false");
-        }
-        (true, false)
-    }
-
-    /// Row 28.
-    fn owner_rule(&mut self, strict: bool, owner: bool) -> bool {
-        let global = self.reader.drafts.global.values.owner_ignore_adverts;
-        match self.draft.owner_ignore_adverts {
-            Some((true, span)) if !owner => {
-                let what = "`owner_ignore_adverts` is for priority 255";
-                self.warn("contradiction", Some(span), what, "remove the line", "ignores it");
-                false
-            }
-            Some((false, span)) if owner => {
-                let what = "`owner_ignore_adverts no` with priority 255";
-                self.warn("contradiction", Some(span), what, "remove the line", "uses yes");
-                true
-            }
-            Some((value, _)) => value && owner,
-            None => owner && (global || strict),
-        }
-    }
-
-    /// Row 29.
-    fn advert_int(&mut self, version: VrrpVersion) -> Centis {
-        let Some((interval, span)) = self.draft.advert_int else { return Centis::SECOND };
-        let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
-        let (unit, most) = match version {
-            VrrpVersion::V2 => (1_000_000, 255_000_000),
-            VrrpVersion::V3 => (10_000, 40_950_000),
-        };
-        let rounded = (micros.saturating_add(unit / 2) / unit * unit).clamp(unit, most);
-        if rounded != micros {
-            let seconds = decimal(rounded, 1_000_000);
-            let what = match version {
-                VrrpVersion::V2 => "version 2 adverts have whole seconds",
-                VrrpVersion::V3 => "version 3 adverts have steps of 0.01 s, up to 40.95 s",
-            };
-            let help = match version {
-                VrrpVersion::V2 => format!("write `advert_int {seconds}`, or use `version 3`"),
-                VrrpVersion::V3 => format!("write `advert_int {seconds}`"),
-            };
-            self.warn("rounded", Some(span), &format!("{what}: it is {seconds} s"), &help, "rounds it");
-        }
-        Centis(u16::try_from(rounded / 10_000).unwrap_or(u16::MAX))
-    }
-
-    /// Row 33.
-    fn track_interfaces(&mut self) -> Vec<TrackedInterface> {
-        let own = self.draft.interface;
-        let mut list = Vec::new();
-        for tracked in &self.draft.trackers.interfaces {
-            if own.is_some_and(|own| own.as_str() == tracked.name.as_str()) {
-                self.warn(
-                    "own-interface",
-                    Some(tracked.name.span()),
-                    "its own interface is tracked anyway",
-                    "remove the line",
-                    "ignores the line",
-                );
-                continue;
-            }
-            list.push(tracked_interface(tracked));
-        }
-        list
-    }
-
     /// Row 35.
     fn no_address(&mut self, strict: bool, version: VrrpVersion) -> Result<(), Refused> {
         let draft = self.draft;
@@ -634,96 +520,5 @@ impl Builder<'_, '_> {
         let help = "add `virtual_ipaddress { ADDRESS }`";
         self.warn("no-address", None, "has no virtual address", help, "runs it nevertheless");
         Ok(())
-    }
-
-    /// Row 36.
-    fn weights(
-        &mut self,
-        interfaces: Vec<TrackedInterface>,
-        owner: bool,
-    ) -> (Vec<TrackedInterface>, Vec<TrackedScript>) {
-        let draft = self.draft;
-        let in_group = self.group.is_some_and(|group| !group.tracking_weight);
-        let mut scripts = Vec::new();
-        for tracked in &draft.trackers.scripts {
-            let Some(script) = tracked_script(tracked, self.scripts, self.commands) else { continue };
-            if script.weight != 0 && (owner || in_group) {
-                let what = if owner {
-                    "an owner (255) cannot track with a weight"
-                } else {
-                    "a member of a sync group cannot track with a weight"
-                };
-                let help =
-                    if owner { "remove the weight" } else { "add `sync_group_tracking_weight` to the group" };
-                self.warn(
-                    "weight-dropped",
-                    Some(tracked.name.span()),
-                    what,
-                    help,
-                    "does not track the script",
-                );
-                continue;
-            }
-            scripts.push(script);
-        }
-        let mut kept = Vec::new();
-        for mut tracked in interfaces {
-            if tracked.weight != 0 && (owner || in_group) {
-                let span =
-                    draft.trackers.interfaces.iter().find(|entry| entry.name.as_str() == tracked.interface);
-                let span = span.map(|entry| entry.name.span());
-                if owner {
-                    let what = "an owner (255) cannot track with a weight";
-                    self.warn(
-                        "weight-dropped",
-                        span,
-                        what,
-                        "remove the weight",
-                        "does not track the interface",
-                    );
-                    continue;
-                }
-                let what = "a member of a sync group cannot track with a weight";
-                let help = "add `sync_group_tracking_weight` to the group";
-                self.warn("weight-dropped", span, what, help, "uses weight 0: FAULT when it is down");
-                tracked.weight = 0;
-            }
-            kept.push(tracked);
-        }
-        (kept, scripts)
-    }
-
-    /// Row 36 for files, processes and BFD sessions.
-    fn other_weights(&mut self, owner: bool) -> tracked::Others {
-        let trackers = &self.draft.trackers;
-        let is_fixed = owner || self.group.is_some_and(|group| !group.tracking_weight);
-        let mut others = tracked::Others::default();
-        for entry in &trackers.bfds {
-            let Some(bfd) = tracked::bfd(&self.reader.drafts, entry) else { continue };
-            if is_fixed && bfd.weight != 0 {
-                let what = "cannot track a BFD session with a weight";
-                self.warn("weight-dropped", Some(entry.name.span()), what, "", "does not track it");
-                continue;
-            }
-            others.bfds.push(bfd);
-        }
-        for entry in &trackers.files {
-            let Some(mut file) = tracked::file(&self.reader.drafts, entry) else { continue };
-            if is_fixed && file.weight != 0 {
-                let help = "add `sync_group_tracking_weight` to the group, or set the weight to 0";
-                let what = "cannot track a file with a weight";
-                let stock = if file.weight == 1 { "uses weight 0" } else { "does not track it" };
-                self.warn("weight-dropped", Some(entry.name.span()), what, help, stock);
-                if file.weight != 1 {
-                    continue;
-                }
-                file.weight = 0;
-            }
-            others.files.push(file);
-        }
-        // Stock: weighted processes are left alone.
-        let drafts = &self.reader.drafts;
-        others.processes = trackers.processes.iter().filter_map(|t| tracked::process(drafts, t)).collect();
-        others
     }
 }

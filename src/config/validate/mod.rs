@@ -1,5 +1,6 @@
 //! What only the whole file, or the host, can tell: drafts -> model. spec/vrrp-config.md §4, spec/lvs-config.md §9.
 
+mod announcements; // gratuitous ARP and the interval of one instance
 mod authentication;
 pub mod bfd; // BFD sessions
 mod checks; // the checkers of virtual servers
@@ -12,3 +13,4 @@ mod statics; // static addresses, routes, rules
 mod tls; // what TLS checks present and ask for
 mod tracked; // files, processes, BFD sessions
 pub mod vrrp; // instances and sync groups
+mod weights; // which weights of one instance count
