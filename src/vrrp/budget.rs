@@ -6,10 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
 
-/// Over this time.
-const PERIOD: Duration = Duration::from_secs(1);
-
-/// So many times in any second, the first ones at once.
+/// So many times in any period, the first ones at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Budget {
     since: Option<Time>,
@@ -17,9 +14,9 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// May it happen once more now, if it may `most` times a second?
-    pub(super) fn spend(&mut self, now: Time, most: u8) -> bool {
-        if self.since.is_none_or(|since| now >= since + PERIOD) {
+    /// May it happen once more now, if it may `most` times in this period?
+    pub(super) fn spend(&mut self, now: Time, most: u8, period: Duration) -> bool {
+        if self.since.is_none_or(|since| now >= since + period) {
             *self = Self { since: Some(now), spent: 0 };
         }
         let is_left = self.spent < most;
@@ -37,10 +34,10 @@ mod tests {
         let mut budget = Budget::default();
         let at = |millis| Time::ZERO + Duration::from_millis(millis);
         let allowed = |budget: &mut Budget, from: u64| {
-            (from..from + 1000).filter(|millis| budget.spend(at(*millis), 3)).count()
+            (from..from + 1000).filter(|millis| budget.spend(at(*millis), 3, Duration::from_secs(1))).count()
         };
         assert_eq!(allowed(&mut budget, 5000), 3);
         assert_eq!(allowed(&mut budget, 6000), 3);
-        assert!(budget.spend(at(9000), 3));
+        assert!(budget.spend(at(9000), 3, Duration::from_secs(1)));
     }
 }

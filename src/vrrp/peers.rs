@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +16,9 @@ use crate::config::model::Auth;
 
 /// Routers remembered by an instance.
 const MOST: usize = 8;
-/// Lines a second.
-const LINES: u8 = 4;
+/// Lines of one instance in a minute: anybody on the segment can make up differences.
+const LINES: u8 = 8;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Addresses shown of a list.
 const SHOWN: usize = 8;
 
@@ -73,7 +75,7 @@ impl Machine<'_> {
             return;
         }
         // What is not told now is told with a later advert.
-        if !peers.budget.spend(self.now, LINES) {
+        if !peers.budget.spend(self.now, LINES, MINUTE) {
             return;
         }
         let mut peer = match place {
@@ -100,7 +102,7 @@ impl Machine<'_> {
         if self.run.peers.known[place].told == [None; Field::ALL.len()] {
             self.run.peers.known.remove(place);
         }
-        if self.run.peers.budget.spend(self.now, LINES) {
+        if self.run.peers.budget.spend(self.now, LINES, MINUTE) {
             self.log(Detail::Normal, format_args!("{from} differs no longer in its {}", field.name()));
         }
     }

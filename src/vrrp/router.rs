@@ -30,6 +30,7 @@ use crate::time::Time;
 
 /// Unknown VRIDs logged in a second.
 const STRANGERS: u8 = 10;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// All virtual routers of this host, as one sans-IO core. See the [module](super) for its contract.
 #[derive(Debug, Clone)]
@@ -168,7 +169,7 @@ impl Router {
         let Some(received) = Received::new(envelope, packet) else { return };
         let vrid = received.pdu.vrid();
         let Some(candidates) = self.index.by_vrid.get(&(index, received.family, vrid)) else {
-            if self.part.global.log_unknown_vrids && self.strangers.spend(now, STRANGERS) {
+            if self.part.global.log_unknown_vrids && self.strangers.spend(now, STRANGERS, SECOND) {
                 let name = self.facts.by_index(index).map_or("?", |interface| &interface.link.name);
                 let text = format!("Unknown VRID({vrid}) received on interface({name}). ignoring...");
                 out.push(Action::Log { detail: Detail::Normal, text });

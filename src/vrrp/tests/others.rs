@@ -91,7 +91,7 @@ fn a_difference_is_told_again_when_it_changes_and_when_it_is_gone() {
 }
 
 #[test]
-fn a_flood_of_senders_and_values_is_told_a_few_times_a_second_and_remembered_in_a_small_table() {
+fn a_flood_of_senders_and_values_is_told_a_few_times_a_minute_and_remembered_in_a_small_table() {
     let own = instance("V", 1, 100);
     let (mut bench, _) = Bench::start(&part(std::slice::from_ref(&own)));
     let mut told = 0;
@@ -102,7 +102,7 @@ fn a_flood_of_senders_and_values_is_told_a_few_times_a_second_and_remembered_in_
         told += logs(&out).iter().filter(|line| line.contains(" differs ")).count();
         bench.now = bench.now + Duration::from_millis(1);
     }
-    assert!((8..=16).contains(&told), "{told} lines in 3 s");
+    assert!((4..=8).contains(&told), "{told} lines in 3 s");
     let size = postcard::to_stdvec(&bench.router.state()).unwrap().len();
     assert!(size < 2000, "{size} bytes of state");
 }
