@@ -102,6 +102,9 @@ pub(super) trait Seat {
     /// Does its process run?
     fn is_alive(&self) -> bool;
 
+    /// Does a successor wait for its turn?
+    fn is_due(&self) -> bool;
+
     /// The last generation it was asked to prepare, while it runs.
     fn prepared(&self) -> Option<u64>;
 
@@ -226,6 +229,10 @@ impl<P: Part> Seat for Slot<P> {
 
     fn is_alive(&self) -> bool {
         self.alive.is_some()
+    }
+
+    fn is_due(&self) -> bool {
+        self.due.is_some()
     }
 
     fn prepared(&self) -> Option<u64> {

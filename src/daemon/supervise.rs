@@ -265,6 +265,13 @@ impl Supervisor {
         if self.stopping.is_none() {
             self.stopping = Some(Instant::now() + limit);
             self.transaction = None;
+            // What a lost process held is released by its successor, which need not wait for its turn any more.
+            for role in SEATED {
+                if self.seat(role).is_some_and(|seat| seat.is_due()) {
+                    self.respawn(role);
+                    self.commit(role, self.generation_of_running());
+                }
+            }
             self.vrrp.stop();
             self.checkers.stop();
             self.bfd.stop();

@@ -30,6 +30,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::pair("daemon_a_killed_vrrp_process_is_replaced", child_replaced),
     Case::pair("daemon_a_killed_vrrp_process_does_not_lose_the_mastership", child_keeps_mastership)
         .ours_only(),
+    Case::single("daemon_a_stop_releases_what_a_lost_vrrp_process_held", stopped_without_its_child)
+        .ours_only(),
     Case::pair("daemon_a_killed_parent_takes_its_children_along", parent_killed),
     Case::single("wire_tshark_finds_nothing_wrong_with_the_adverts", tshark),
 ];
@@ -293,6 +295,23 @@ fn child_replaced(lab: &Lab) -> Outcome {
     // Whatever happens between, a is master again.
     pair.wait_master(A, at, secs(9.0))?;
     until(secs(9.0), "only a has it", || (pair.has_vip(A) && !pair.has_vip(B)).then_some(()))
+}
+
+/// The successor of the third life is a second away, and nobody but it would take the addresses away.
+fn stopped_without_its_child(lab: &Lab) -> Outcome {
+    let mut pair = Pair::only_a(lab, &config(150, ""))?;
+    pair.wait_vip(A, secs(6.0))?;
+    for _ in 0..2 {
+        kill_vrrp(&pair.a)?;
+    }
+    let last = Pid::from_raw(pair.a.pid("vrrp")?);
+    kill(last, Signal::SIGKILL).map_err(|e| e.to_string())?;
+    pair.a.wait_log("process delayed 2 seconds", secs(5.0))?;
+    ensure!(pair.has_vip(A), "its address is gone already: this shows nothing");
+    let (_, status) = pair.a.stop()?;
+    ensure!(status.success(), "{status}");
+    ensure!(!pair.has_vip(A), "its address was left behind");
+    Ok(())
 }
 
 fn child_keeps_mastership(lab: &Lab) -> Outcome {
