@@ -45,6 +45,18 @@ pub enum Command {
     Drained,
 }
 
+impl Command {
+    /// Reads a line; the error is what to tell who sent it.
+    pub fn read(line: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| format!("not understood: {error}"))
+    }
+
+    /// The line that says it, with its end.
+    pub fn line(&self) -> serde_json::Result<String> {
+        Ok(serde_json::to_string(self)? + "\n")
+    }
+}
+
 /// The socket of the daemon with this suffix of its name: network namespace and instance.
 pub fn path(suffix: Option<&str>) -> PathBuf {
     let name = suffix.map_or_else(|| "control".to_owned(), |suffix| format!("control_{suffix}"));
@@ -163,8 +175,8 @@ async fn converse(mut stream: UnixStream, sender: mpsc::Sender<Incoming>) -> io:
     let mut line = Vec::new();
     let (read, mut write) = stream.split();
     timeout(PATIENCE, read_line(&mut read.take(LONGEST), &mut line)).await??;
-    let answer = match serde_json::from_slice(&line) {
-        Err(error) => Err(format!("not understood: {error}")),
+    let answer = match Command::read(&line) {
+        Err(complaint) => Err(complaint),
         Ok(command) => {
             let (answer, wait) = oneshot::channel();
             let sent = sender.send(Incoming { command, answer }).await;

@@ -97,9 +97,7 @@ fn asked(matches: &ArgMatches) -> Asked {
 fn ask(path: &Path, command: &Asked) -> std::io::Result<Answer> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut text = serde_json::to_vec(command)?;
-    text.push(b'\n');
-    stream.write_all(&text)?;
+    stream.write_all(command.line()?.as_bytes())?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer)?;
     Ok(serde_json::from_str(&answer)?)

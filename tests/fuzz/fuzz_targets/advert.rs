@@ -5,31 +5,23 @@
 #![cfg_attr(fuzzing, no_main)]
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use keepalived_rs::config::model::{
-    AntiReplay, Auth, AuthHmac, Centis, Family, GarpSettings, HmacKey, HmacMode, InitialState, Instance,
-    InstanceLinks, NotifyScripts, Priority, Transport, VipRepair, VirtualAddress, Vrid, VrrpPart, VrrpVersion,
-};
+use keepalived_rs::config::model::{Family, HmacKey, VrrpPart};
 use keepalived_rs::time::Time;
 use keepalived_rs::vrrp::packet::{Checksum, Pdu};
 use keepalived_rs::vrrp::{Envelope, Event, IFF_RUNNING, IFF_UP, Interface, Link, Router, VrrpState, ip};
 use keepalived_rs::vrrp::{ah, trailer};
+use keepalived_rs_fuzz::config;
+
+static PART: LazyLock<VrrpPart> = LazyLock::new(part);
 
 /// When the trailers of the corpus were made.
 const TODAY: Duration = Duration::from_secs(0x6b01_49c9);
 const AH_KEY: [u8; 8] = *b"ahsecret";
 
-#[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
-
-/// Replays files given on the command line.
-#[cfg(not(fuzzing))]
-fn main() {
-    for path in std::env::args_os().skip(1) {
-        run(&std::fs::read(path).expect("a readable file"));
-    }
-}
+keepalived_rs_fuzz::target!(run);
 
 fn run(bytes: &[u8]) {
     let Some((way, packet)) = bytes.split_first() else { return };
@@ -48,7 +40,7 @@ fn run(bytes: &[u8]) {
     let mut repaired = packet.to_vec();
     repair(envelope, &mut repaired);
     for wait in [1, 20] {
-        let mut router = Router::new(&part());
+        let mut router = Router::new(&PART);
         let mut out = Vec::new();
         let start = Time::ZERO + Duration::from_secs(1);
         router.handle(start, Event::WallClock { at_zero: TODAY }, &mut out);
@@ -112,100 +104,33 @@ fn interfaces() -> Vec<Interface> {
 
 /// VRID 1, 2, 4 (AH) and 5 (HMAC) over IPv4, 3 and 6 (HMAC) over IPv6.
 fn part() -> VrrpPart {
-    let instance = |vrid: u8, version, group: &str, vip: &str, auth| {
-        let vip: IpAddr = vip.parse().expect("an address");
-        Instance {
-            timer_expired_backup: None,
-            name: format!("V{vrid}"),
-            family: Family::of(vip),
-            version,
-            vrid: Vrid::new(vrid).expect("not 0"),
-            interface: Some("eth0".into()),
-            links: InstanceLinks::default().into(),
-            initial: InitialState::Backup,
-            priority: Priority::DEFAULT,
-            advert_int: Centis::SECOND,
-            transport: Transport::Multicast { group: group.parse().expect("a group") },
-            source: None,
-            track_source: false,
-            auth,
-            vips: vec![VirtualAddress {
-                address: vip,
-                prefix: 32,
-                interface: "eth0".into(),
-                scope: 0,
-                broadcast: None,
-                label: None,
-                peer: None,
-                flags: 0,
-                preferred_lifetime: None,
-                no_track: false,
-                track_group: None,
-                use_vmac: false,
-            }],
-            excluded: Vec::new(),
-            routes: Vec::new(),
-            rules: Vec::new(),
-            preempt: true,
-            preempt_delay: Duration::ZERO,
-            down_timer_adverts: 3,
-            dont_track_primary: false,
-            track_interfaces: Vec::new(),
-            track_scripts: Vec::new(),
-            track_files: Vec::new(),
-            track_processes: Vec::new(),
-            track_bfds: Vec::new(),
-            garp: GarpSettings::default(),
-            accept: true,
-            strict: false,
-            skip_check_adv_addr: false,
-            lower_prio_no_advert: false,
-            higher_prio_send_advert: false,
-            owner_ignore_adverts: false,
-            check_unicast_src: false,
-            v3_checksum_as_v2: false,
-            promote_secondaries: false,
-            notify: NotifyScripts::default().into(),
-            notify_deleted: false,
-            smtp_alert: false,
-            notify_priority_changes: false,
-            unicast_without_peers: false,
-            unicast_fault_no_peer: false,
-            kernel_rx_buffer: None,
-            debug: 0,
-            vip_repair: VipRepair::default(),
-            config_fault: None,
-        }
-    };
-    let pass = Auth::Pass(*b"abcd\0\0\0\0");
-    let window = Duration::from_secs(300);
-    let hmac = |mode| {
-        let anti_replay = AntiReplay::Time { window };
-        Auth::Hmac(AuthHmac { keys: vec![key()], active: 1, anti_replay, mode })
-    };
-    VrrpPart {
-        instances: vec![
-            instance(1, VrrpVersion::V2, "224.0.0.18", "192.0.2.13", pass),
-            instance(2, VrrpVersion::V3, "224.0.0.18", "192.0.2.14", Auth::None),
-            instance(3, VrrpVersion::V3, "ff02::12", "fe80::99", Auth::None),
-            instance(4, VrrpVersion::V2, "224.0.0.18", "192.0.2.16", Auth::Ah(AH_KEY)),
-            instance(5, VrrpVersion::V3, "224.0.0.18", "192.0.2.19", hmac(HmacMode::Enforce)),
-            instance(6, VrrpVersion::V3, "ff02::12", "fe80::98", hmac(HmacMode::Permissive)),
-        ],
-        ..VrrpPart::default()
-    }
+    let hex = "07".repeat(32);
+    let instances = [
+        ("version 2\nauthentication {\nauth_type PASS\nauth_pass abcd\n}".to_owned(), "192.0.2.13"),
+        ("version 3".to_owned(), "192.0.2.14"),
+        ("version 3".to_owned(), "fe80::99"),
+        ("version 2\nauthentication {\nauth_type AH\nauth_pass ahsecret\n}".to_owned(), "192.0.2.16"),
+        (format!("version 3\nauth_hmac {{\nkey 1 hex:{hex}\nmode enforce\n}}"), "192.0.2.19"),
+        (format!("version 3\nauth_hmac {{\nkey 1 hex:{hex}\nmode permissive\n}}"), "fe80::98"),
+    ];
+    let text: String = (1..)
+        .zip(instances)
+        .map(|(vrid, (words, vip))| {
+            format!(
+                "vrrp_instance V{vrid} {{\ninterface eth0\nvirtual_router_id {vrid}\npriority 100\n{words}\n\
+                 virtual_ipaddress {{\n{vip}\n}}\n}}\n"
+            )
+        })
+        .collect();
+    let part = config(&text).vrrp_part().expect("it has instances");
+    assert_eq!(part.instances.len(), 6);
+    part
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_corpus_is_read_without_a_panic() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/advert");
-        let mut count = 0;
-        for entry in std::fs::read_dir(folder).expect("the corpus") {
-            super::run(&std::fs::read(entry.expect("an entry").path()).expect("a file"));
-            count += 1;
-        }
-        assert!(count > 0, "the corpus is empty");
+        keepalived_rs_fuzz::corpus("advert").iter().for_each(|bytes| super::run(bytes));
     }
 }

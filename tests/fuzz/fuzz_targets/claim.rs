@@ -3,18 +3,7 @@
 
 use keepalived_rs::kernel::guard::{advertised, arp_claim};
 
-#[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    run(bytes);
-});
-
-/// Replays files given on the command line.
-#[cfg(not(fuzzing))]
-fn main() {
-    for path in std::env::args_os().skip(1) {
-        run(&std::fs::read(path).expect("a readable file"));
-    }
-}
+keepalived_rs_fuzz::target!(run);
 
 fn run(bytes: &[u8]) -> bool {
     let (arp, neighbour) = (arp_claim(bytes), advertised(bytes));
@@ -27,16 +16,11 @@ fn run(bytes: &[u8]) -> bool {
 mod tests {
     #[test]
     fn the_corpus_is_read_without_a_panic_and_understood() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/claim");
-        let mut count = 0;
-        for entry in std::fs::read_dir(folder).expect("a corpus") {
-            let bytes = std::fs::read(entry.expect("an entry").path()).expect("a readable file");
+        for bytes in keepalived_rs_fuzz::corpus("claim") {
             assert!(super::run(&bytes));
-            for end in 0..bytes.len() {
-                super::run(&bytes[..end]);
-            }
-            count += 1;
         }
-        assert_eq!(count, 3);
+        keepalived_rs_fuzz::cut("claim", |bytes| {
+            super::run(bytes);
+        });
     }
 }

@@ -2,64 +2,24 @@
 //! spans inside their sources, and the lints change no verdict.
 #![cfg_attr(fuzzing, no_main)]
 
-use std::net::IpAddr;
-
 use keepalived_rs::config::diagnostic::Diagnostics;
 use keepalived_rs::config::files::MemoryFiles;
 use keepalived_rs::config::lint::Lints;
-use keepalived_rs::config::model::{HostFacts, Identity, InterfaceFacts, Users};
-use keepalived_rs::config::preprocess::{IncludeChecks, ReadOptions, read};
+use keepalived_rs::config::preprocess::{ReadOptions, read};
 use keepalived_rs::config::render::{Style, log_lines, render};
 use keepalived_rs::config::syntax::script_words;
 use keepalived_rs::config::value::Mode;
 use keepalived_rs::config::{load, load_linted};
+use keepalived_rs_fuzz::{OnlyRoot, facts, options};
 
-#[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
-
-/// Replays files given on the command line.
-#[cfg(not(fuzzing))]
-fn main() {
-    for path in std::env::args_os().skip(1) {
-        run(&std::fs::read(path).expect("a readable file"));
-    }
-}
-
-struct OnlyRoot;
-
-impl Users for OnlyRoot {
-    fn user(&self, name: &str) -> Option<Identity> {
-        (name == "root").then(Identity::default)
-    }
-
-    fn group(&self, _: &str) -> Option<u32> {
-        None
-    }
-}
+keepalived_rs_fuzz::target!(run);
 
 fn run(bytes: &[u8]) {
     let files =
         MemoryFiles::new().file("main.conf", bytes).file("d/part.conf", bytes).script("/usr/bin/true");
-    let options = ReadOptions {
-        main: "main.conf".to_owned(),
-        config_id: "node".to_owned(),
-        include_checks: IncludeChecks::NONE,
-        random_seed: 0,
-    };
+    let options = options();
     spans(&files, &options);
-    let interface = InterfaceFacts {
-        index: 2,
-        mtu: 1500,
-        multicast: true,
-        addresses: vec![(IpAddr::from([192, 0, 2, 1]), 24)],
-        ..InterfaceFacts::default()
-    };
-    let facts = HostFacts {
-        node_name: "node".to_owned(),
-        interfaces: [("eth0".to_owned(), interface)].into(),
-        cpus: Some(2),
-        ..HostFacts::default()
-    };
+    let facts = facts();
     for mode in [Mode::ConfigTest, Mode::Run] {
         let plain = load(&files, &options, mode, &facts, &OnlyRoot);
         let linted = load_linted(&files, &options, mode, &facts, &OnlyRoot, Lints::Except(&[]));
@@ -94,12 +54,6 @@ fn spans(files: &MemoryFiles, options: &ReadOptions) {
 mod tests {
     #[test]
     fn the_corpus_is_read_without_a_panic() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/config_text");
-        let mut count = 0;
-        for entry in std::fs::read_dir(folder).expect("the corpus") {
-            super::run(&std::fs::read(entry.expect("an entry").path()).expect("a file"));
-            count += 1;
-        }
-        assert!(count > 0, "the corpus is empty");
+        keepalived_rs_fuzz::corpus("config_text").iter().for_each(|bytes| super::run(bytes));
     }
 }

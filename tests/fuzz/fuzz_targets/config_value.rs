@@ -8,16 +8,7 @@ use keepalived_rs::config::source::{decode, encode};
 use keepalived_rs::config::suggest::{did_you_mean, look_alikes, plain};
 use keepalived_rs::config::value::{self, Mode, Reading, Strictness};
 
-#[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
-
-/// Replays files given on the command line.
-#[cfg(not(fuzzing))]
-fn main() {
-    for path in std::env::args_os().skip(1) {
-        run(&std::fs::read(path).expect("a readable file"));
-    }
-}
+keepalived_rs_fuzz::target!(run);
 
 /// Smallest and largest of some keywords.
 const RANGES: [(i64, i64); 5] = [(1, 255), (0, 0), (-253, 253), (0, 4_294_967_295), (i64::MIN, i64::MAX)];
@@ -27,8 +18,8 @@ fn run(bytes: &[u8]) {
     assert_eq!(encode(&text).as_ref(), bytes);
     for (min, max) in RANGES {
         for strictness in [Strictness::Strict, Strictness::Lenient] {
-            let [test, run] = [Mode::ConfigTest, Mode::Run]
-                .map(|mode| value::integer(&text, min, max, strictness, mode));
+            let [test, run] =
+                [Mode::ConfigTest, Mode::Run].map(|mode| value::integer(&text, min, max, strictness, mode));
             for reading in [test, run] {
                 if let Reading::Good(number) | Reading::Used(number, _) = reading {
                     assert!((min..=max).contains(&number));
@@ -67,12 +58,6 @@ fn run(bytes: &[u8]) {
 mod tests {
     #[test]
     fn the_corpus_is_read_without_a_panic() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/config_value");
-        let mut count = 0;
-        for entry in std::fs::read_dir(folder).expect("the corpus") {
-            super::run(&std::fs::read(entry.expect("an entry").path()).expect("a file"));
-            count += 1;
-        }
-        assert!(count > 0, "the corpus is empty");
+        keepalived_rs_fuzz::corpus("config_value").iter().for_each(|bytes| super::run(bytes));
     }
 }
