@@ -98,6 +98,11 @@ pub enum Reading {
     },
 }
 
+/// The same bytes as a list of numbers, in one piece.
+fn as_bytes<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
 /// vrrp or checkers to parent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromChild {
@@ -165,9 +170,9 @@ pub enum FromChild {
     /// Something that the reporter is to know.
     Report(ReporterEvent),
     /// What `ToChild::Snapshot` asked for: postcard, which only the reporter reads.
-    Snapshot(Vec<u8>),
+    Snapshot(#[serde(serialize_with = "as_bytes")] Vec<u8>),
     /// The cores' state, for a successor should this process die.
-    State(Vec<u8>),
+    State(#[serde(serialize_with = "as_bytes")] Vec<u8>),
     /// Everything is released; the process exits.
     Stopped,
 }

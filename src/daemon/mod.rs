@@ -54,6 +54,7 @@ mod vrrp_io; // its hold on the kernel
 mod vrrp_outlets; // what it puts on the wire
 mod vrrp_plan; // what a new configuration would change
 mod vrrp_queue; // its slow kernel work, in order
+mod vrrp_scribe; // writes down its state
 mod vrrp_sync; // its hold on the kernel's connection sync
 #[cfg(test)]
 mod vrrp_tests; // on a real kernel

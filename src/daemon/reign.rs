@@ -484,10 +484,11 @@ impl Reign {
         if matches!(self.phase, Phase::Stopping(_)) {
             return;
         }
-        info!("Stopping");
         self.phase = Phase::Stopping(exit);
-        self.systemd.stopping();
+        // First: who takes over waits for what the vrrp process says last.
         self.supervisor.stop(self.supervisor.running().global.child_wait_time);
+        info!("Stopping");
+        self.systemd.stopping();
     }
 }
 

@@ -16,6 +16,7 @@ use super::ipc::{Dump, FromChild, Order, Reading, ToChild};
 use super::options::Options;
 use super::promptness::Promptness;
 use super::vrrp_io::Edge;
+use super::vrrp_scribe::Scribe;
 use crate::config::model::VrrpPart;
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
@@ -39,8 +40,12 @@ const LATENCY: Duration = Duration::from_millis(20);
 const TURNS: u32 = 16;
 /// Room for actions that is kept; what a thousand instances do at once needs more for a moment.
 const ROOM: usize = 256;
+/// The parent is told so much in one turn of the loop.
+const TELLS: usize = 32;
 /// Rounds of packets that are heard before something overdue is done.
 const CATCH_UP: usize = 32;
+/// Rounds of adverts that are sent before anything else is done.
+const ROUNDS: usize = 64;
 
 /// Lives until the parent says stop or is gone.
 pub async fn run(options: &Options, parent: Parent<VrrpPart>) -> Exit {
@@ -66,6 +71,7 @@ struct Vrrp<'a> {
     out: Actions,
     told: Vec<FromChild>,
     news: News,
+    scribe: Scribe,
     /// The state is told again then, if there is something new.
     tell_at: Time,
     /// Memory was used that is not used any more.
@@ -124,6 +130,7 @@ impl<'a> Vrrp<'a> {
             out: Vec::new(),
             told: Vec::new(),
             news: News::None,
+            scribe: Scribe::default(),
             tell_at: Time::ZERO,
             has_litter: false,
             clock: Forwards::default(),
@@ -169,7 +176,7 @@ impl<'a> Vrrp<'a> {
                         tokio::task::yield_now().await;
                     }
                 }
-                () = tokio::task::yield_now(), if self.edge.is_busy() => {}
+                () = tokio::task::yield_now(), if self.edge.is_busy() || !self.told.is_empty() => {}
             }
         }
     }
@@ -194,26 +201,52 @@ impl<'a> Vrrp<'a> {
         self.deadline.is_some_and(|deadline| deadline <= now())
     }
 
-    /// What is due by the clock, then a slice of queued work.
+    /// What is due by the clock, then a slice of queued work, which ends when something else is due.
     fn serve(&mut self) {
+        self.advertise();
         if self.is_due()
             && let Some(router) = &mut self.running
         {
+            let now = self.clock.at(now());
+            tell_wall_clock(router, now, &mut self.out);
+            router.handle(now, Event::Timer, &mut self.out);
+            self.carry_out();
+            self.deadline = self.running.as_ref().and_then(Router::deadline);
+        }
+        if self.edge.is_busy() {
+            let mut events = Vec::new();
+            self.edge.slice(self.deadline, &mut events, &mut self.told);
+            self.handle(events);
+        }
+        if let Some(router) = &self.running {
+            self.edge.guard(|| router.guarded());
+        }
+    }
+
+    /// Sends the adverts that are due, the earliest ones first, each with the time at which it is made: so those of many
+    /// instances that came up together keep the distance that they had then.
+    fn advertise(&mut self) {
+        for _ in 0..ROUNDS {
+            if !self.is_due() {
+                return;
+            }
+            let Some(router) = &mut self.running else { return };
             let now = self.clock.at(now());
             if let Some(due) = self.deadline {
                 self.promptness.served(due, now);
             }
             tell_wall_clock(router, now, &mut self.out);
-            router.handle(now, Event::Timer, &mut self.out);
+            let urged = router.urge(now, &mut self.out);
+            self.deadline = router.deadline();
+            if urged == 0 {
+                return;
+            }
             self.carry_out();
-        }
-        if self.edge.is_busy() {
-            let mut events = Vec::new();
-            self.edge.slice(&mut events, &mut self.told);
-            self.handle(events);
-        }
-        if let Some(router) = &self.running {
-            self.edge.guard(|| router.guarded());
+            let numbers = self.edge.waiting();
+            if !numbers.is_empty() {
+                self.receive(&numbers);
+                self.deadline = self.running.as_ref().and_then(Router::deadline);
+            }
         }
     }
 
@@ -264,32 +297,47 @@ impl<'a> Vrrp<'a> {
 
     /// Tells the parent what there is to tell.
     fn report(&mut self) {
-        for message in self.told.drain(..) {
+        let some = self.told.len().min(TELLS);
+        for message in self.told.drain(..some) {
             self.parent.tell(&message);
         }
         let Some(router) = &self.running else { return };
-        let begin = now();
-        let is_due = match self.news {
-            News::None => return self.tidy(),
-            News::Some => begin >= self.tell_at + STATE_INTERVAL,
-            News::Important => begin >= self.tell_at,
-        };
-        if !is_due || self.edge.is_busy() {
+        let is_writing = self.scribe.is_writing();
+        if !is_writing && self.news == News::None {
+            return self.tidy();
+        }
+        if self.edge.is_busy() || self.deadline.is_some_and(|deadline| deadline <= now()) {
             return;
         }
-        match postcard::to_stdvec(&router.state_view()) {
-            Ok(state) => self.parent.tell(&FromChild::State(state)),
+        if self.news > News::None {
+            let wait = if self.news == News::Important { Duration::ZERO } else { STATE_INTERVAL };
+            if !is_writing && now() < self.tell_at + wait {
+                return;
+            }
+            self.scribe.begin();
+            self.news = News::None;
+        }
+        match self.scribe.write(router, self.deadline) {
+            Ok(Some((state, spent))) => {
+                let begin = now();
+                self.parent.tell(&FromChild::State(state));
+                let end = now();
+                self.tell_at = end + (spent + end.since(begin)) * STATE_SHARE;
+            }
+            Ok(None) => {}
             Err(error) => info!("writing down the state of the instances: {error}"),
         }
-        self.news = News::None;
-        let end = now();
-        self.tell_at = end + end.since(begin) * STATE_SHARE;
     }
 
     /// When the state is to be told although nothing else happens.
     fn report_due(&self) -> Option<Time> {
         let is_waiting = self.running.is_some() && !self.edge.is_busy();
-        (self.news == News::Important && is_waiting).then_some(self.tell_at)
+        let at = match self.news {
+            _ if self.scribe.is_writing() => Some(Time::ZERO),
+            News::Important => Some(self.tell_at),
+            News::Some | News::None => None,
+        };
+        at.filter(|_| is_waiting)
     }
 
     /// After a change of the configuration, when all is done that it asked for.
@@ -346,6 +394,8 @@ impl<'a> Vrrp<'a> {
     /// Makes a prepared configuration the running one.
     fn commit(&mut self, Prepared { part, state, .. }: Prepared) {
         self.has_litter = true;
+        // What is half written of the state is worth nothing now.
+        self.news = self.news.max(News::Some);
         self.edge.admit_all = part.global.log_unknown_vrids;
         self.edge.sync.prepare(&part.global);
         self.adapt_process(&part);
@@ -420,6 +470,7 @@ impl<'a> Vrrp<'a> {
     fn order(&mut self, order: &Order) {
         let Some(router) = &mut self.running else { return };
         let Some(name) = order.instance().map(str::to_owned) else { return };
+        self.news = self.news.max(News::Some);
         let mut part = router.part().clone();
         let Some(instance) = part.instances.iter_mut().find(|it| it.name == name) else { return };
         tell_wall_clock(router, self.clock.0, &mut self.out);
@@ -486,20 +537,27 @@ impl<'a> Vrrp<'a> {
             (false, true) => Release::All,
             (false, false) => Release::Ours,
         };
-        if let Some(router) = &mut self.running {
-            tell_wall_clock(router, self.clock.0, &mut self.out);
-            router.stop(self.clock.at(now()), release, &mut self.out);
+        if let Some(mut router) = self.running.take() {
+            let now = self.clock.at(now());
+            tell_wall_clock(&mut router, now, &mut self.out);
+            router.resign(now, release, &mut self.out);
+            self.carry_out();
+            router.leave(now, release, &mut self.out);
         }
         self.carry_out();
+        if release != Release::Nothing {
+            self.edge.begin_to_close();
+        }
         let mut ignored = Vec::new();
         while self.edge.is_busy() {
-            self.edge.slice(&mut ignored, &mut self.told);
+            self.edge.slice(None, &mut ignored, &mut self.told);
         }
         if release != Release::Nothing {
             self.edge.restore_reverse_path();
         }
-        self.news = News::None;
-        self.report();
+        for message in self.told.drain(..) {
+            self.parent.tell(&message);
+        }
         self.parent.tell(&FromChild::Stopped);
         self.parent.flush().await;
         Exit::Success

@@ -93,6 +93,15 @@ impl Guards {
         }
     }
 
+    /// Gives away the sockets: nothing is watched any more.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Guard> {
+        let taken = std::mem::replace(&mut self.sockets, [Slot::Refused, Slot::Refused]);
+        taken.into_iter().filter_map(|slot| match slot {
+            Slot::Open(guard) => Some(guard),
+            Slot::Closed | Slot::Refused => None,
+        })
+    }
+
     /// What came by these sockets; `is_ours` knows our own hardware addresses.
     pub(super) fn claims(
         &mut self,

@@ -23,6 +23,7 @@ use super::vrrp_queue::{Queue, Work};
 use super::vrrp_sync::Sync;
 use crate::config::model::{Family, SocketBuffers, VirtualLinkKind};
 use crate::kernel::address::Address;
+use crate::kernel::aside::drop_aside;
 use crate::kernel::buffers::set_receive_buffer;
 use crate::kernel::error::Error;
 use crate::kernel::monitor::{self, Monitor};
@@ -45,6 +46,8 @@ const SLICE: Duration = Duration::from_millis(1);
 const MESSAGES: usize = 32;
 /// Announcements in one send.
 const FRAMES: usize = 64;
+/// Room for actions that is kept.
+const OTHERS: usize = 256;
 /// Notifications read in one wake-up, in datagrams.
 const NEWS: usize = 64;
 /// The monitor's number among the sockets.
@@ -69,6 +72,8 @@ pub(super) struct Edge {
     /// IPv6 addresses that we removed and whose notification is still to come: it does not say who asked.
     removed: Vec<(u32, IpAddr)>,
     queue: Queue,
+    /// Empty; its room is used again.
+    others: Vec<Action>,
     guards: Guards,
     firewall: Firewall,
     /// `rp_filter` before VMACs needed it otherwise.
@@ -87,8 +92,13 @@ impl Edge {
         let netlink = Connection::open(NlFamily::Route)?;
         let (monitor, sockets) = (Monitor::open()?, ReadySet::new()?);
         sockets.add(&monitor, MONITOR)?;
+        let port = netlink.port()?;
+        // Without, some things are told twice.
+        if let Err(error) = monitor.pass_over_additions_by(port) {
+            debug!("{error}");
+        }
         Ok(Self {
-            port: netlink.port()?,
+            port,
             netlink,
             monitor,
             outlets: Outlets::open()?,
@@ -98,6 +108,7 @@ impl Edge {
             indices: Indices::new(),
             removed: Vec::new(),
             queue: Queue::default(),
+            others: Vec::new(),
             guards: Guards::default(),
             firewall: Firewall::default(),
             reverse_path: None,
@@ -133,19 +144,40 @@ impl Edge {
         !self.queue.is_empty()
     }
 
-    /// Does what cannot wait and queues the rest, in order. What the parent is to be told at once goes to `told`.
+    /// Does what cannot wait and queues the rest, in order. Adverts come first: nothing that is told or written down keeps
+    /// them waiting. What the parent is to be told at once goes to `told`.
     pub(super) fn carry_out(&mut self, actions: impl Iterator<Item = Action>, told: &mut Vec<FromChild>) {
+        let mut others = std::mem::take(&mut self.others);
         for action in actions {
             match action {
-                Action::Listen(listeners) => {
-                    // What was to be sent before is sent by the sockets of before.
-                    self.outlets.flush();
-                    self.guards.outdate();
-                    self.listen(listeners);
-                }
                 Action::SendAdvert { index, source, destination, ttl, packet, .. } => {
                     self.outlets.advert(index, Route { source, destination, hop_limit: ttl }, packet);
                 }
+                // It changes where adverts go.
+                Action::Listen(_) | Action::RaiseLink { .. } => {
+                    self.carry_out_others(&mut others, told);
+                    others.push(action);
+                    self.carry_out_others(&mut others, told);
+                }
+                other => others.push(other),
+            }
+        }
+        self.carry_out_others(&mut others, told);
+        if others.capacity() <= OTHERS {
+            self.others = others;
+        }
+    }
+
+    fn carry_out_others(&mut self, actions: &mut Vec<Action>, told: &mut Vec<FromChild>) {
+        self.outlets.flush();
+        for action in actions.drain(..) {
+            match action {
+                Action::Listen(listeners) => {
+                    self.guards.outdate();
+                    self.listen(listeners);
+                }
+                // They have left.
+                Action::SendAdvert { .. } => {}
                 Action::Log { detail: Detail::Normal, text } => info!("{text}"),
                 Action::Log { detail: Detail::Detail, text } => debug!("{text}"),
                 Action::RunScript { id, command, timeout } => {
@@ -208,7 +240,6 @@ impl Edge {
                 }
             }
         }
-        self.outlets.flush();
     }
 
     /// Watches for others who announce what `held` names, when there is nothing else to do.
@@ -219,6 +250,14 @@ impl Edge {
         }
     }
 
+    /// At the end, when nothing is announced or watched any more: begins to close what takes the kernel long.
+    pub(super) fn begin_to_close(&mut self) {
+        if let Some(arp) = self.outlets.take_arp() {
+            drop_aside(arp);
+        }
+        self.guards.take().for_each(drop_aside);
+    }
+
     /// What others announce, if it came by one of these sockets.
     pub(super) fn claims(&mut self, numbers: &[u64]) -> Vec<Event> {
         let links = &self.links;
@@ -226,9 +265,11 @@ impl Edge {
         self.guards.claims(timer::now(), |number| numbers.contains(&number), GUARDS, is_ours)
     }
 
-    /// Does queued work for about a millisecond. What came of it goes to `events` (for the core) and `told`.
-    pub(super) fn slice(&mut self, events: &mut Vec<Event>, told: &mut Vec<FromChild>) {
+    /// Does queued work for about a millisecond, or until something else is due: a part of it in any case. What came of it
+    /// goes to `events` (for the core) and `told`.
+    pub(super) fn slice(&mut self, due: Option<Time>, events: &mut Vec<Event>, told: &mut Vec<FromChild>) {
         let end = timer::now() + SLICE;
+        let end = due.map_or(end, |due| due.min(end));
         while let Some(work) = self.queue.front() {
             match work {
                 Work::Change { .. } => {
@@ -351,6 +392,12 @@ impl Edge {
                     if let Some(index) = self.index(&vip.interface) {
                         self.removed.push((index, vip.address));
                     }
+                }
+                // The monitor passes over what we add ourselves.
+                (Answer::Done, Owned::Address(vip)) if change == Change::Add && vip.address.is_ipv4() => {
+                    let (address, prefix) = (vip.address, vip.prefix);
+                    let added = |index| Event::AddressAdded { index, address, prefix };
+                    events.extend(self.index(&vip.interface).map(added));
                 }
                 (Answer::Done, _) => {}
                 (Answer::Lost, _) => lost = true,

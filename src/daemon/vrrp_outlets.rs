@@ -59,7 +59,8 @@ impl Known {
 
 /// The sockets, and the adverts that leave next.
 pub(super) struct Outlets {
-    arp: ArpSocket,
+    /// Until the end.
+    arp: Option<ArpSocket>,
     /// Opened when it is first needed: a host may be without IPv6.
     neighbours: Option<NeighbourSocket>,
     senders: HashMap<Place, Sender>,
@@ -74,7 +75,7 @@ impl Outlets {
     /// Opens what does not depend on the configuration.
     pub(super) fn open() -> Result<Self, Error> {
         Ok(Self {
-            arp: ArpSocket::open()?,
+            arp: Some(ArpSocket::open()?),
             neighbours: None,
             senders: HashMap::new(),
             mute: Vec::new(),
@@ -128,6 +129,11 @@ impl Outlets {
         self.mute.retain(is_wanted);
     }
 
+    /// Gives away the socket for gratuitous ARP: none is sent any more.
+    pub(super) fn take_arp(&mut self) -> Option<ArpSocket> {
+        self.arp.take()
+    }
+
     /// The number of the socket that adverts leave by here; -1 if there is none.
     pub(super) fn descriptor(&self, place: Place) -> i32 {
         self.senders.get(&place).map_or(-1, |sender| sender.as_fd().as_raw_fd())
@@ -172,7 +178,8 @@ impl Outlets {
                 arps.push(arp::Announcement { index: *index, mac, address: v4 });
             }
         }
-        let sent = self.arp.announce(&arps, |error| info!("{error}"));
+        let Some(arp) = &self.arp else { return targets.len() };
+        let sent = arp.announce(&arps, |error| info!("{error}"));
         if LevelFilter::current() >= LevelFilter::DEBUG {
             for arp::Announcement { index, address, .. } in &arps[..sent] {
                 debug!("Sending gratuitous ARP on {} for {address}", name_of(links, *index));
@@ -217,7 +224,7 @@ impl Outlets {
         }
         match &self.neighbours {
             Some(socket) if !is_v4 => socket.wait(WAIT),
-            _ => self.arp.wait(WAIT),
+            _ => self.arp.iter().for_each(|arp| arp.wait(WAIT)),
         }
         left.to_vec()
     }

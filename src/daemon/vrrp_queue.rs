@@ -50,6 +50,11 @@ impl Burst {
         Some(target)
     }
 
+    /// Was everything sent?
+    fn is_over(&self) -> bool {
+        self.rounds == 0 || self.rounds == 1 && self.next == self.targets.len() || self.targets.is_empty()
+    }
+
     /// Leaves out what `is_gone` says.
     fn forget(&mut self, is_gone: impl Fn(&(u32, IpAddr)) -> bool) {
         self.next -= self.targets[..self.next].iter().filter(|target| is_gone(target)).count();
@@ -154,34 +159,54 @@ impl Queue {
         taken
     }
 
-    /// The next announcements, at most so many: of bursts that stand one behind the other before any other work.
+    /// The next announcements, at most so many: of bursts before which stands nothing but what is told to scripts. That
+    /// can wait, so that those of many instances go out together.
     pub(super) fn announcements(&mut self, most: usize) -> Vec<(u32, IpAddr)> {
         let mut targets = Vec::new();
-        while targets.len() < most && !self.is_change_next() {
-            let Some((_, Work::Announce(burst))) = self.rest.front_mut() else { break };
-            match burst.step() {
-                Some(target) => targets.push(target),
-                None => drop(self.pop_other()),
+        let change = self.changes.front().map_or(u64::MAX, |(number, _)| *number);
+        for (number, work) in &mut self.rest {
+            match work {
+                Work::Announce(burst) if *number < change => {
+                    targets.extend(std::iter::from_fn(|| burst.step()).take(most - targets.len()));
+                }
+                Work::Tell(_) => {}
+                _ => break,
+            }
+            if targets.len() == most {
+                break;
             }
         }
+        self.drop_empty_bursts();
         targets
     }
 
-    /// Announcements of the first bursts whose addresses are there already, at most so many. Before them stand changes
-    /// at most.
+    /// Announcements of bursts whose addresses are there already, at most so many, the first round of each. Before them
+    /// stand changes at most, and what is told to scripts.
     pub(super) fn early(&mut self, most: usize) -> Vec<(u32, IpAddr)> {
         let mut targets = Vec::new();
-        while targets.len() < most {
-            let Some((_, Work::Announce(burst))) = self.rest.front_mut() else { break };
-            match burst.targets.get(burst.next).filter(|_| burst.rounds > 0) {
-                Some((_, address)) if self.adding.contains_key(address) => break,
-                Some(_) => targets.extend(burst.step()),
-                // A further round waits for the end of this one.
-                None if burst.rounds > 1 => break,
-                None => drop(self.pop_other()),
+        for (_, work) in &mut self.rest {
+            let burst = match work {
+                Work::Announce(burst) => burst,
+                Work::Tell(_) => continue,
+                _ => break,
+            };
+            // A further round waits for the end of the first ones.
+            while let Some((_, address)) = burst.targets.get(burst.next).filter(|_| burst.rounds > 0) {
+                if targets.len() == most || self.adding.contains_key(address) {
+                    self.drop_empty_bursts();
+                    return targets;
+                }
+                targets.extend(burst.step());
             }
         }
+        self.drop_empty_bursts();
         targets
+    }
+
+    fn drop_empty_bursts(&mut self) {
+        while matches!(self.rest.front(), Some((_, Work::Announce(burst))) if burst.is_over()) {
+            self.pop_other();
+        }
     }
 
     /// These could not be sent: they come first again.
@@ -299,6 +324,7 @@ mod tests {
         queue.pop();
         queue.pop();
         assert_eq!(early(&mut queue), 2, "the second round waits for its turn");
+        assert_eq!(early(&mut queue), 0);
         assert!(matches!(queue.pop(), Some(Work::Announce(_))));
         assert!(matches!(queue.pop(), Some(Work::RemoveLink { .. })));
         queue.forget(&[vip(4)], |_| Some(1));
@@ -322,11 +348,22 @@ mod tests {
         assert_eq!(owners, [Owner::Instance(1), Owner::Instance(2)]);
         assert_eq!(queue.changes(9).len(), 1, "a removal waits for what scripts are told before it");
         assert!(queue.changes(9).is_empty());
-        for number in 1..=3 {
-            assert_eq!(queue.announcements(9), [(1, [10, 0, 0, number].into())]);
-            assert!(queue.announcements(9).is_empty());
-            assert!(matches!(queue.pop(), Some(Work::Tell(_))));
+        let target = |number: u8| (1, IpAddr::from([10, 0, 0, number]));
+        assert_eq!(queue.announcements(2), [target(1), target(2)], "before what scripts are told");
+        assert_eq!(queue.announcements(9), [target(3)]);
+        assert!(queue.announcements(9).is_empty());
+        let mut told = 0;
+        loop {
+            match queue.front() {
+                Some(Work::Tell(_)) => {
+                    queue.pop();
+                    told += 1;
+                }
+                Some(Work::Announce(_)) => assert!(queue.announcements(9).is_empty()),
+                _ => break,
+            }
         }
+        assert_eq!(told, 3);
         assert_eq!(queue.changes(9).len(), 1, "an addition waits for links");
         assert!(matches!(queue.pop(), Some(Work::RemoveLink { .. })));
         assert_eq!(queue.changes(9).len(), 1);

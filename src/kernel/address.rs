@@ -7,7 +7,8 @@ use super::error::Error;
 use super::netlink::{Connection, Request, attributes, string};
 use crate::config::model::{PROTOCOL_KEEPALIVED, VirtualAddress};
 
-const RTM_NEWADDR: u16 = 20;
+/// An address was added, or shall be.
+pub(super) const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 const IFA_ADDRESS: u16 = 1;

@@ -5,6 +5,7 @@
 
 pub mod address; // addresses on interfaces
 pub mod arp; // gratuitous ARP
+pub mod aside; // closing what takes the kernel long
 pub mod bfd_socket; // BFD packets in and out
 pub mod buffers; // receive buffers of sockets
 pub mod calendar; // wall-clock time in the local zone

@@ -10,6 +10,7 @@ use neli::consts::socket::NlFamily;
 use neli::utils::Groups;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
+use socket2::{SockFilter, SockRef};
 
 use super::address::{self, Address};
 use super::error::{Doing, Error};
@@ -23,6 +24,12 @@ const GROUPS: [u32; 3] = [1, 5, 9];
 /// `RTNLGRP_IPV4_ROUTE`, `RTNLGRP_IPV4_RULE`, `RTNLGRP_IPV6_ROUTE`, `RTNLGRP_IPV6_RULE`. Joined when there is
 /// something to watch over: a router's table may change thousands of times a second.
 const ROUTING_GROUPS: [libc::c_int; 4] = [7, 8, 11, 19];
+// Classic BPF (linux/bpf_common.h).
+const LDH: u16 = 0x28; // A = half word at k
+const LDW: u16 = 0x20; // A = word at k
+const JEQ: u16 = 0x15;
+const RET: u16 = 0x06;
+
 /// Holds the notifications of 4,000 changes while the reader is busy.
 const BUFFER: usize = 4 << 20;
 
@@ -103,6 +110,25 @@ impl Monitor {
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+
+    /// Passes over the IPv4 addresses that the socket with this port adds: whoever owns it knows of them from its answers,
+    /// and two thousand echoes cost more than ten milliseconds. Of IPv6 addresses the kernel tells in its own name.
+    pub fn pass_over_additions_by(&self, port: u32) -> Result<(), Error> {
+        // The kernel reads in network order what the message has in that of the host.
+        let kind = u32::from(u16::from_be_bytes(address::RTM_NEWADDR.to_ne_bytes()));
+        let port = u32::from_be_bytes(port.to_ne_bytes());
+        let program = [
+            SockFilter::new(LDH, 0, 0, 4),
+            SockFilter::new(JEQ, 0, 2, kind),
+            SockFilter::new(LDW, 0, 0, 12),
+            SockFilter::new(JEQ, 1, 0, port),
+            SockFilter::new(RET, 0, 0, u32::MAX),
+            SockFilter::new(RET, 0, 0, 0),
+        ];
+        SockRef::from(&self.0)
+            .attach_filter(&program)
+            .doing(|| "having a netlink socket pass over what we change ourselves")
     }
 
     /// Listens to routes and rules, too, from now on.
@@ -239,6 +265,42 @@ mod tests {
                 })
                 .collect();
             assert_eq!(by_us, [("10.0.0.1/32".into(), true), ("10.0.0.2/32".into(), false)]);
+        });
+    }
+
+    #[test]
+    fn of_what_we_add_ourselves_nothing_is_told_and_of_all_else_everything() {
+        in_namespace(|| {
+            let mut netlink = Connection::open(NlFamily::Route).unwrap();
+            let monitor = Monitor::open().unwrap();
+            monitor.pass_over_additions_by(netlink.port().unwrap()).unwrap();
+            run("ip link set lo up");
+            run("ip addr add 10.0.0.1/32 dev lo");
+            let seen = address::dump(&mut netlink).unwrap();
+            let mut ours = seen.into_iter().find(|address| address.to_string() == "10.0.0.1/32").unwrap();
+            for (address, flags) in [("10.0.0.2", 0), ("2001:db8::2", 2)] {
+                ours.address = address.parse().unwrap();
+                (ours.prefix, ours.flags) = (if address.contains(':') { 128 } else { 32 }, flags);
+                ours.label = None;
+                assert_eq!(
+                    netlink.execute(&[address::add_request(&ours)]).unwrap(),
+                    [crate::kernel::netlink::Answer::Done]
+                );
+            }
+            ours.address = "10.0.0.2".parse().unwrap();
+            ours.prefix = 32;
+            netlink.execute(&[address::remove_request(&ours)]).unwrap();
+            run("ip addr add 10.0.0.2/32 dev lo");
+            let told: Vec<String> = all(&monitor)
+                .into_iter()
+                .filter_map(|event| match event {
+                    Event::Address(address) => Some(format!("+{address}")),
+                    Event::AddressGone { address, .. } => Some(format!("-{address}")),
+                    _ => None,
+                })
+                .filter(|line| !line.contains("127.0.0.1") && !line.contains("::1/"))
+                .collect();
+            assert_eq!(told, ["+10.0.0.1/32", "+2001:db8::2/128", "-10.0.0.2/32", "+10.0.0.2/32"]);
         });
     }
 

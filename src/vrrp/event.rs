@@ -28,7 +28,7 @@ pub enum Event {
         /// Kernel index.
         index: u32,
     },
-    /// `RTM_NEWADDR`, also the echo of our own requests.
+    /// `RTM_NEWADDR`, also for our own requests.
     AddressAdded {
         /// Kernel index of the interface.
         index: u32,

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::event::{Action, Actions, Detail};
 use super::links::LinkStanding;
 use super::owned::addresses;
-use super::router::{Phase, Release, Router};
+use super::router::{Phase, Router};
 use super::snapshot::VrrpState;
+use super::urgent::Release;
 use crate::config::model::{Instance, VipRepair, VirtualLinkKind};
 use crate::time::Time;
 

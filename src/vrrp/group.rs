@@ -9,7 +9,7 @@ use super::event::{Action, Actions, Detail};
 use super::notify;
 use super::router::Router;
 use super::snapshot::VrrpState;
-use super::transition::{Entry, Fall, Zero};
+use super::transition::{Entry, Fall, MASTER_SILENT, Zero};
 use crate::time::Time;
 
 /// What a group remembers.
@@ -100,9 +100,8 @@ impl Router {
 
     /// The master-down timer of a BACKUP ended. A member of a group must wait until all wish the same.
     pub(super) fn master_is_silent(&mut self, i: usize, now: Time, out: &mut Actions) {
-        const CAUSE: &str = "the master is silent";
         let Some(g) = self.group_of(i) else {
-            self.machine(i, now, out).enter_master(CAUSE);
+            self.machine(i, now, out).enter_master(MASTER_SILENT);
             return;
         };
         self.runs[i].wanted = VrrpState::Master;
@@ -110,14 +109,14 @@ impl Router {
         if !members.iter().all(|i| self.runs[*i].wanted == VrrpState::Master) {
             return;
         }
-        self.machine(i, now, out).enter_master(CAUSE);
+        self.machine(i, now, out).enter_master(MASTER_SILENT);
         self.log_sync(g, VrrpState::Master, out);
         for other in members {
             if other != i && self.runs[other].state != VrrpState::Master {
-                self.machine(other, now, out).enter_master(CAUSE);
+                self.machine(other, now, out).enter_master(MASTER_SILENT);
             }
         }
-        self.group_enters(g, VrrpState::Master, CAUSE, out);
+        self.group_enters(g, VrrpState::Master, MASTER_SILENT, out);
     }
 
     /// A member has left MASTER for BACKUP; the others follow, and come back after the same kind of timer.

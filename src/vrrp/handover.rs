@@ -1,7 +1,8 @@
 //! A core's [`State`](super::reload::State) as it is written down: the same bytes, without a copy of everything first. It is
-//! told after every change of a state, however many instances there are.
+//! told after every change of a state, however many instances there are: so it comes in pieces, and what is due in
+//! between is not kept waiting.
 
-use serde::ser::{SerializeSeq as _, SerializeStruct as _};
+use serde::ser::{SerializeSeq as _, SerializeTuple as _};
 use serde::{Serialize, Serializer};
 
 use super::owned::{Object, objects, static_objects};
@@ -10,44 +11,62 @@ use super::router::Router;
 use crate::config::model::Instance;
 
 impl Router {
-    /// What a successor needs, to be written down at once: reads back as [`State`](super::State).
-    pub fn state_view(&self) -> impl Serialize + '_ {
-        View(self)
+    /// What a successor needs, in this many pieces, to be written down one after the other in a format without framing
+    /// (postcard): together they read back as [`State`](super::State). Nothing but adverts may happen between the first
+    /// and the last.
+    pub fn state_pieces(&self) -> usize {
+        self.part.instances.len() + 2
+    }
+
+    /// One of [`Self::state_pieces`]; nothing for a number beyond.
+    pub fn state_piece(&self, number: usize) -> impl Serialize + '_ {
+        Piece { router: self, number }
     }
 }
 
-struct View<'a>(&'a Router);
+struct Piece<'a> {
+    router: &'a Router,
+    number: usize,
+}
 
-impl Serialize for View<'_> {
+impl Serialize for Piece<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(router) = self;
-        let part = &router.part;
-        let groups = part.sync_groups.iter().zip(&router.groups).map(|(group, run)| (&group.name, run));
-        let scripts = part.scripts.iter().zip(&router.scripts);
-        let scripts = scripts.map(|(script, run)| (&script.name, &script.command, run));
-        let statics = List(|| static_objects(&part.statics));
-        let mut state = serializer.serialize_struct("State", 14)?;
-        state.serialize_field("version", &VERSION)?;
-        state.serialize_field("phase", &router.phase)?;
-        state.serialize_field("readings", &router.readings)?;
-        state.serialize_field("lateness", &router.lateness)?;
-        state.serialize_field("facts", &router.facts)?;
-        state.serialize_field("pacer", &router.pacer)?;
-        state.serialize_field("next_script", &router.next_script)?;
-        state.serialize_field("listeners", &router.listeners)?;
-        state.serialize_field("links", &router.links)?;
-        state.serialize_field("firewall", &router.firewall)?;
-        state.serialize_field("instances", &List(|| instances(router)))?;
-        state.serialize_field("groups", &List(|| groups.clone()))?;
-        state.serialize_field("statics", &(statics, &router.statics))?;
-        state.serialize_field("scripts", &List(|| scripts.clone()))?;
-        state.end()
+        let Self { router, number } = self;
+        let instances = &router.part.instances;
+        match number.checked_sub(1) {
+            None => {
+                let mut head = serializer.serialize_tuple(11)?;
+                head.serialize_element(&VERSION)?;
+                head.serialize_element(&router.phase)?;
+                head.serialize_element(&router.readings)?;
+                head.serialize_element(&router.lateness)?;
+                head.serialize_element(&router.facts)?;
+                head.serialize_element(&router.pacer)?;
+                head.serialize_element(&router.next_script)?;
+                head.serialize_element(&router.listeners)?;
+                head.serialize_element(&router.links)?;
+                head.serialize_element(&router.firewall)?;
+                // The count that a sequence begins with.
+                head.serialize_element(&instances.len())?;
+                head.end()
+            }
+            Some(i) if i < instances.len() => {
+                let (instance, run) = (&instances[i], &router.runs[i]);
+                (IdentityRef::of(instance), Objects(instance), run).serialize(serializer)
+            }
+            Some(i) if i == instances.len() => {
+                let part = &router.part;
+                let groups =
+                    part.sync_groups.iter().zip(&router.groups).map(|(group, run)| (&group.name, run));
+                let scripts = part.scripts.iter().zip(&router.scripts);
+                let scripts = scripts.map(|(script, run)| (&script.name, &script.command, run));
+                let statics = List(|| static_objects(&part.statics));
+                (List(|| groups.clone()), (statics, &router.statics), List(|| scripts.clone()))
+                    .serialize(serializer)
+            }
+            Some(_) => serializer.serialize_unit(),
+        }
     }
-}
-
-fn instances(router: &Router) -> impl Iterator<Item = impl Serialize> {
-    let pairs = router.part.instances.iter().zip(&router.runs);
-    pairs.map(|(instance, run)| (IdentityRef::of(instance), Objects(instance), run))
 }
 
 struct Objects<'a>(&'a Instance);

@@ -52,6 +52,8 @@ pub(super) struct Run {
     pub(super) awaits_link: bool,
     /// What it waits for in INIT or FAULT, as it was last told.
     pub(super) awaits: Vec<Awaited>,
+    /// MASTER since then, but only its advert is out so far: the rest is due.
+    pub(super) ascent: Option<Time>,
     /// What we have put on its links beside its addresses: the link-local address of the interface below.
     pub(super) shared: Vec<VirtualAddress>,
     /// What of its objects is in the kernel because of us.
@@ -168,6 +170,7 @@ impl Run {
             ids: IdCounter::default(),
             awaits_link: false,
             awaits: Vec::new(),
+            ascent: None,
             shared: Vec::new(),
             held: Holdings::none(objects(config).count()),
             announce: Announce::default(),
@@ -187,7 +190,7 @@ impl Run {
 
     /// The earliest moment at which something is due.
     pub(super) fn deadline(&self) -> Option<Time> {
-        [self.timer, self.announce.deadline(), self.held.deadline()].into_iter().flatten().min()
+        [self.timer, self.ascent, self.announce.deadline(), self.held.deadline()].into_iter().flatten().min()
     }
 
     /// Is something missing that will be there in a moment?
@@ -243,6 +246,9 @@ impl Machine<'_> {
         if self.run.held.resume(self.now) {
             self.mend();
         }
+        if self.run.ascent.is_some() {
+            self.settle_in();
+        }
         let Some(due) = self.run.timer.filter(|due| *due <= self.now) else { return Rang::Nothing };
         match self.run.state {
             VrrpState::Master => {
@@ -250,12 +256,7 @@ impl Machine<'_> {
                     self.enter_backup(Entry::Normal, Zero::Unsent, None, &cause);
                     return Rang::Superseded { cause };
                 }
-                self.advertise();
-                self.watch_rival();
-                let interval = self.config.advert_int.duration();
-                // Keep the rhythm; after a long stall begin a new one instead of catching up.
-                let next = if due + interval > self.now { due + interval } else { self.now + interval };
-                self.run.timer = Some(next);
+                self.beat(due);
                 Rang::Nothing
             }
             VrrpState::Backup => {
@@ -270,18 +271,49 @@ impl Machine<'_> {
         }
     }
 
+    /// The advert that was due then.
+    fn beat(&mut self, due: Time) {
+        self.advertise();
+        self.watch_rival();
+        let interval = self.config.advert_int.duration();
+        // Keep the rhythm; after a long stall begin a new one instead of catching up.
+        let next = if due + interval > self.now { due + interval } else { self.now + interval };
+        self.run.timer = Some(next);
+    }
+
+    /// Of what is due only the advert: that of a MASTER, or the first one of who becomes it and is in no sync group.
+    /// Says whether there was one.
+    pub(super) fn urge(&mut self) -> bool {
+        let Some(due) = self.run.timer.filter(|due| *due <= self.now) else { return false };
+        match self.run.state {
+            VrrpState::Master if !self.is_superseded() => self.beat(due),
+            VrrpState::Backup if self.fixed.group.is_none() => {
+                self.log(Detail::Detail, format_args!("Receive advertisement timeout"));
+                self.ascend();
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// `timer_expired_backup`: was this process held up for so long that another router has become MASTER?
     fn was_superseded(&mut self) -> Option<String> {
-        let highest = self.config.timer_expired_backup?;
-        let silent = self.now.since(self.run.last_advert?);
-        let (version, interval) = (self.config.version, self.config.advert_int);
-        let patience = timers::master_down(version, highest.get(), interval, self.config.down_timer_adverts);
-        if silent < patience {
+        if !self.is_superseded() {
             return None;
         }
+        let silent = self.now.since(self.run.last_advert?);
         let cause = format!("no advert for {:.3} s, a backup must have taken over", silent.as_secs_f64());
         self.log(Detail::Normal, format_args!("{cause}"));
         Some(cause)
+    }
+
+    fn is_superseded(&self) -> bool {
+        let (Some(highest), Some(last)) = (self.config.timer_expired_backup, self.run.last_advert) else {
+            return false;
+        };
+        let (version, interval) = (self.config.version, self.config.advert_int);
+        let patience = timers::master_down(version, highest.get(), interval, self.config.down_timer_adverts);
+        self.now.since(last) >= patience
     }
 
     /// Takes an advert that passed the checks.

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::event::{Action, Actions, Detail};
 use super::interface::{IFF_UP, Link, LinkKind, MACVLAN_PRIVATE};
 use super::owned::{Object, Owned, Owner, objects};
-use super::router::{Release, Router};
+use super::router::Router;
 use super::snapshot::VrrpState;
+use super::urgent::Release;
 use crate::config::model::{
     Family, IpvlanMode, Transport, VirtualAddress, VirtualLink, VirtualLinkKind, VrrpPart,
 };

@@ -9,7 +9,10 @@
 //! router.handle(now, Event, out)       router.advert(now, index, envelope, packet: &[u8], out)
 //! router.deadline() -> Option<Time>    router.snapshot(now) -> Snapshot    router.state() -> State
 //! router.reconfigure(part, now, out)   router.stop(now, Release, out)    router.clear_counters()
+//! router.urge(now, out) -> usize       router.resign(now, Release, out)  router.leave(now, Release, out)
 //! ```
+//!
+//! `urge` and `resign` are for drivers in a hurry: the adverts first, and what takes longer with `Event::Timer` or `leave`.
 //!
 //! Contract: time never goes back; actions are carried out in order; a spurious [`Event::Timer`] is harmless; the
 //! deadline may change after every call.
@@ -57,6 +60,7 @@ mod timers;
 mod tracker;
 pub mod trailer;
 mod transition;
+mod urgent;
 #[cfg(test)]
 mod vectors;
 
@@ -67,5 +71,6 @@ pub use firewall::{Ruleset, TableV4, TableV6};
 pub use interface::*;
 pub use owned::{Owned, Owner, SeenRoute, SeenRule};
 pub use reload::State;
-pub use router::{Release, Router};
+pub use router::Router;
 pub use snapshot::*;
+pub use urgent::Release;

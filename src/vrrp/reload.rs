@@ -28,7 +28,7 @@ use crate::config::model::{Command, Family, Instance, Transport, VrrpPart, VrrpV
 use crate::time::Time;
 
 /// The format of [`State`]; a successor of another format starts afresh.
-pub(super) const VERSION: u16 = 6;
+pub(super) const VERSION: u16 = 7;
 
 /// Everything a successor needs to go on where this core stopped; plain data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -232,6 +232,7 @@ impl Router {
         if self.phase == Phase::Stopped || *part == self.part {
             return;
         }
+        self.finish_takeovers(now, out);
         let mut old = std::mem::replace(self, Self::new(part));
         self.phase = old.phase;
         self.wall = old.wall;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::alarms::{Alarms, Lateness};
 use super::budget::Budget;
 use super::effects::log_removing;
-use super::event::{Action, Actions, Detail, Envelope, Event, Listener, StateWord};
+use super::event::{Action, Actions, Detail, Envelope, Event, Listener};
 use super::facts::Facts;
 use super::firewall::Firewall;
 use super::group::GroupRun;
@@ -16,7 +16,6 @@ use super::holdings::{Holdings, in_removal_order};
 use super::index::Index;
 use super::instance::{Follow, Machine, Rang, Run, is_owner_from_start};
 use super::links::Links;
-use super::notify;
 use super::owned::{Object, Owner, objects, static_objects};
 use super::pacer::{Pacer, Plan};
 use super::receive::Received;
@@ -28,6 +27,8 @@ use super::transition::{Entry, Zero};
 use crate::config::model::{Family, Instance, Transport, VirtualAddress, VrrpPart};
 use crate::time::Time;
 
+/// Instances that one [`Event::Timer`] serves.
+const SERVED: usize = 64;
 /// Unknown VRIDs logged in a second.
 const STRANGERS: u8 = 10;
 const SECOND: Duration = Duration::from_secs(1);
@@ -57,6 +58,8 @@ pub struct Router {
     /// What the wall clock would have shown at [`Time::ZERO`].
     pub(super) wall: Duration,
     strangers: Budget,
+    /// Instances that began a takeover in [`Router::urge`]; some may have ended it since.
+    pub(super) ascending: Vec<usize>,
 }
 
 /// How far the core is.
@@ -70,17 +73,6 @@ pub(super) enum Phase {
     Running,
     /// Everything is released.
     Stopped,
-}
-
-/// What is left behind at a stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Release {
-    /// Step down and remove what we have added.
-    Ours,
-    /// Also remove configured addresses that we do not hold (`-X`).
-    All,
-    /// Send nothing, remove nothing (`-V`).
-    Nothing,
 }
 
 impl Router {
@@ -105,6 +97,7 @@ impl Router {
             lateness: Lateness::default(),
             wall: Duration::ZERO,
             strangers: Budget::default(),
+            ascending: Vec::new(),
             part: part.clone(),
         };
         router.rebuild_index();
@@ -117,9 +110,12 @@ impl Router {
         &self.part
     }
 
-    /// Takes one event.
+    /// Takes one event. The deadline may still lie in the past then: the timer serves some instances at a time.
     pub fn handle(&mut self, now: Time, event: Event, out: &mut Actions) {
         let begin = out.len();
+        if !matches!(event, Event::Timer | Event::WallClock { .. }) {
+            self.finish_takeovers(now, out);
+        }
         match event {
             Event::Timer => self.timer(now, out),
             Event::Interfaces(interfaces) => self.interfaces(now, interfaces, out),
@@ -157,6 +153,7 @@ impl Router {
 
     /// Takes a received packet: the same as [`Event::Advert`], without owning the bytes.
     pub fn advert(&mut self, now: Time, index: u32, envelope: Envelope, packet: &[u8], out: &mut Actions) {
+        self.finish_takeovers(now, out);
         self.packet(now, index, envelope, packet, out);
         self.follow_sync(out);
         self.alarms.settle(&self.runs);
@@ -292,51 +289,10 @@ impl Router {
     pub fn announce(&mut self, name: &str, now: Time, out: &mut Actions) {
         let place = self.part.instances.iter().position(|instance| instance.name == name);
         if let Some(i) = place.filter(|&i| self.runs[i].state == VrrpState::Master) {
+            self.finish_takeovers(now, out);
             self.machine(i, now, out).announce(1);
             self.alarms.settle(&self.runs);
         }
-    }
-
-    /// Steps down everywhere. After this the core is inert.
-    pub fn stop(&mut self, now: Time, release: Release, out: &mut Actions) {
-        for id in self.scripts.iter().filter_map(ScriptRun::running) {
-            out.push(Action::KillScript { id });
-        }
-        // First of all: whoever takes over waits for this, and for nothing else of it.
-        for i in (0..self.runs.len()).filter(|_| release != Release::Nothing) {
-            if self.runs[i].state == VrrpState::Master {
-                self.machine(i, now, out).send_zero();
-            }
-        }
-        for i in 0..self.runs.len() {
-            let config = &self.part.instances[i];
-            let was_master = self.runs[i].state == VrrpState::Master;
-            if release == Release::All {
-                self.runs[i].held.assume_all();
-            }
-            let promote = config.promote_secondaries.then(|| config.interface.clone()).flatten();
-            let mut machine = self.machine(i, now, out);
-            if release == Release::All || was_master && release == Release::Ours {
-                machine.remove_objects();
-            }
-            if let Some(interface) = promote {
-                out.push(Action::PromoteSecondaries { interface, on: false });
-            }
-        }
-        if release != Release::Nothing {
-            self.remove_statics(out);
-        }
-        out.push(Action::Listen(Vec::new()));
-        for i in 0..self.runs.len() {
-            self.machine(i, now, out).notify(StateWord::Stop, "the daemon stops");
-        }
-        for group in &self.part.sync_groups {
-            notify::group(group, StateWord::Stop, "the daemon stops", out);
-        }
-        self.remove_links(release, out);
-        self.remove_firewall(release, out);
-        self.stop_sync(out);
-        self.phase = Phase::Stopped;
     }
 
     /// One instance, ready to act.
@@ -383,9 +339,12 @@ impl Router {
             self.scripts[s].tick(&self.part.scripts[s], &mut self.next_script, now, out);
         }
         self.alarms.settle(&self.runs);
-        for i in self.alarms.due(now) {
+        let due: Vec<usize> = self.alarms.due(now).take(SERVED).collect();
+        for i in due {
             self.instance_due(i, now, out);
         }
+        let runs = &self.runs;
+        self.ascending.retain(|i| runs[*i].ascent.is_some());
         if self.pacer.deadline().is_some_and(|due| due <= now) {
             self.pacer.send_due(now, out);
         }
@@ -404,14 +363,19 @@ impl Router {
             return;
         }
         if let (VrrpState::Master, Some(due)) = (run.state, run.timer.filter(|due| *due <= now)) {
-            let config = &self.part.instances[i];
-            self.lateness.advert(&config.name, due, config.advert_int.duration(), now, out);
+            self.note_lateness(i, due, now, out);
         }
         match self.machine(i, now, out).on_timer() {
             Rang::Nothing => {}
             Rang::MasterSilent => self.master_is_silent(i, now, out),
             Rang::Superseded { cause } => self.group_to_backup(i, Zero::Unsent, now, &cause, out),
         }
+    }
+
+    /// A MASTER's advert was due then.
+    pub(super) fn note_lateness(&mut self, i: usize, due: Time, now: Time, out: &mut Actions) {
+        let config = &self.part.instances[i];
+        self.lateness.advert(&config.name, due, config.advert_int.duration(), now, out);
     }
 
     pub(super) fn is_present(&self, vip: &VirtualAddress) -> bool {

@@ -12,8 +12,9 @@ use std::time::Duration;
 use super::event::{Action, Actions, Envelope, Event, Requester, Transition};
 use super::interface::{IFF_RUNNING, IFF_UP, Interface, Link};
 use super::owned::Owned;
-use super::router::{Release, Router};
+use super::router::Router;
 use super::snapshot::VrrpState;
+use super::urgent::Release;
 use crate::config::model::{ScriptEnd, VrrpPart};
 use crate::time::Time;
 

@@ -6,6 +6,9 @@ use super::event::{Detail, StateWord};
 use super::instance::{Machine, PreemptDelay, Rogue};
 use super::snapshot::VrrpState;
 
+/// Why a BACKUP becomes MASTER.
+pub(super) const MASTER_SILENT: &str = "the master is silent";
+
 /// How BACKUP is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
@@ -34,6 +37,12 @@ pub(super) enum Fall {
 impl Machine<'_> {
     /// Takes the addresses over. The advert goes out first (spec/vrrp-behaviour.md §4.2).
     pub(super) fn enter_master(&mut self, cause: &str) {
+        self.ascend();
+        self.take_over(cause);
+    }
+
+    /// Is MASTER and says so. [`Self::settle_in`] must follow, at once.
+    pub(super) fn ascend(&mut self) {
         if self.run.rogue == Rogue::Yielded {
             self.run.rogue = Rogue::None;
             self.run.effective = self.config.priority.get();
@@ -48,6 +57,16 @@ impl Machine<'_> {
         self.run.ah.begin_reign();
         self.run.counters.become_master += 1;
         self.advertise_now();
+        self.run.ascent = Some(self.now);
+    }
+
+    /// The rest of a takeover that began with [`Self::ascend`].
+    pub(super) fn settle_in(&mut self) {
+        self.take_over(MASTER_SILENT);
+    }
+
+    fn take_over(&mut self, cause: &str) {
+        self.run.ascent = None;
         self.log(Detail::Normal, format_args!("Entering MASTER STATE"));
         self.own_interval_again();
         self.run.held.forget();
@@ -94,6 +113,7 @@ impl Machine<'_> {
 
     pub(super) fn enter(&mut self, state: VrrpState) {
         self.run.state = state;
+        self.run.ascent = None;
         self.run.wanted = state;
         self.run.last_transition = Some(self.now);
         self.run.preempt = PreemptDelay::Off;
