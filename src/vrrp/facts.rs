@@ -1,6 +1,6 @@
 //! The core's mirror of the host's interfaces, by kernel index and by name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,42 @@ use super::interface::{Interface, Link};
 pub(super) struct Facts {
     interfaces: BTreeMap<u32, Interface>,
     names: HashMap<String, u32>,
+    #[serde(skip)]
+    index: AddressIndex,
     pub(super) debounce: Debounce,
+}
+
+/// Interface index, address and prefix length of all addresses, so that thousands of them need no search each; made when
+/// it is first needed.
+#[derive(Debug, Clone, Default)]
+struct AddressIndex(Option<HashSet<(u32, IpAddr, u8)>>);
+
+/// It follows from the rest.
+impl PartialEq for AddressIndex {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for AddressIndex {}
+
+impl AddressIndex {
+    fn of(&mut self, interfaces: &BTreeMap<u32, Interface>) -> &mut HashSet<(u32, IpAddr, u8)> {
+        let all = || {
+            let addresses = interfaces.iter().flat_map(|(index, interface)| {
+                interface.addresses.iter().map(|(address, prefix)| (*index, *address, *prefix))
+            });
+            addresses.collect()
+        };
+        self.0.get_or_insert_with(all)
+    }
 }
 
 impl Facts {
     pub(super) fn new(interfaces: Vec<Interface>) -> Self {
         let names = interfaces.iter().map(|i| (i.link.name.clone(), i.link.index)).collect();
         let interfaces = interfaces.into_iter().map(|i| (i.link.index, i)).collect();
-        Self { interfaces, names, debounce: Debounce::default() }
+        Self { interfaces, names, index: AddressIndex::default(), debounce: Debounce::default() }
     }
 
     /// Takes a new or changed link; its addresses stay. Returns what was known of this index before.
@@ -38,6 +66,7 @@ impl Facts {
     /// Forgets an interface; its addresses are gone with it.
     pub(super) fn delete(&mut self, index: u32) -> Option<Interface> {
         let gone = self.interfaces.remove(&index)?;
+        self.index = AddressIndex::default();
         if self.names.get(&gone.link.name) == Some(&index) {
             self.names.remove(&gone.link.name);
         }
@@ -46,9 +75,9 @@ impl Facts {
 
     /// Notes an address. Says whether it was new.
     pub(super) fn add_address(&mut self, index: u32, address: IpAddr, prefix: u8) -> bool {
-        let Some(interface) = self.interfaces.get_mut(&index) else { return false };
-        let is_new = !interface.addresses.contains(&(address, prefix));
-        if is_new {
+        let is_new = self.interfaces.contains_key(&index)
+            && self.index.of(&self.interfaces).insert((index, address, prefix));
+        if is_new && let Some(interface) = self.interfaces.get_mut(&index) {
             interface.addresses.push((address, prefix));
         }
         is_new
@@ -56,10 +85,12 @@ impl Facts {
 
     /// Forgets an address. Says whether it was known.
     pub(super) fn delete_address(&mut self, index: u32, address: IpAddr, prefix: u8) -> bool {
-        let Some(interface) = self.interfaces.get_mut(&index) else { return false };
-        let before = interface.addresses.len();
-        interface.addresses.retain(|known| *known != (address, prefix));
-        interface.addresses.len() < before
+        let was_known = self.index.of(&self.interfaces).remove(&(index, address, prefix));
+        if was_known && let Some(interface) = self.interfaces.get_mut(&index) {
+            let place = interface.addresses.iter().position(|known| *known == (address, prefix));
+            place.map(|place| interface.addresses.remove(place));
+        }
+        was_known
     }
 
     pub(super) fn by_index(&self, index: u32) -> Option<&Interface> {
@@ -78,5 +109,30 @@ impl Facts {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Interface> {
         self.interfaces.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_known_once_and_go_with_their_interface() {
+        let link = |index| Link { index, name: format!("eth{index}"), ..Link::default() };
+        let address = |last| IpAddr::from([10, 0, 0, last]);
+        let with = |index, addresses| Interface { link: link(index), addresses };
+        let mut facts = Facts::new(vec![with(1, vec![(address(1), 24)]), with(2, Vec::new())]);
+        assert!(!facts.add_address(1, address(1), 24), "known from the beginning");
+        assert!(facts.add_address(1, address(1), 32) && facts.add_address(2, address(1), 24));
+        assert!(!facts.add_address(3, address(1), 24), "no such interface");
+        assert!(facts.delete_address(1, address(1), 24) && !facts.delete_address(1, address(1), 24));
+        assert_eq!(facts.by_index(1).unwrap().addresses, [(address(1), 32)]);
+        // What is written down and read back does not know less.
+        let mut successor: Facts = postcard::from_bytes(&postcard::to_stdvec(&facts).unwrap()).unwrap();
+        assert_eq!(successor, facts);
+        assert!(!successor.add_address(1, address(1), 32));
+        facts.delete(1);
+        facts.link(link(1));
+        assert!(facts.add_address(1, address(1), 32), "another interface of the same number");
     }
 }

@@ -97,9 +97,10 @@ pub(crate) fn masters(program: &Program, directory: &Path) -> Outcome<Figures> {
     let mut daemon = Daemon::start_on(&hosts[0], program, directory, &instances(1000, 100))?;
     all_masters(&wires, "one", 1000)?;
     quiet(3.0)?;
-    let before = cpu(&daemon);
+    let (before, mark) = (cpu(&daemon), Stamp::now());
     quiet(4.0)?;
     let spent = (cpu(&daemon) - before) / 4.0;
+    let errors = gap_errors(&wires, "one", mark);
     let (_, dirty) = memory(&daemon);
     let (at, _) = daemon.stop()?;
     let zeros =
@@ -109,9 +110,31 @@ pub(crate) fn masters(program: &Program, directory: &Path) -> Outcome<Figures> {
     let last = stamps.iter().max().map_or(f64::NAN, |last| last.since(at));
     Ok(vec![
         ("CPU, ms a second", spent * 1e3),
+        ("error of the gap between adverts, median, ms", share(&errors, 50) * 1e3),
+        ("the same, 99 %, ms", share(&errors, 99) * 1e3),
         ("dirty memory, MB", dirty),
         ("SIGTERM to the last priority 0, ms", last * 1e3),
     ])
+}
+
+/// How far the distances between the adverts of each instance since then are from a second, in order.
+fn gap_errors(wires: &[Sniffer], host: &str, since: Stamp) -> Vec<f64> {
+    let mut errors = Vec::new();
+    for wire in wires {
+        let mut last: HashMap<u8, Stamp> = HashMap::new();
+        for advert in wire.adverts_of(host, since) {
+            if let Some(before) = last.insert(advert.vrid, advert.at) {
+                errors.push((advert.at.since(before) - 1.0).abs());
+            }
+        }
+    }
+    errors.sort_by(f64::total_cmp);
+    errors
+}
+
+/// What this share of them, in percent, does not exceed.
+fn share(sorted: &[f64], percent: usize) -> f64 {
+    sorted.get(sorted.len().saturating_sub(1) * percent / 100).copied().unwrap_or(f64::NAN)
 }
 
 pub(crate) fn backups(program: &Program, directory: &Path) -> Outcome<Figures> {
