@@ -45,7 +45,7 @@ const TELLS: usize = 32;
 /// Rounds of packets that are heard before something overdue is done.
 const CATCH_UP: usize = 32;
 /// Rounds of adverts that are sent before anything else is done.
-const ROUNDS: usize = 64;
+const ROUNDS: usize = 128;
 
 /// Lives until the parent says stop or is gone.
 pub async fn run(options: &Options, parent: Parent<VrrpPart>) -> Exit {
@@ -238,10 +238,12 @@ impl<'a> Vrrp<'a> {
             tell_wall_clock(router, now, &mut self.out);
             let urged = router.urge(now, &mut self.out);
             self.deadline = router.deadline();
-            if urged == 0 {
+            if urged > 0 {
+                self.carry_out();
+            }
+            if urged < Router::TOGETHER {
                 return;
             }
-            self.carry_out();
             let numbers = self.edge.waiting();
             if !numbers.is_empty() {
                 self.receive(&numbers);

@@ -29,6 +29,9 @@ use super::transition::{Entry, Zero};
 use crate::config::model::{Centis, InitialState, Instance, VirtualAddress, VrrpVersion};
 use crate::time::Time;
 
+/// An advert that leaves so soon after it was due is on time.
+const ON_TIME: Duration = Duration::from_micros(100);
+
 /// What an instance remembers. Everything a successor needs to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Run {
@@ -275,10 +278,10 @@ impl Machine<'_> {
     fn beat(&mut self, due: Time) {
         self.advertise();
         self.watch_rival();
-        let interval = self.config.advert_int.duration();
-        // Keep the rhythm; after a long stall begin a new one instead of catching up.
-        let next = if due + interval > self.now { due + interval } else { self.now + interval };
-        self.run.timer = Some(next);
+        // Keep the rhythm. Who is late begins a new one: the next distance is right at once, and of many instances that are
+        // due together, which keep each other waiting, each finds a moment of its own.
+        let from = if self.now.since(due) <= ON_TIME { due } else { self.now };
+        self.run.timer = Some(from + self.config.advert_int.duration());
     }
 
     /// Of what is due only the advert: that of a MASTER, or the first one of who becomes it and is in no sync group.

@@ -8,9 +8,6 @@ use super::script::ScriptRun;
 use super::snapshot::VrrpState;
 use crate::time::Time;
 
-/// Adverts in one call of [`Router::urge`]: the rhythm of one instance shall not wait for a thousand others.
-const TOGETHER: usize = 16;
-
 /// What is left behind at a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
@@ -23,16 +20,19 @@ pub enum Release {
 }
 
 impl Router {
+    /// Adverts in one call of [`Self::urge`]: the rhythm of one instance shall not wait for a thousand others.
+    pub const TOGETHER: usize = 8;
+
     /// Of what [`Event::Timer`] does only what must not wait for the rest of it: some of the adverts that are due, the
-    /// earliest ones. Says how many there were. What else there is to do, the rest of takeovers too, is due at once and left
-    /// to the timer.
+    /// earliest ones. Says how many there were; as many as [`Self::TOGETHER`] mean that there may be more. What else there is
+    /// to do, the rest of takeovers too, is due at once and left to the timer.
     pub fn urge(&mut self, now: Time, out: &mut Actions) -> usize {
         if self.phase != Phase::Running {
             return 0;
         }
         let runs = &self.runs;
         let may_be_urged = |i: &usize| runs[*i].timer.is_some_and(|due| due <= now);
-        let due: Vec<usize> = self.alarms.due(now).filter(may_be_urged).take(TOGETHER).collect();
+        let due: Vec<usize> = self.alarms.due(now).filter(may_be_urged).take(Self::TOGETHER).collect();
         let mut urged = 0;
         for i in due {
             let (was, since) = (self.runs[i].state, self.runs[i].timer);
