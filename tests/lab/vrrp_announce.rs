@@ -160,6 +160,10 @@ fn lower_priority(lab: &Lab) -> Outcome {
         for vrid in [51, 52, 53] {
             until(secs(6.0), "an advert", || first_advert(twin, vrid))?;
         }
+        // The takeovers are over with their announcements: one, and five each.
+        until(secs(6.0), "the announcements of the takeovers", || {
+            (announced(twin, Stamp(0)).len() >= 11).then_some(())
+        })?;
         let injector = Injector::on(&host)?;
         let begin = Stamp::now();
         for vrid in [51, 52, 53] {
