@@ -484,10 +484,10 @@ impl Reign {
         if matches!(self.phase, Phase::Stopping(_)) {
             return;
         }
-        self.phase = Phase::Stopping(exit);
-        // First: who takes over waits for what the vrrp process says last.
-        self.supervisor.stop(self.supervisor.running().global.child_wait_time);
         info!("Stopping");
+        self.phase = Phase::Stopping(exit);
+        // Before anybody else is told: who takes over waits for what the vrrp process says last.
+        self.supervisor.stop(self.supervisor.running().global.child_wait_time);
         self.systemd.stopping();
     }
 }
