@@ -264,6 +264,24 @@ fn a_script_must_be_defined_before_it_is_tracked() {
 }
 
 #[test]
+fn an_entry_of_a_script_that_was_dropped_says_why() {
+    for (block, why) in [
+        ("interval 2", "it has no `script`"),
+        ("script /usr/bin/true\nuser surely_nobody", "its `user` does not exist"),
+    ] {
+        let text = format!("vrrp_script s {{\n{block}\n}}\n{}", instance("track_script { s }"));
+        let loaded = loaded(&text, Mode::Run);
+        let report = loaded.diagnostics.iter().find(|report| report.id == "unknown-name").expect("told");
+        assert_eq!(report.message, format!("track_script: vrrp_script `s` was dropped: {why}"));
+        assert_eq!(report.related.len(), 1);
+        assert!(config(&text).instances[0].track_scripts.is_empty());
+    }
+    let second = "vrrp_script s {\n}\nvrrp_script s {\nscript /usr/bin/true\n}\n";
+    let text = format!("{second}{}", instance("track_script { s }"));
+    assert_eq!(config(&text).instances[0].track_scripts.len(), 1, "the second block is whole");
+}
+
+#[test]
 fn scripts_obey_script_security() {
     let security = "global_defs {\nenable_script_security\nscript_user root\n}\n";
     let tracking = |script: &str| {

@@ -58,6 +58,8 @@ pub struct Drafts<'a> {
     pub script: vrrp_script::Draft<'a>,
     /// `vrrp_script` blocks with a script.
     pub scripts: Vec<vrrp_script::Draft<'a>>,
+    /// `vrrp_script` blocks that were dropped while they were read, and why.
+    pub dropped_scripts: Vec<(&'a Word, &'static str)>,
     /// `vrrp_instance` being read.
     pub instance: vrrp_instance::Draft<'a>,
     /// `vrrp_instance` blocks.

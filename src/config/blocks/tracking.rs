@@ -220,6 +220,18 @@ fn defined<'r>(reader: &'r Reader<'_>, kind: Kind) -> Box<dyn Iterator<Item = &'
 }
 
 fn not_found(reader: &mut Reader<'_>, kind: Kind, name: &Word) {
+    let dropped = &reader.drafts.dropped_scripts;
+    let dropped =
+        dropped.iter().find(|(dropped, _)| kind == Kind::Script && dropped.as_str() == name.as_str());
+    if let Some((first, why)) = dropped {
+        let message = format!("{}: {} `{}` was dropped: {why}", kind.keyword(), kind.block(), quoted(name));
+        let report = Diagnostic::error("unknown-name", name.span(), message)
+            .related(first.span(), "defined here")
+            .help("mend that block; until then nothing is tracked here")
+            .stock("ignores the entry");
+        reader.push(report);
+        return;
+    }
     let mut report = Diagnostic::error(
         "unknown-name",
         name.span(),

@@ -118,14 +118,21 @@ fn close(reader: &mut Reader<'_>) {
                 .help("add `script \"/path/to/command\"`")
                 .stock("removes the block"),
         );
+        reader.drafts.dropped_scripts.push((name, "it has no `script`"));
         return;
     };
     script.identity = match draft.user {
         Some((_, Some(identity))) => identity,
-        Some((_, None)) => return,
+        Some((_, None)) => {
+            reader.drafts.dropped_scripts.push((name, "its `user` does not exist"));
+            return;
+        }
         None => {
             let keyword = &KEYWORDS[0];
-            let Some(identity) = scripts::default_identity(reader, keyword, script.span) else { return };
+            let Some(identity) = scripts::default_identity(reader, keyword, script.span) else {
+                reader.drafts.dropped_scripts.push((name, "there is no user to run it as"));
+                return;
+            };
             identity
         }
     };

@@ -444,19 +444,19 @@ impl Builder<'_, '_> {
         let mtu = draft
             .interface
             .and_then(|name| self.reader.world.facts.interfaces.get(name.as_str()))
-            .map_or(1500, |facts| usize::try_from(facts.mtu).unwrap_or(1500))
-            .max(576);
+            .map_or(1500, |facts| usize::try_from(facts.mtu).unwrap_or(1500));
         let auth_data = if version == VrrpVersion::V2 && family == Family::V4 { 8 } else { 0 };
         let seal = match auth {
             Auth::None | Auth::Pass(_) => 0,
             Auth::Ah(_) => 24,
             Auth::Hmac(_) => 28,
         };
+        // Stock counts the Ethernet header, too. A peer of stock's drops what has another number of addresses than it.
         let room = match family {
-            Family::V4 => (mtu - 20 - 8 - auth_data - seal) / 4,
-            Family::V6 => (mtu - 40 - 8 - seal) / 16,
+            Family::V4 => mtu.saturating_sub(14 + 20 + 8 + auth_data + seal) / 4,
+            Family::V6 => mtu.saturating_sub(14 + 40 + 8 + seal) / 16,
         };
-        let limit = room.min(255);
+        let limit = room.clamp(1, 255);
         let mut vips: Vec<VirtualAddress> = Vec::with_capacity(draft.vips.len());
         let mut excluded: Vec<VirtualAddress> = Vec::new();
         for address in &draft.vips {
