@@ -20,8 +20,9 @@ use super::vrrp_scribe::Scribe;
 use crate::config::model::VrrpPart;
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
+use crate::kernel::sysctl::{self, ReversePath};
 use crate::kernel::timer::{Timer, now, wall_clock_at_zero};
-use crate::kernel::{memory, process, sysctl};
+use crate::kernel::{memory, process};
 use crate::report::clock::Clock;
 use crate::report::json::json;
 use crate::report::vrrp::{self as report, Socket, View};
@@ -172,7 +173,9 @@ impl<'a> Vrrp<'a> {
                 numbers = self.edge.ready() => {
                     self.receive(&numbers);
                     turns = (turns + 1) % TURNS;
-                    if turns == 0 {
+                    // A large change brings a notification with every slice. The event loop must see in between whether
+                    // an advert came: it may end the whole.
+                    if turns == 0 || self.edge.is_busy() {
                         tokio::task::yield_now().await;
                     }
                 }
@@ -215,7 +218,11 @@ impl<'a> Vrrp<'a> {
         }
         if self.edge.is_busy() {
             let mut events = Vec::new();
+            let had_changed = self.edge.reverse_path().is_some();
             self.edge.slice(self.deadline, &mut events, &mut self.told);
+            if self.edge.reverse_path().is_some() != had_changed {
+                self.news = News::Important;
+            }
             self.handle(events);
         }
         if let Some(router) = &self.running {
@@ -322,7 +329,10 @@ impl<'a> Vrrp<'a> {
         match self.scribe.write(router, self.deadline) {
             Ok(Some((state, spent))) => {
                 let begin = now();
-                self.parent.tell(&FromChild::State(state));
+                match postcard::to_extend(&self.edge.reverse_path(), state) {
+                    Ok(state) => self.parent.tell(&FromChild::State(state)),
+                    Err(error) => info!("writing down the settings of the host: {error}"),
+                }
                 let end = now();
                 self.tell_at = end + (spent + end.since(begin)) * STATE_SHARE;
             }
@@ -414,8 +424,14 @@ impl<'a> Vrrp<'a> {
             self.carry_out();
             return;
         }
-        let predecessor = state.and_then(|bytes| match postcard::from_bytes::<State>(&bytes) {
-            Ok(state) => Some(state),
+        let predecessor = state.and_then(|bytes| match postcard::take_from_bytes::<State>(&bytes) {
+            Ok((state, rest)) => {
+                // What was changed on the host stands behind the core.
+                if let Ok(saved) = postcard::from_bytes::<Option<ReversePath>>(rest) {
+                    self.edge.inherit_reverse_path(saved);
+                }
+                Some(state)
+            }
             Err(error) => {
                 info!("the state of the predecessor cannot be read ({error}): starting afresh");
                 None

@@ -151,10 +151,11 @@ impl Ears {
     /// Hands packets of these sockets to `take`, a bounded number, each with the time since it arrived.
     pub(super) fn receive(&mut self, numbers: &[u64], mut take: impl FnMut(u32, Envelope, &[u8], Duration)) {
         let share = PACKETS / numbers.len().max(1);
-        let mut found = 0;
+        let (mut found, mut is_ours) = (0, false);
         self.has_left = numbers.len() >= ReadySet::MOST;
         for number in numbers {
             let Some(open) = self.listening.iter().find(|open| open.number == *number) else { continue };
+            is_ours = true;
             let index = open.listener.index;
             let read = open.receiver.receive(&mut self.inbox, share, |Received { packet, age, header }| {
                 found += 1;
@@ -174,7 +175,10 @@ impl Ears {
                 }
             }
         }
-        self.rhythm.looked(found);
+        // The notifications of a large takeover wake as well, and are no reason to look for adverts less often.
+        if is_ours {
+            self.rhythm.looked(found);
+        }
     }
 
     /// Chooses between being woken and looking, now and then; `slack` is how long an advert may lie unread.
@@ -292,6 +296,24 @@ mod tests {
         assert_eq!(rhythm.pause, Some(LONGEST), "still many");
         second(&mut rhythm, 3000, 50, 100);
         assert_eq!((rhythm.pause, rhythm.next), (None, None));
+    }
+
+    #[tokio::test]
+    async fn notifications_of_a_large_takeover_are_no_reason_to_look() {
+        let mut ears = Ears::open().unwrap();
+        for (is_advert, expected) in [(false, None), (true, Some(LONGEST))] {
+            ears.choose(at(0), || LONGEST);
+            for _ in 0..1000 {
+                if is_advert {
+                    ears.rhythm.looked(1);
+                } else {
+                    ears.receive(&[u64::MAX], |_, _, _, _| {});
+                }
+            }
+            ears.choose(at(251), || LONGEST);
+            assert_eq!(ears.rhythm.pause, expected);
+            ears.rhythm = Rhythm::default();
+        }
     }
 
     #[test]

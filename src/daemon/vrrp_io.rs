@@ -318,7 +318,6 @@ impl Edge {
         self.queue.shrink();
     }
 
-    /// Makes or removes a link of our own, or changes the interface below.
     /// Before the first IPv4 VMAC.
     fn lower_reverse_path(&mut self) {
         if self.reverse_path.is_some() {
@@ -337,6 +336,17 @@ impl Edge {
         }
     }
 
+    /// What a successor must know to restore it.
+    pub(super) fn reverse_path(&self) -> Option<&ReversePath> {
+        self.reverse_path.as_ref()
+    }
+
+    /// What a predecessor that died has changed and not restored.
+    pub(super) fn inherit_reverse_path(&mut self, saved: Option<ReversePath>) {
+        self.reverse_path = saved;
+    }
+
+    /// Makes or removes a link of our own, or changes the interface below.
     fn change_link(&mut self, work: Work, events: &mut Vec<Event>) {
         if let Work::MakeLink { link, .. } = &work
             && link.family == Family::V4

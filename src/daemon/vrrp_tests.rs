@@ -104,16 +104,21 @@ where
 fn outside(options: &Options) -> (Outside, impl Future<Output = Exit> + '_) {
     let (channel, far) = Channel::pair().unwrap();
     let parent = Parent::new(far, options).unwrap();
+    let wire = tap("vc");
+    (Outside { channel, wire, state: None }, super::vrrp::run(options, parent))
+}
+
+/// What arrives on an interface, and what leaves by it.
+fn tap(interface: &str) -> Watched<Socket> {
     let all = Protocol::from(i32::from(0x0003_u16.to_be()));
     let socket = Socket::new_raw(Domain::PACKET, Type::RAW.nonblocking(), None).unwrap();
     let roomy = nix::sys::socket::sockopt::RcvBufForce;
     nix::sys::socket::setsockopt(&socket, roomy, &(16 << 20)).unwrap();
-    bind_packet(&socket, "vc", all);
-    let wire = Watched::readable_only(socket).unwrap();
-    (Outside { channel, wire, state: None }, super::vrrp::run(options, parent))
+    bind_packet(&socket, interface, all);
+    Watched::readable_only(socket).unwrap()
 }
 
-/// Only frames that arrive on this interface.
+/// Only frames of this interface.
 fn bind_packet(socket: &Socket, interface: &str, protocol: Protocol) {
     let index = nix::net::if_::if_nametoindex(interface).unwrap();
     crate::kernel::testing::bind_packet(socket, index, protocol);
@@ -342,6 +347,8 @@ fn a_router_that_yields_in_the_middle_of_a_takeover_announces_no_more_and_leaves
         part.instances[0].excluded = super::vrrp_tests::part(100, &vips[1..]).instances.remove(0).vips;
         part.instances[0].v3_checksum_as_v2 = true;
         part.instances[0].advert_int = Centis(20);
+        // Where the router sends and hears: on the way to the other end a busy kernel may let frames wait.
+        outside.wire = tap("va");
         outside.start(&part, None).await;
         while outside.see().await != (Frame::Advert { vrid: 7, priority: 100 }) {}
         let index = nix::net::if_::if_nametoindex("vc").unwrap();
@@ -352,15 +359,16 @@ fn a_router_that_yields_in_the_middle_of_a_takeover_announces_no_more_and_leaves
         advert.extend([0x31, 7, 200, 1, 0, 20, 0, 0, 10, 1, 0, 1]);
         better.send(&[Outgoing { index, route: group, bytes: advert.clone() }]).unwrap();
         // Enough of them for the removal of 2000 addresses, and no takeover in between. What was there before the
-        // better advert came has been announced.
-        let mut announced = 0;
+        // better advert came has been announced; what leaves behind it belongs to the slice that was begun.
+        let (mut before, mut behind, mut is_told) = (0, 0, false);
         for _ in 0..15 {
             let ours_only = async {
                 loop {
                     let frame = outside.see().await;
                     match frame {
-                        Frame::Garp(_) => announced += 1,
-                        Frame::Advert { vrid: 7, priority: 200 } => {}
+                        Frame::Garp(_) if is_told => behind += 1,
+                        Frame::Garp(_) => before += 1,
+                        Frame::Advert { vrid: 7, priority: 200 } => is_told = true,
                         other @ Frame::Advert { .. } => return other,
                     }
                 }
@@ -369,8 +377,7 @@ fn a_router_that_yields_in_the_middle_of_a_takeover_announces_no_more_and_leaves
             assert!(seen.is_err(), "{seen:?}");
             better.send(&[Outgoing { index, route: group, bytes: advert.clone() }]).unwrap();
         }
-        // Each would be announced twice.
-        assert!(announced < 2000, "{announced} announcements");
+        assert!(behind < 300, "{behind} announcements behind the better advert, {before} before it");
         assert_eq!(addresses(), ["10.0.0.1"]);
         outside.channel.send(&ToChild::Stop).unwrap();
         outside.until(&FromChild::Stopped).await;

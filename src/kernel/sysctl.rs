@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::error::{Doing, Error};
 use crate::config::model::Family;
@@ -45,7 +46,7 @@ pub fn write(family: Family, interface: &str, setting: &str, value: &str) -> Res
 }
 
 /// `rp_filter` as it was before [`lower_reverse_path`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReversePath {
     all: u8,
     /// Interfaces that got the value of `all`, and what they had.
