@@ -45,20 +45,22 @@ pub(crate) struct Case {
     pub(crate) place: Where,
     pub(crate) players: Cast,
     pub(crate) verdict: Verdict,
+    /// Why stock does not pass it: the spec line, and its fault or what 2.2.7 lacks. Empty where it passes.
+    pub(crate) why: &'static str,
     pub(crate) run: fn(&Lab) -> Outcome,
 }
 
 impl Case {
     pub(crate) const fn pair(name: &'static str, run: fn(&Lab) -> Outcome) -> Self {
-        Self { name, place: Where::Machine, players: Cast::Pair, verdict: Verdict::Both, run }
+        Self { name, place: Where::Machine, players: Cast::Pair, verdict: Verdict::Both, why: "", run }
     }
 
     pub(crate) const fn single(name: &'static str, run: fn(&Lab) -> Outcome) -> Self {
-        Self { name, place: Where::Machine, players: Cast::Subject, verdict: Verdict::Both, run }
+        Self { name, place: Where::Machine, players: Cast::Subject, verdict: Verdict::Both, why: "", run }
     }
 
     pub(crate) const fn guest(name: &'static str, run: fn(&Lab) -> Outcome) -> Self {
-        Self { name, place: Where::Guest, players: Cast::Subject, verdict: Verdict::Both, run }
+        Self { name, place: Where::Guest, players: Cast::Subject, verdict: Verdict::Both, why: "", run }
     }
 
     pub(crate) const fn alone(mut self) -> Self {
@@ -68,6 +70,13 @@ impl Case {
 
     pub(crate) const fn ours_only(mut self) -> Self {
         self.verdict = Verdict::OursOnly;
+        self
+    }
+
+    /// As [`Self::ours_only`], with its reason: what is told when stock is the subject.
+    pub(crate) const fn unlike_stock(mut self, why: &'static str) -> Self {
+        self.verdict = Verdict::OursOnly;
+        self.why = why;
         self
     }
 
@@ -108,7 +117,7 @@ pub(crate) fn play(case: &Case, name: &str, subject: &Program, peer: &Program) -
                 .or_else(|| panic.downcast_ref::<&str>().map(|t| (*t).to_owned()))
                 .unwrap_or_else(|| "panicked".to_owned()))
         });
-    let judgement = judge(case.verdict, subject.is_stock(), outcome);
+    let judgement = judge(case, subject.is_stock(), outcome);
     if judgement == Judgement::Passed || matches!(judgement, Judgement::Ignored(_)) {
         let _ = fs::remove_dir_all(&lab.directory);
         judgement
@@ -119,8 +128,8 @@ pub(crate) fn play(case: &Case, name: &str, subject: &Program, peer: &Program) -
     }
 }
 
-fn judge(verdict: Verdict, subject_is_stock: bool, outcome: Outcome) -> Judgement {
-    match (verdict, subject_is_stock, outcome) {
+fn judge(case: &Case, subject_is_stock: bool, outcome: Outcome) -> Judgement {
+    match (case.verdict, subject_is_stock, outcome) {
         (Verdict::Both, _, Ok(())) | (Verdict::OursOnly, false, Ok(())) | (Verdict::NotYet, true, Ok(())) => {
             Judgement::Passed
         }
@@ -134,7 +143,8 @@ fn judge(verdict: Verdict, subject_is_stock: bool, outcome: Outcome) -> Judgemen
             Judgement::Failed("passes now: take the mark `not_yet` off this case".to_owned())
         }
         (Verdict::OursOnly, true, Err(e)) => {
-            Judgement::Ignored(format!("as known of stock: {}", e.lines().next().unwrap_or_default()))
+            let why = if case.why.is_empty() { String::new() } else { format!(" ({})", case.why) };
+            Judgement::Ignored(format!("as known of stock{why}: {}", e.lines().next().unwrap_or_default()))
         }
         (Verdict::NotYet, false, Err(e)) => {
             Judgement::Ignored(format!("not yet: {}", e.lines().next().unwrap_or_default()))

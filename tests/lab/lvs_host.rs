@@ -94,6 +94,10 @@ fn sync_follows(lab: &Lab) -> Outcome {
 fn sync_survives(lab: &Lab) -> Outcome {
     let farm = following(lab, "")?;
     wait_daemons(&farm, &[MASTER])?;
+    // The process tells its parent how things are when it has nothing else to do, after what the kernel shows already.
+    throughout(secs(1.0), "the sync daemon runs", || {
+        daemons(&farm.director).is_ok_and(|found| found == [MASTER])
+    })?;
     let old = farm.daemon.pid("vrrp")?;
     kill(Pid::from_raw(old), Signal::SIGKILL).map_err(|e| e.to_string())?;
     throughout(secs(3.0), "the sync daemon runs on", || {

@@ -31,7 +31,7 @@ pub(crate) const PACKAGES: &[Case] =
     &[systemd("systemd_packages_replace_stock_and_go_back", packages).ours_only()];
 
 const fn systemd(name: &'static str, run: fn(&Lab) -> Outcome) -> Case {
-    Case { name, place: Where::Systemd, players: Cast::Subject, verdict: Verdict::Both, run }
+    Case { name, place: Where::Systemd, players: Cast::Subject, verdict: Verdict::Both, why: "", run }
 }
 
 const CONFIG: &str = "/etc/keepalived/keepalived.conf";

@@ -16,8 +16,8 @@ pub(crate) const CASES: &[Case] = &[
     // spec/vrrp-config.md §2.1 dont_track_primary, promote_secondaries, track_src_ip; spec/global-defs.md dynamic_interfaces.
     Case::single("interfaces_words_about_them_do_what_they_do_with_stock", words),
     Case::single("interfaces_a_vmac_follows_the_interface_below", below_a_vmac),
-    // 2.2.7 stays MASTER with multicast, and in FAULT with unicast.
-    Case::single("interfaces_a_source_address_that_is_missing_is_a_fault_if_tracked", source).ours_only(),
+    Case::single("interfaces_a_source_address_that_is_missing_is_a_fault_if_tracked", source)
+        .unlike_stock("spec/vrrp-config.md §2.1 track_src_ip: 2.2.7 stays MASTER with multicast"),
     Case::single("interfaces_that_flap_leave_a_master_in_order", flaps),
 ];
 

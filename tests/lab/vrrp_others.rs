@@ -13,14 +13,23 @@ use crate::kit::wait::{Outcome, Stamp, ensure, near, secs, throughout, until};
 use crate::pair::{A, B, Pair, VIP, config, skew};
 
 pub(crate) const CASES: &[Case] = &[
-    Case::pair("others_a_peer_that_differs_is_named_and_its_end_is_announced", differs).ours_only(),
+    Case::pair("others_a_peer_that_differs_is_named_and_its_end_is_announced", differs)
+        .unlike_stock("spec/vrrp-behaviour.md trap 3: two masters, and it names neither peer nor end"),
     // Version, authentication and address list; the interval is above.
-    Case::pair("others_every_field_that_differs_is_named_once_with_both_values", fields).ours_only(),
+    Case::pair("others_every_field_that_differs_is_named_once_with_both_values", fields)
+        .unlike_stock("spec/vrrp-behaviour.md §2: it logs what fails, not both values"),
     // spec/vrrp-behaviour.md §2 "A dropped advert never restarts the master-down timer of a BACKUP".
     Case::single("others_rejected_packets_delay_no_takeover", delayed),
-    Case::pair("others_a_host_that_takes_the_address_is_noticed_by_its_arp", taken).ours_only(),
-    Case::single("others_rejected_packets_silence_no_master", silenced).ours_only(),
-    Case::single("others_a_flood_of_rubbish_delays_no_advert", flood).ours_only().alone(),
+    Case::pair("others_a_host_that_takes_the_address_is_noticed_by_its_arp", taken)
+        .unlike_stock("spec/vrrp-behaviour.md §8: it does not listen to ARP"),
+    Case::single("others_rejected_packets_silence_no_master", silenced)
+        .unlike_stock("fault, spec/vrrp-behaviour.md §2 \"MASTER side defect\""),
+    Case::single("others_a_full_pipe_of_log_lines_delays_no_advert", full_pipe).unlike_stock(
+        "fault: it waits until somebody reads its standard error (spec/daemon-behaviour.md §2 -l)",
+    ),
+    Case::single("others_a_flood_of_rubbish_delays_no_advert", flood)
+        .unlike_stock("fault, spec/vrrp-behaviour.md §2 \"MASTER side defect\"")
+        .alone(),
 ];
 
 const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
@@ -173,6 +182,38 @@ fn silenced(lab: &Lab) -> Outcome {
         ensure!((0.9..1.1).contains(&gap), "{gap:.3} s between two adverts");
     }
     Ok(())
+}
+
+fn full_pipe(lab: &Lab) -> Outcome {
+    // The strictest place for a line: each advert of the other one is answered with one.
+    let (pair, injector, _host) = with_stranger(lab, &config(150, "version 3\nadvert_int 0.2"))?;
+    let lower = Forged { ttl: 255, priority: 90, ..far() }.version_3(20);
+    pair.a.stop_reading()?;
+    let begin = Stamp::now();
+    for _ in 0..10 {
+        injector.send(&lower)?;
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let adverts = pair.wire.adverts_of("a", begin);
+    let seen = pair.a.log_length();
+    pair.a.go_on_reading();
+    ensure!(adverts.len() >= 10, "{} adverts in 1.5 s, ten of them answers", adverts.len());
+    for two in adverts.windows(2) {
+        let gap = two[1].at.since(two[0].at);
+        ensure!(gap < 0.35, "{gap:.3} s between two adverts");
+    }
+    // Whoever reads again is told that something is missing, and hears the rest.
+    let told = |text: &str| {
+        let _ = injector.send(&lower);
+        std::thread::sleep(Duration::from_millis(100));
+        pair.a.log().iter().skip(seen).any(|line| line.text.contains(text)).then_some(())
+    };
+    until(secs(3.0), "to be told of lost lines", || {
+        told("lines were lost: standard error did not take them")
+    })
+    .map_err(|e| pair.a.explain(e))?;
+    let forcing = "with lower priority 90, ours 150, forcing new election";
+    until(secs(3.0), "the next lines", || told(forcing)).map_err(|e| pair.a.explain(e))
 }
 
 /// Seconds from advert to advert of a, sorted.

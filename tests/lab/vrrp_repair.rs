@@ -7,10 +7,14 @@ use crate::kit::wait::{Outcome, Stamp, ensure, near, secs, throughout, until};
 use crate::pair::{A, Pair, VIP, config, skew};
 
 pub(crate) const CASES: &[Case] = &[
-    Case::single("repair_what_somebody_takes_is_put_back_alone_and_at_once", alone).ours_only(),
-    Case::single("repair_backs_off_when_somebody_goes_on_and_says_who", backs_off).ours_only(),
+    Case::single("repair_what_somebody_takes_is_put_back_alone_and_at_once", alone)
+        .unlike_stock("spec/vrrp-behaviour.md §8 \"VIP deleted by someone else\": it holds an election"),
+    Case::single("repair_backs_off_when_somebody_goes_on_and_says_who", backs_off)
+        .unlike_stock("spec/vrrp-behaviour.md §8 \"VIP deleted by someone else\": an election each time"),
     // spec/vrrp-behaviour.md §8 "VIP deleted by someone else", "Route or rule deleted".
     Case::pair("repair_by_stocks_way_is_an_election_without_a_rival", stocks_way),
+    // And what stock does not notice at all.
+    Case::single("repair_by_stocks_way_leaves_a_lost_firewall_alone", lost_firewall),
     Case::single("repair_what_is_not_tracked_stays_away", not_tracked),
 ];
 
@@ -179,6 +183,31 @@ fn stocks_way(lab: &Lab) -> Outcome {
         until(secs(1.0), "the rule", || shown(&pair, rule).contains("10.1.0.0/24").then_some(()))?;
         ensure!(pair.wire.adverts_of("b", at).is_empty(), "b took over\n{}", pair.wire.story());
     }
+    Ok(())
+}
+
+fn lost_firewall(lab: &Lab) -> Outcome {
+    let quick = "version 3\nadvert_int 0.2\nno_accept\n@keepalived-rs vip_repair stock";
+    let mut pair = Pair::only_a(lab, &text(150, quick))?;
+    let ruleset = |pair: &Pair| pair.hosts[A].nft(&["list", "ruleset"]);
+    until(secs(6.0), "the addresses in the firewall", || {
+        ruleset(&pair).ok()?.contains("10.0.0.102").then_some(())
+    })
+    .map_err(|e| pair.a.explain(e))?;
+    let (at, seen) = (Stamp::now(), pair.a.log_length());
+    pair.hosts[A].nft(&["delete", "table", "ip", "keepalived"])?;
+    throughout(secs(1.5), "the table stays away", || ruleset(&pair).is_ok_and(|text| text.trim().is_empty()))
+        .map_err(|e| pair.a.explain(e))?;
+    let told = pair.a.log().split_off(seen).into_iter().find(|line| line.text.contains("irewall"));
+    ensure!(told.is_none(), "it noticed: {told:?}");
+    // The addresses are there, and the adverts go on.
+    for address in [VIP, SECOND, [10, 0, 0, 102].into()] {
+        ensure!(pair.hosts[A].has(address), "{address} went");
+    }
+    let adverts = pair.wire.adverts_of("a", at);
+    ensure!(adverts.len() >= 5 && adverts.iter().all(|a| a.priority == 150), "{}", pair.wire.story());
+    let (_, status) = pair.a.stop()?;
+    ensure!(status.code() == Some(0) && !pair.has_vip(A), "exit {status}");
     Ok(())
 }
 

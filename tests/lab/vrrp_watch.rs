@@ -15,11 +15,10 @@ use crate::pair::{A, Pair, config};
 pub(crate) const CASES: &[Case] = &[
     Case::single("vrrp_the_number_in_a_tracked_file_moves_the_priority", track_file),
     Case::single("vrrp_an_interface_that_is_down_for_less_than_its_delay_is_not_felt", delays),
-    // Stock is refused the process connector inside a namespace (spec/vrrp-behaviour.md §6.4).
-    Case::single("vrrp_a_tracked_process_has_a_quorum_with_delays", track_process).ours_only(),
-    // Stock loses the instance with its process.
+    Case::single("vrrp_a_tracked_process_has_a_quorum_with_delays", track_process)
+        .unlike_stock("spec/vrrp-behaviour.md §6.4: refused the process connector inside a namespace"),
     Case::single("vrrp_a_script_that_runs_while_the_vrrp_process_dies_is_not_lost", script_over_crash)
-        .ours_only(),
+        .unlike_stock("fault, spec/daemon-behaviour.md §1: the instance is lost with its process"),
 ];
 
 fn track_file(lab: &Lab) -> Outcome {

@@ -11,12 +11,16 @@ pub(crate) const CASES: &[Case] = &[
     Case::pair("wire_ah_is_sealed_numbered_and_handed_over", ah),
     Case::pair("wire_ah_with_other_passwords_makes_two_masters", ah_mismatch),
     Case::pair("wire_every_form_is_understood_by_the_other_and_by_tshark", forms),
+    // spec/vrrp-behaviour.md §1.2 "Which addresses".
+    Case::pair("wire_addresses_beyond_an_advert_are_held_and_not_advertised", too_many),
     // spec/vrrp-behaviour.md §1.2 "Old unicast checksum".
     Case::pair("wire_the_old_unicast_checksum_is_spoken_and_learned", old_checksum),
     // The word is new in 2.4; the receiver may be anybody who does not look at checksums.
-    Case::single("wire_version_3_without_pseudo_header_is_spoken_and_believed", as_v2).ours_only(),
+    Case::single("wire_version_3_without_pseudo_header_is_spoken_and_believed", as_v2)
+        .unlike_stock("the word is new in 2.4 (spec/vrrp-config.md §2.1)"),
     // New in 2.4: the peer is ours, too.
-    Case::single("wire_hmac_trailers_are_demanded_checked_and_rotated", hmac).ours_only(),
+    Case::single("wire_hmac_trailers_are_demanded_checked_and_rotated", hmac)
+        .unlike_stock("new in 2.4 (spec/vrrp-behaviour.md §1.4)"),
 ];
 
 /// What every form of advert needs: VRID, lines of a, lines of b, and what the IP header of a's adverts must say.
@@ -107,6 +111,15 @@ const FORMS: &[Form] = &[
         hops: 255,
         first: 0x21,
         length: 24 + 20,
+    },
+    Form {
+        vrid: 70,
+        lines: "mcast_dst_ip ff02::77\nvirtual_ipaddress {\nfe80::70\n}",
+        hosts: ["", ""],
+        destination: "ff02::77",
+        hops: 255,
+        first: 0x31,
+        length: 24,
     },
 ];
 
@@ -234,6 +247,52 @@ fn decoded(lab: &Lab, pair: &Pair) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn too_many(lab: &Lab) -> Outcome {
+    // 255 is what the count can say; 89 of IPv6 are what stock lets 1,500 bytes hold, with an Ethernet header.
+    const FOUR: usize = 260;
+    const SIX: usize = 95;
+    let four: Vec<String> = (0..FOUR).map(|n| format!("10.1.{}.{}", n / 250, 1 + n % 250)).collect();
+    let six: Vec<String> = (0..SIX).map(|n| format!("fe80::6:{n:x}")).collect();
+    let text = |priority| {
+        let block = |name: &str, vrid, addresses: &[String]| {
+            let addresses = addresses.join("\n");
+            let lines = format!("version 3\nadvert_int 0.5\nvirtual_ipaddress {{\n{addresses}\n}}");
+            instance(name, vrid, "eth0", priority, &lines)
+        };
+        format!("global_defs {{\n router_id lab\n}}\n{}{}", block("VI_4", 61, &four), block("VI_6", 64, &six))
+    };
+    let mut pair = Pair::new(lab, &text(150), &text(100))?;
+    for (host, address) in pair.hosts.iter().zip(["fd00::1/64", "fd00::2/64"]) {
+        host.use_ipv6("eth0", address)?;
+    }
+    let held = |pair: &Pair, who: usize| {
+        let shown = pair.hosts[who].space.run("ip", &["-o", "address", "show", "dev", "eth0"]);
+        let shown = shown.unwrap_or_default();
+        [" 10.1.", " fe80::6:"].map(|begin| shown.lines().filter(|line| line.contains(begin)).count())
+    };
+    pair.start_a(&[])?;
+    pair.a.wait_log("(VI_4) Entering", secs(5.0))?;
+    pair.start_b(&[])?;
+    until(secs(8.0), "all addresses on a", || (held(&pair, A) == [FOUR, SIX]).then_some(()))
+        .map_err(|e| pair.a.explain(format!("{e}: {:?}", held(&pair, A))))?;
+    for (vrid, count, length) in [(61, 255, 8 + 4 * 255), (64, 89, 8 + 16 * 89)] {
+        let adverts = until(secs(3.0), "two adverts", || {
+            Some(adverts_of(&pair, "a", vrid, pair.born)).filter(|adverts| adverts.len() >= 2)
+        })?;
+        let (_, _, payload) = &adverts[0];
+        let seen = (usize::from(payload[3]), payload.len());
+        ensure!(seen == (count, length), "VRID {vrid}: {seen:?} addresses and bytes");
+        ensure!(adverts_of(&pair, "b", vrid, pair.born).is_empty(), "b speaks for {vrid}");
+    }
+    for what in ["VIPs but received", "not present in advert"] {
+        ensure!(!pair.b.logged(what), "{}", pair.b.explain(what.to_owned()));
+    }
+    pair.a.stop()?;
+    ensure!(held(&pair, A) == [0, 0], "left behind: {:?}", held(&pair, A));
+    until(secs(4.0), "all addresses on b", || (held(&pair, B) == [FOUR, SIX]).then_some(()))
+        .map_err(|e| pair.b.explain(format!("{e}: {:?}", held(&pair, B))))
 }
 
 fn with_ah(priority: u8, password: &str) -> String {

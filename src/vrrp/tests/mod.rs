@@ -11,6 +11,7 @@ mod owning;
 mod pairs;
 mod receiving;
 mod reloads;
+mod rows;
 pub(crate) mod samples;
 mod storms;
 mod trackers;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::samples::*;
 use crate::config::model::{
-    AntiReplay, Auth, AuthHmac, Centis, HmacKey, HmacMode, Instance, ScriptEnd, VrrpPart, VrrpVersion,
+    AntiReplay, Auth, AuthHmac, Centis, Family, HmacKey, HmacMode, Instance, ScriptEnd, Transport, VrrpPart,
+    VrrpVersion,
 };
 use crate::time::Time;
 use crate::vrrp::sim::{Cluster, Network};
@@ -19,6 +20,7 @@ use crate::vrrp::{Action, VrrpState};
 /// Steps of one run of the tests.
 const STEPS: u64 = 100_000;
 const VIPS: [&str; 2] = ["10.0.0.101", "10.0.1.102"];
+const VIPS_6: [&str; 2] = ["fe80::101", "fe80::102"];
 
 /// Chance from a seed: splitmix64.
 struct Dice(u64);
@@ -51,6 +53,7 @@ struct Storm {
     dice: Dice,
     parts: Vec<VrrpPart>,
     priorities: Vec<u8>,
+    vips: [&'static str; 2],
     interval: Duration,
     weather: Network,
     /// Signed adverts that come in another order are rejected, so that two masters may last longer.
@@ -72,12 +75,14 @@ impl Storm {
             VrrpVersion::V2 => dice.one(&[100, 100, 200]),
             VrrpVersion::V3 => dice.one(&[1, 10, 50, 50, 100, 100, 100, 300]),
         };
+        let family = dice.one(&[Family::V4, Family::V4, Family::V6]);
+        let vips = if family == Family::V4 { VIPS } else { VIPS_6 };
         let key = HmacKey { id: 7, value: vec![7; 32] };
         let window = Duration::from_secs(10);
         let anti_replay = dice.one(&[AntiReplay::Time { window }, AntiReplay::Monotonic]);
         let signed = AuthHmac { keys: vec![key], active: 7, anti_replay, mode: HmacMode::Enforce };
         let auth = match dice.below(4) {
-            0 if version == VrrpVersion::V2 => Auth::Pass(*b"password"),
+            0 if version == VrrpVersion::V2 && family == Family::V4 => Auth::Pass(*b"password"),
             1 => Auth::Hmac(signed),
             _ => Auth::None,
         };
@@ -105,8 +110,12 @@ impl Storm {
                     auth: auth.clone(),
                     advert_int: Centis(interval),
                     interface: Some(eth.clone()),
-                    vips: vec![vip(VIPS[usize::from(vrid) - 1], &eth)],
+                    vips: vec![vip(vips[usize::from(vrid) - 1], &eth)],
                     down_timer_adverts,
+                    family,
+                    transport: Transport::Multicast {
+                        group: ip(if family == Family::V4 { "224.0.0.18" } else { "ff02::12" }),
+                    },
                     ..instance(name, vrid, priority)
                 }
             };
@@ -126,9 +135,11 @@ impl Storm {
             part.global.vrrp_startup_delay = startup_delay;
             part.scripts.extend(has_script.then(|| script("s")));
             part.sync_groups.extend(is_group.then(|| group("G", &["A", "B"])));
-            let addresses =
-                [("eth0", IpAddr::from([10, 0, 0, host])), ("eth1", IpAddr::from([10, 0, 1, host]))];
-            cluster.add(part.clone(), &addresses);
+            let own = |link: u8| match family {
+                Family::V4 => IpAddr::from([10, 0, link, host]),
+                Family::V6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, u16::from(link), u16::from(host)]),
+            };
+            cluster.add(part.clone(), &[("eth0", own(0)), ("eth1", own(1))]);
             parts.push(part);
             priorities.push(priority);
         }
@@ -137,6 +148,7 @@ impl Storm {
             dice,
             parts,
             priorities,
+            vips,
             interval: Duration::from_millis(u64::from(interval) * 10),
             weather: network,
             keeps_order,
@@ -165,7 +177,7 @@ impl Storm {
             }
             9 if self.deletions < 2 => {
                 self.deletions += 1;
-                self.cluster.delete_address(node, ip(VIPS[0]));
+                self.cluster.delete_address(node, ip(self.vips[0]));
             }
             _ => {
                 // A value that concerns no instance, so that the whole reload runs.
@@ -257,7 +269,7 @@ impl Storm {
         let longest = self.interval * 6 + Duration::from_secs(1);
         self.run_for(self.startup_delay + self.preempt_delay + longest * 3 + Duration::from_secs(2));
         let best = self.priorities.iter().max();
-        for (i, vip) in VIPS.iter().enumerate().take(self.parts[0].instances.len()) {
+        for (i, vip) in self.vips.into_iter().enumerate().take(self.parts[0].instances.len()) {
             let masters = self.cluster.masters(i);
             assert_eq!(masters.len(), 1, "masters {masters:?} of {i}");
             // A backup accepts an equal priority whatever its address: of equal ones any may stay.

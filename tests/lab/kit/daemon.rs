@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +36,9 @@ if [ -d "$directory/dbus-interfaces" ]; then
 fi
 exec "$@"
 "#;
+
+/// What [`Daemon::stop_reading`] fills the pipe with: no line of a log has it.
+const FILLER: u8 = 1;
 
 /// Which program plays the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,6 +105,8 @@ pub(crate) struct Daemon {
     pub(crate) directory: PathBuf,
     host: String,
     log: Arc<Mutex<Vec<LogLine>>>,
+    /// Its standard error is not read.
+    deaf: Arc<AtomicBool>,
     child: Option<Child>,
     mounts: Option<Mounts>,
 }
@@ -117,6 +124,7 @@ impl Daemon {
             directory,
             host: host.name.clone(),
             log: Arc::default(),
+            deaf: Arc::default(),
             child: None,
             mounts: None,
         };
@@ -172,9 +180,16 @@ impl Daemon {
             .map_err(|e| format!("starting {}: {e}", self.program.path.display()))?;
         let errors = child.stderr.take().ok_or("no standard error")?;
         let (log, copy) = (Arc::clone(&self.log), self.directory.join("log"));
+        let deaf = Arc::clone(&self.deaf);
         std::thread::spawn(move || {
             let mut file = fs::OpenOptions::new().create(true).append(true).open(copy).ok();
             for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
+                while deaf.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                if line.contains(&FILLER) {
+                    continue;
+                }
                 let text = String::from_utf8_lossy(&line).into_owned();
                 if let Some(file) = &mut file {
                     let _ = std::io::Write::write_all(file, format!("{text}\n").as_bytes());
@@ -294,6 +309,35 @@ impl Daemon {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Reads its standard error no more, and fills what the pipe would still take.
+    pub(crate) fn stop_reading(&self) -> Outcome {
+        let child = self.child.as_ref().ok_or("not running")?;
+        self.deaf.store(true, Ordering::Relaxed);
+        // A description of our own, so that the daemon's waits as it did.
+        let path = format!("/proc/{}/fd/2", child.id());
+        let mut pipe = fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&path)
+            .map_err(|e| format!("{path}: {e}"))?;
+        // The reader takes what is in its buffer before it stops.
+        until(Duration::from_secs(5), "a full pipe", || {
+            for size in [4096, 256, 16, 1] {
+                let line = [vec![FILLER; size - 1], vec![b'\n']].concat();
+                while std::io::Write::write(&mut pipe, &line).is_ok() {}
+            }
+            let before = self.log_length();
+            std::thread::sleep(Duration::from_millis(50));
+            let is_full = std::io::Write::write(&mut pipe, b"\n").is_err();
+            (is_full && self.log_length() == before).then_some(())
+        })
+    }
+
+    /// Reads again.
+    pub(crate) fn go_on_reading(&self) {
+        self.deaf.store(false, Ordering::Relaxed);
     }
 
     /// All log lines so far.
