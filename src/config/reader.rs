@@ -320,6 +320,7 @@ impl<'a> Reader<'a> {
             );
             return Opened::Enter;
         }
+        self.keywords_behind(keyword, line);
         let mut given = Given { keyword, line, value: Value::None };
         match keyword.shape {
             Shape::Block(block) => return self.enter_block(block, given),
@@ -336,6 +337,26 @@ impl<'a> Reader<'a> {
             }
         }
         Opened::Enter
+    }
+
+    /// Says that words behind the value, which stock passes over, look like a line of their own.
+    fn keywords_behind(&mut self, keyword: &Keyword, line: Line<'a>) {
+        let own = match keyword.shape {
+            Shape::Flag => 1,
+            Shape::Int { .. } | Shape::Seconds { .. } | Shape::Choice(_) | Shape::Address | Shape::Word => 2,
+            Shape::Bool | Shape::Words | Shape::Script | Shape::Block(_) | Shape::List(_) => return,
+        };
+        let Some(&(table, _)) = self.open.last() else { return };
+        let surplus = line.words.get(own..).unwrap_or_default();
+        if let Some(word) = surplus.iter().find(|word| table.find(word).is_some()) {
+            let message = format!("`{word}` on the line of `{}` is passed over", keyword.name);
+            self.push(
+                Diagnostic::warning("keyword-behind-value", word.span(), message)
+                    .class(Class::None)
+                    .help("put each keyword on a line of its own")
+                    .stock("passes over the rest of the line without a word"),
+            );
+        }
     }
 
     /// Says that an argument is missing; may the keyword go on?

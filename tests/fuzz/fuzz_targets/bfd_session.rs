@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use keepalived_rs::bfd::sessions::{Action, Event, Sessions};
+use keepalived_rs::bfd::{Action, Event, Sessions};
 use keepalived_rs::config::model::BfdPart;
 use keepalived_rs::time::Time;
 
