@@ -112,8 +112,8 @@ fn run(mut bytes: &[u8]) -> usize {
 mod tests {
     #[test]
     fn the_corpus_is_read_without_a_panic_and_answered() {
-        let answered =
-            keepalived_rs_fuzz::corpus("agentx_session").iter().filter(|bytes| super::run(bytes) > 0);
+        let inputs = keepalived_rs_fuzz::corpus("agentx_session");
+        let answered = inputs.iter().filter(|bytes| super::run(bytes) > 0);
         assert!(answered.count() >= 5, "all but the one that refuses the session");
         keepalived_rs_fuzz::cut("agentx_session", |bytes| {
             super::run(bytes);
