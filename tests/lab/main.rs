@@ -26,6 +26,7 @@ mod mail_of_checks;
 mod notify_fifo;
 mod notify_mail;
 mod notify_scripts;
+mod packages;
 mod pair;
 mod readers;
 mod recording;
@@ -109,7 +110,7 @@ fn cases() -> Vec<&'static case::Case> {
         recording::CASES,
         recording_servers::CASES,
         systemd::CASES,
-        if kit::place::wants_packages() { systemd::PACKAGES } else { &[] },
+        if kit::place::wants_packages() { packages::CASES } else { &[] },
     ]
     .into_iter()
     .flatten()

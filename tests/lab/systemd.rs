@@ -14,6 +14,7 @@ use crate::case::{Case, Cast, Lab, Verdict, Where};
 use crate::kit::daemon::Program;
 use crate::kit::place::{self, tool, write};
 use crate::kit::wait::{Outcome, ensure, secs, throughout, until};
+use crate::packages;
 use crate::pair::{VIP, config};
 
 pub(crate) const CASES: &[Case] = &[
@@ -26,16 +27,12 @@ pub(crate) const CASES: &[Case] = &[
     systemd("systemd_stop_leaves_nothing", stop),
 ];
 
-/// Asked for with `LAB_PACKAGES`: it builds packages, and a guest installs them at its leisure.
-pub(crate) const PACKAGES: &[Case] =
-    &[systemd("systemd_packages_replace_stock_and_go_back", packages).ours_only()];
-
-const fn systemd(name: &'static str, run: fn(&Lab) -> Outcome) -> Case {
+pub(crate) const fn systemd(name: &'static str, run: fn(&Lab) -> Outcome) -> Case {
     Case { name, place: Where::Systemd, players: Cast::Subject, verdict: Verdict::Both, why: "", run }
 }
 
-const CONFIG: &str = "/etc/keepalived/keepalived.conf";
-const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 110);
+pub(crate) const CONFIG: &str = "/etc/keepalived/keepalived.conf";
+pub(crate) const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 110);
 
 fn unit(lab: &Lab) -> &'static str {
     if lab.subject.is_stock() { "keepalived" } else { "keepalived-rs" }
@@ -67,17 +64,17 @@ fn main_pid(lab: &Lab) -> Outcome<i32> {
     property(lab, "MainPID")?.parse().map_err(|_| "no main pid".to_owned())
 }
 
-fn has(address: Ipv4Addr) -> bool {
+pub(crate) fn has(address: Ipv4Addr) -> bool {
     nix::ifaddrs::getifaddrs().into_iter().flatten().any(|entry| {
         entry.address.and_then(|a| a.as_sockaddr_in().map(nix::sys::socket::SockaddrIn::ip)) == Some(address)
     })
 }
 
-fn wait_address(lab: &Lab, address: Ipv4Addr) -> Outcome {
+pub(crate) fn wait_address(lab: &Lab, address: Ipv4Addr) -> Outcome {
     until(secs(10.0), address, || has(address).then_some(())).map_err(|e| format!("{e}\n{}", journal(lab)))
 }
 
-fn two_addresses() -> String {
+pub(crate) fn two_addresses() -> String {
     config(150, "").replace(&VIP.to_string(), &format!("{VIP}\n     {SECOND}"))
 }
 
@@ -157,119 +154,6 @@ fn stop(lab: &Lab) -> Outcome {
     Ok(())
 }
 
-/// Runs a command to its end; what it said when it failed.
-fn command(words: &[&str]) -> Outcome<String> {
-    let output = tool("timeout").arg("150").args(words).output().map_err(|e| e.to_string())?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{}: {}\n{said}{errors}", words.join(" "), output.status);
-    Ok(said)
-}
-
-/// Where `furnish` puts packages.
-const DEBS: &str = "/lab/debs";
-
-fn packages(lab: &Lab) -> Outcome {
-    ensure!(!lab.subject.is_stock(), "our packages are not stock's");
-    let deb = |name: &str| -> Outcome<String> {
-        let entries = fs::read_dir(DEBS).map_err(|e| format!("{DEBS}: {e}"))?.flatten();
-        let found = entries.map(|e| e.path()).find(|path| {
-            path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(&format!("{name}_")))
-        });
-        found
-            .map(|path| path.display().to_string())
-            .ok_or(format!("no {name} in {DEBS}: run tests/lab/fetch systemd"))
-    };
-    let switch = |from: &str, to: &str| -> Outcome {
-        command(&["systemctl", "disable", "--now", from])?;
-        command(&["systemctl", "enable", "--now", to])?;
-        wait_address(lab, VIP)?;
-        ensure!(command(&["systemctl", "is-active", to])?.trim() == "active", "{to} is not active");
-        Ok(())
-    };
-    // What other cases use instead of a package.
-    for path in ["/usr/sbin/keepalived-rs", "/etc/systemd/system/keepalived-rs.service"] {
-        fs::remove_file(path).map_err(|e| format!("{path}: {e}"))?;
-    }
-    write(Path::new(CONFIG), config(150, ""))?;
-    // Its libraries are there, not their packages.
-    command(&["dpkg", "--force-depends", "-i", &deb("keepalived")?])?;
-    wait_address(lab, VIP)?;
-    command(&["dpkg", "-i", &deb("keepalived-rs")?])?;
-    ensure!(has(VIP), "the installation moved the address");
-    ensure!(command(&["systemctl", "is-active", "keepalived"])?.trim() == "active", "it stopped stock");
-    command(&["keepalived-rs", "-t"])?;
-    for path in ["share/man/man8/keepalived-rs.8.gz", "share/bash-completion/completions/keepalived-rs"] {
-        ensure!(Path::new("/usr").join(path).exists(), "no /usr/{path}");
-    }
-    ensure!(command(&["id", "-un", "keepalived-rs"]).is_ok(), "no user for what strangers send");
-    // There and back.
-    switch("keepalived", "keepalived-rs")?;
-    ensure!(fs::read_to_string("/run/keepalived.pid").is_ok(), "no pid file");
-    switch("keepalived-rs", "keepalived")?;
-    // In the place of stock, under its names.
-    command(&["systemctl", "disable", "--now", "keepalived"])?;
-    command(&["dpkg", "-r", "keepalived"])?;
-    command(&["dpkg", "-i", &deb("keepalived-rs-compat")?])?;
-    ensure!(Path::new(CONFIG).exists(), "the configuration went");
-    command(&["systemctl", "enable", "--now", "keepalived"])?;
-    wait_address(lab, VIP)?;
-    command(&["systemctl", "reload", "keepalived"])?;
-    let version = tool("keepalived").arg("-v").output().map_err(|e| e.to_string())?;
-    ensure!(String::from_utf8_lossy(&version.stderr).contains("keepalived-rs"), "another keepalived");
-    ensure!(Path::new("/usr/bin/genhash").exists(), "no genhash");
-    // A purge stops it and leaves nothing.
-    let files = command(&["dpkg", "-L", "keepalived-rs", "keepalived-rs-compat"])?;
-    command(&["dpkg", "--purge", "keepalived-rs-compat", "keepalived-rs", "keepalived"])?;
-    until(secs(10.0), "the address to go", || (!has(VIP)).then_some(()))?;
-    let left: Vec<_> = files
-        .lines()
-        .filter(|path| path.starts_with('/') && path.contains("keepalived") && Path::new(path).exists())
-        .filter(|path| *path != "/etc/keepalived")
-        .collect();
-    ensure!(left.is_empty(), "left: {left:?}");
-    let wants = fs::read_dir("/etc/systemd/system/multi-user.target.wants").map_err(|e| e.to_string())?;
-    let left: Vec<_> = wants
-        .flatten()
-        .map(|e| e.file_name())
-        .filter(|n| n.to_string_lossy().contains("keepalived"))
-        .collect();
-    ensure!(left.is_empty(), "still wanted: {left:?}");
-    let output = tool("pgrep").args(["-l", "keepalived"]).output().map_err(|e| e.to_string())?;
-    ensure!(output.stdout.is_empty(), "runs on: {}", String::from_utf8_lossy(&output.stdout));
-    Ok(())
-}
-
-/// Builds our packages from the test's program and puts them and stock's into the tree, from which those of an earlier run go.
-fn furnish_packages(project: &Path, copy: &dyn Fn(&Path, &str) -> Outcome, tree: &Path) -> Outcome {
-    let purge = tool("dpkg")
-        .arg(format!("--root={}", tree.display()))
-        .args(["--force-all", "--purge", "keepalived-rs-compat", "keepalived-rs", "keepalived"])
-        .output();
-    // Without any of them it has nothing to do.
-    drop(purge);
-    let debs = tree.join(DEBS.trim_start_matches('/'));
-    let _ = fs::remove_dir_all(&debs);
-    let built = tool("timeout")
-        .arg("300")
-        .arg(project.join("etc/packaging/build"))
-        .env("PROFILE", "dev")
-        .env("CARGO_TARGET_DIR", place::target())
-        .output()
-        .map_err(|e| e.to_string())?;
-    ensure!(built.status.success(), "etc/packaging/build: {}", String::from_utf8_lossy(&built.stderr));
-    for folder in [project.join("target/packages"), place::store().join("deb")] {
-        for entry in fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let is_deb = entry.path().extension().is_some_and(|extension| extension == "deb");
-            if name.starts_with("keepalived") && is_deb {
-                copy(&entry.path(), format!("{DEBS}/{name}").trim_start_matches('/'))?;
-            }
-        }
-    }
-    libraries(&place::stock(), copy, tree)
-}
-
 /// The unit that plays the cases in the guest.
 const DRIVER: &str = "[Unit]\nDescription=The lab's cases\nAfter=basic.target\n\n[Service]\nType=oneshot\n\
                       ExecStart=/bin/sh /lab/drive\nExecStartPost=/bin/systemctl --no-block poweroff --force --force\n\
@@ -300,7 +184,7 @@ pub(crate) fn furnish(tree: &Path, subject: &Program, names: &[String]) -> Outco
         )?;
     } else {
         if names.iter().any(|name| name.contains("packages")) {
-            furnish_packages(project, &copy, tree)?;
+            packages::furnish(&copy, tree)?;
         }
         copy(&project.join("systemd/keepalived-rs.service"), "etc/systemd/system/keepalived-rs.service")?;
         copy(&subject.path, "usr/sbin/keepalived-rs")?;
@@ -332,7 +216,7 @@ pub(crate) fn furnish(tree: &Path, subject: &Program, names: &[String]) -> Outco
 }
 
 /// Shared libraries of a program that the tree does not have.
-fn libraries(program: &Path, copy: &dyn Fn(&Path, &str) -> Outcome, tree: &Path) -> Outcome {
+pub(crate) fn libraries(program: &Path, copy: &dyn Fn(&Path, &str) -> Outcome, tree: &Path) -> Outcome {
     let output = tool("ldd").arg(program).output().map_err(|e| format!("ldd: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     for path in text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/'))) {
