@@ -37,7 +37,7 @@ impl Assessment {
 
     /// Counts one tracked interface in.
     pub(super) fn interface(&mut self, tracked: &TrackedInterface, is_up: bool) {
-        if self.weigh(tracked.weight, is_up != tracked.reverse) {
+        if self.weigh(tracked.weight, tracked.reverse, is_up) {
             self.fault(Awaited::Interface { name: tracked.interface.clone(), up: !tracked.reverse });
         }
     }
@@ -56,7 +56,7 @@ impl Assessment {
             Verdict::AssumedFailed | Verdict::Bad => false,
             Verdict::Good => true,
         };
-        if self.weigh(tracked.weight, is_good != tracked.reverse) {
+        if self.weigh(tracked.weight, tracked.reverse, is_good) {
             self.fault(Awaited::Script { script: script(), success: !tracked.reverse });
         }
     }
@@ -82,14 +82,14 @@ impl Assessment {
 
     /// Counts one tracked process in.
     pub(super) fn process(&mut self, tracked: &Tracked, has_quorum: bool) {
-        if self.weigh(tracked.weight, has_quorum != tracked.reverse) {
+        if self.weigh(tracked.weight, tracked.reverse, has_quorum) {
             self.fault(Awaited::Quorum { name: tracked.name.clone(), gained: !tracked.reverse });
         }
     }
 
     /// Counts one BFD session in.
     pub(super) fn bfd(&mut self, tracked: &Tracked, is_up: bool) {
-        if self.weigh(tracked.weight, is_up != tracked.reverse) {
+        if self.weigh(tracked.weight, tracked.reverse, is_up) {
             self.fault(Awaited::Bfd { name: tracked.name.clone(), up: !tracked.reverse });
         }
     }
@@ -108,15 +108,15 @@ impl Assessment {
         u8::try_from(self.total.clamp(1, 254)).unwrap_or(1)
     }
 
-    /// Adds the weight; true if the tracker has none and asks for FAULT.
-    fn weigh(&mut self, weight: i32, is_good: bool) -> bool {
-        if weight > 0 && is_good {
-            self.total = self.total.saturating_add(weight);
+    /// Adds the weight; true if the tracker has none and asks for FAULT. Stock: `reverse` takes away what would be added and
+    /// adds what would be taken away; without a weight it asks for FAULT while all is well.
+    fn weigh(&mut self, weight: i32, reverse: bool, is_good: bool) -> bool {
+        let counts = if weight > 0 { is_good } else { !is_good };
+        if counts {
+            let share = if reverse { weight.saturating_neg() } else { weight };
+            self.total = self.total.saturating_add(share);
         }
-        if weight < 0 && !is_good {
-            self.total = self.total.saturating_add(weight);
-        }
-        weight == 0 && !is_good
+        weight == 0 && is_good == reverse
     }
 }
 
@@ -144,8 +144,10 @@ mod tests {
         assert_eq!(total(20, false, Verdict::Bad), 100);
         assert_eq!(total(-20, false, Verdict::Good), 100);
         assert_eq!(total(-20, false, Verdict::Bad), 80);
-        assert_eq!(total(20, true, Verdict::Bad), 120);
-        assert_eq!(total(-20, true, Verdict::Good), 80);
+        assert_eq!(total(20, true, Verdict::Good), 80);
+        assert_eq!(total(20, true, Verdict::Bad), 100);
+        assert_eq!(total(-20, true, Verdict::Good), 100);
+        assert_eq!(total(-20, true, Verdict::Bad), 120);
         assert_eq!(total(20, false, Verdict::Unknown), 100);
     }
 

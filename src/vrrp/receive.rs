@@ -95,21 +95,6 @@ impl Machine<'_> {
         self.rival_advert(from, received.pdu.priority(), "its adverts are rejected for their version");
     }
 
-    /// The same of a packet whose length is wrong for our version, and right for the one it names: over IPv4 the two differ by
-    /// eight bytes, so that the check of the length is the first to object.
-    fn other_version_by_length(&mut self, received: &Received<'_>) {
-        let (ours, theirs, other) = match self.config.version {
-            VrrpVersion::V2 => (2, 3, VrrpVersion::V3),
-            VrrpVersion::V3 => (3, 2, VrrpVersion::V2),
-        };
-        let expected = received.header + received.pdu.expected_length(other, self.config.family);
-        let fits = received.length == expected || is_padding(received.length, expected);
-        let is_near = received.ttl == u8::MAX || matches!(self.config.transport, Transport::Unicast { .. });
-        if received.pdu.version() == theirs && fits && is_near {
-            self.other_version(received, ours);
-        }
-    }
-
     /// Carries out the checks. `None` means dropped.
     pub(super) fn check(&mut self, received: &Received<'_>) -> Option<Accepted> {
         let config = self.config;
@@ -117,16 +102,17 @@ impl Machine<'_> {
         let from = received.source;
 
         self.check_carrier(received)?;
-        let plain = received.header + pdu.expected_length(config.version, config.family);
+        // Stock: of the version that the packet names, so that one of another version fails for that and not for its length.
+        let form = if pdu.version() == 2 { VrrpVersion::V2 } else { VrrpVersion::V3 };
+        let plain = received.header + pdu.expected_length(form, config.family);
         let length = received.length;
         let is_signing = matches!(config.auth, Auth::Hmac(_));
-        let trailer = is_signing.then(|| trailer_of(pdu, config.version, config.family)).flatten();
+        let trailer = is_signing.then(|| trailer_of(pdu, form, config.family)).flatten();
         if trailer.is_none() && length != plain && !is_padding(length, plain) {
             let expected = plain + if is_signing { trailer::LENGTH } else { 0 };
             if !is_signing && length == plain + trailer::LENGTH {
                 self.other_authentication(received, 0x500, "auth_hmac");
             }
-            self.other_version_by_length(received);
             self.run.counters.packet_len_err += 1;
             let word = if length > expected { "long" } else { "short" };
             self.log_once(

@@ -107,6 +107,14 @@ const ROWS: &[Row] = &[
         is_accepted: false,
     },
     Row {
+        number: "2, of the version that it names",
+        config: v2,
+        packet: |config| with(config, &[(PDU, 0x31)]),
+        line: "vrrp packet from 10.0.0.2 too long, length 40 and expect 32",
+        counter: |all| all.packet_len_err,
+        is_accepted: false,
+    },
+    Row {
         number: "2a, padding",
         config: v2,
         packet: |config| longer(config, 2),
@@ -125,7 +133,7 @@ const ROWS: &[Row] = &[
     Row {
         number: "4",
         config: v2,
-        packet: |config| with(config, &[(PDU, 0x31)]),
+        packet: |_| with(&v3(), &[]),
         line: "wrong VRRP version from 10.0.0.2. Received 3 and expect 2",
         counter: |all| all.version_err,
         is_accepted: false,
