@@ -37,6 +37,9 @@ const YOUNG: Duration = Duration::from_secs(1);
 /// How long an answer waits for it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long a notification does: nobody asks for it twice.
+const LONG_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long the master may take to read.
 const SLOW: Duration = Duration::from_secs(5);
 
@@ -82,8 +85,10 @@ pub(super) struct Subagent {
     connection: Option<Connection>,
     /// Since when what is known of vrrp is known; `None` is too old.
     known: Option<Instant>,
-    /// When waiting for it ends.
+    /// When an answer no longer waits for it.
     asked: Option<Instant>,
+    /// When a notification no longer does.
+    overdue: Option<Instant>,
     /// Who has not answered.
     awaited: Vec<Reported>,
     /// How much was asked for.
@@ -92,6 +97,8 @@ pub(super) struct Subagent {
     packets: Vec<Packet>,
     /// Events whose notifications wait for it.
     events: Vec<ReporterEvent>,
+    /// So many of them happened before it was asked for.
+    covered: usize,
     back_off: BackOff,
     /// When the master is tried again.
     due: Option<Instant>,
@@ -118,10 +125,12 @@ impl Subagent {
             connection: None,
             known: None,
             asked: None,
+            overdue: None,
             awaited: Vec::new(),
             extent: Extent::Usual,
             packets: Vec::new(),
             events: Vec::new(),
+            covered: 0,
             back_off: BackOff::default(),
             due: None,
             complained: false,
@@ -147,11 +156,16 @@ impl Subagent {
                 () = until(self.asked) => {
                     // From a process that is busy or gone: better old than none.
                     self.asked = None;
+                    self.answer_all().await;
+                }
+                () = until(self.overdue) => {
+                    self.awaited.clear();
                     self.settle().await;
                 }
                 () = until(self.due) => self.reach().await,
             }
         }
+        self.covered = self.events.len();
         self.settle().await;
         let bytes = self.agent.close();
         self.send(bytes).await;
@@ -276,13 +290,20 @@ impl Subagent {
 
     /// Has what is known be young, then goes on with what waits for it.
     async fn learn(&mut self) {
-        let extent = if self.packets.iter().any(wants_real_servers) { Extent::Whole } else { Extent::Usual };
+        let extent = self.wanted();
         let is_young = self.known.is_some_and(|known| known.elapsed() < YOUNG);
         if is_young && (extent == Extent::Usual || self.extent == extent) {
             self.settle().await;
-        } else if self.asked.is_none() {
+        } else if self.awaited.is_empty() {
             self.ask(extent).await;
+        } else if self.asked.is_none() && !self.packets.is_empty() {
+            self.asked = Some(Instant::now() + PATIENCE);
         }
+    }
+
+    /// How much has to be known for what waits.
+    fn wanted(&self) -> Extent {
+        if self.packets.iter().any(wants_real_servers) { Extent::Whole } else { Extent::Usual }
     }
 
     /// Asks all who run how they are.
@@ -293,11 +314,14 @@ impl Subagent {
             (Reported::Checkers, !part.checkers.virtual_servers.is_empty()),
         ];
         self.awaited = whom.into_iter().filter(|(_, runs)| *runs).map(|(who, _)| who).collect();
+        // An answer is later than what came before the question, of all processes.
+        self.covered = self.events.len();
         if self.awaited.is_empty() {
-            return self.settle().await;
+            return Box::pin(self.settle()).await;
         }
         self.extent = extent;
-        self.asked = Some(Instant::now() + PATIENCE);
+        let now = Instant::now();
+        (self.asked, self.overdue) = (Some(now + PATIENCE), Some(now + LONG_PATIENCE));
         for who in self.awaited.clone() {
             let _ = self.asks.send(FromReporter::Snapshot(who, extent)).await;
         }
@@ -305,20 +329,27 @@ impl Subagent {
 
     /// One of those who were asked has answered.
     async fn told(&mut self, who: Reported) {
+        let before = self.awaited.len();
         self.awaited.retain(|awaited| *awaited != who);
-        if self.awaited.is_empty() {
-            self.known = Some(Instant::now());
-            self.asked = None;
-            self.settle().await;
+        if before == 0 || !self.awaited.is_empty() {
+            return;
         }
+        if self.covered == self.events.len() {
+            self.known = Some(Instant::now());
+        }
+        if self.extent == Extent::Usual && self.wanted() == Extent::Whole {
+            return self.ask(Extent::Whole).await;
+        }
+        self.settle().await;
     }
 
-    /// Answers and notifies what has waited.
+    /// Notifies and answers what has waited.
     async fn settle(&mut self) {
+        (self.asked, self.overdue) = (None, None);
         self.view.now = now();
         // What happens while a session is being opened is told when it is.
-        let events = if self.agent.is_open() { std::mem::take(&mut self.events) } else { Vec::new() };
-        for event in events {
+        let covered = if self.agent.is_open() { std::mem::take(&mut self.covered) } else { 0 };
+        for event in self.events.drain(..covered.min(self.events.len())).collect::<Vec<_>>() {
             let notifications = match &event {
                 ReporterEvent::Vrrp(transition) => traps::of_transition(&self.view, transition),
                 ReporterEvent::Advert { instance, source, error } => {
@@ -337,6 +368,16 @@ impl Subagent {
                 self.send(bytes).await;
             }
         }
+        self.answer_all().await;
+        // What happened after the question.
+        if self.agent.is_open() && !self.events.is_empty() && self.awaited.is_empty() {
+            self.ask(Extent::Usual).await;
+        }
+    }
+
+    /// Answers what has waited.
+    async fn answer_all(&mut self) {
+        self.view.now = now();
         for packet in std::mem::take(&mut self.packets) {
             self.answer(&packet).await;
         }
@@ -403,7 +444,7 @@ impl Subagent {
     /// Tries again later. Said once, until it works again.
     fn lost(&mut self, why: &str) {
         let lived = self.connection.take().map_or(Duration::ZERO, |connection| connection.since.elapsed());
-        (self.packets, self.events) = (Vec::new(), Vec::new());
+        (self.packets, self.events, self.covered) = (Vec::new(), Vec::new(), 0);
         let wait = self.back_off.died(lived);
         if std::mem::replace(&mut self.complained, true) {
             debug!("AgentX: {why}");
@@ -438,11 +479,75 @@ fn remote(socket: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::{Instance, VrrpVersion};
+    use crate::snmp::packet::Value;
+    use crate::vrrp::{StateWord, Subject, Transition};
 
     #[test]
     fn remote_masters_are_told_from_local_ones() {
         assert_eq!(remote("tcp:localhost:705"), Some("localhost:705"));
         assert_eq!(remote("10.0.0.1:705"), Some("10.0.0.1:705"));
         assert_eq!([remote("unix:/run/x"), remote("/run/x:1"), remote("udp:x")], [None; 3]);
+    }
+
+    /// What was sent since the last look.
+    async fn sent(master: &mut tokio::io::DuplexStream) -> Vec<Body> {
+        let mut bytes = Vec::new();
+        while let Ok(Ok(length)) = timeout(Duration::from_millis(20), master.read_buf(&mut bytes)).await
+            && length > 0
+        {}
+        let mut found = Vec::new();
+        while let Some(header) = bytes.first_chunk() {
+            let length = Packet::length(header).unwrap();
+            found.push(Packet::decode(&bytes[..length]).unwrap().body);
+            bytes.drain(..length);
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn a_notification_waits_for_what_is_known_after_its_event() {
+        use crate::vrrp::tests::samples::{Bench, instance, part};
+        let (asks, mut wanted) = tokio::sync::mpsc::channel(16);
+        let (ours, mut master) = tokio::io::duplex(1 << 16);
+        let vrrp = part(&[Instance { version: VrrpVersion::V3, ..instance("V", 51, 100) }]);
+        let (mut bench, _) = Bench::start(&vrrp);
+        let before = bench.router.snapshot(bench.now);
+        bench.wait(20.0);
+        let after = bench.router.snapshot(bench.now);
+        let mut part = ReporterPart { vrrp, ..ReporterPart::default() };
+        part.checkers.virtual_servers.push(crate::lvs::virtual_server::tests::virtual_server(1));
+        (part.global.snmp.rfc_v3, part.global.snmp.checker, part.global.snmp.traps) = (true, true, true);
+        let mut agent = Subagent::new(asks);
+        agent.configure(part);
+        agent.begin(Box::new(ours)).await;
+        let body = Body::Response { uptime: 0, error: 0, index: 0, values: Vec::new() };
+        agent.answer(&Packet { session: 9, transaction: 1, id: 1, body }).await;
+        let asked = |wanted: &mut Receiver<FromReporter>| {
+            let mut count = 0;
+            while let Ok(FromReporter::Snapshot(..)) = wanted.try_recv() {
+                count += 1;
+            }
+            count
+        };
+        assert_eq!(asked(&mut wanted), 2, "vrrp and checkers");
+        // It becomes master between the answers of the two.
+        agent.hear(ToAgent::Vrrp(Box::new(before))).await;
+        let subject = Subject::Instance("V".to_owned());
+        let transition =
+            Transition { subject, state: StateWord::Master, priority: 100, cause: String::new() };
+        agent.hear(ToAgent::Event(ReporterEvent::Vrrp(transition))).await;
+        agent.hear(ToAgent::Checkers(Box::default())).await;
+        let notified = |bodies: Vec<Body>| -> Vec<_> {
+            bodies.into_iter().filter(|body| matches!(body, Body::Notify(_))).collect()
+        };
+        assert!(notified(sent(&mut master).await).is_empty(), "of what was known before");
+        assert_eq!(asked(&mut wanted), 2, "again");
+        agent.hear(ToAgent::Vrrp(Box::new(after))).await;
+        agent.hear(ToAgent::Checkers(Box::default())).await;
+        let all = notified(sent(&mut master).await);
+        let [Body::Notify(values)] = all.as_slice() else { panic!("{all:?}") };
+        // Nobody was heard.
+        assert_eq!(values.last().map(|it| &it.value), Some(&Value::Integer(3)), "{values:?}");
     }
 }

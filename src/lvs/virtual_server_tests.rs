@@ -53,6 +53,7 @@ pub(crate) fn virtual_server(real_servers: u8) -> VirtualServer {
         omega: false,
         settings: InheritedSettings::default(),
         inhibit_on_failure: false,
+        weight: 1,
         virtualhost: None,
         snmp_name: None,
         ha_suspend: false,

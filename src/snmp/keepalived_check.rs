@@ -158,10 +158,9 @@ const FLAG_1: u32 = 8;
 const FLAG_2: u32 = 16;
 const FLAG_3: u32 = 32;
 
-/// The first two flags mean something for one scheduler alone.
-fn flag(view: &View, place: usize, scheduler: Scheduler, bit: u32) -> Option<Value> {
-    let config = server(view, place)?.0;
-    one_or_two(config.scheduler == scheduler && config.flags & bit != 0)
+/// Stock: the first two flags, which mean the same for `sh` and `mh`, are shown under both names whatever the scheduler is.
+fn flag(view: &View, place: usize, bit: u32) -> Option<Value> {
+    one_or_two(server(view, place)?.0.flags & bit != 0)
 }
 
 /// The family, and the granularity of persistence if it was given.
@@ -233,7 +232,7 @@ const SERVER: Columns<usize> = &[
     (34, |v, i| low(counted_of(v, *i)?.packet_rate_out)),
     (35, |v, i| low(counted_of(v, *i)?.byte_rate_in)),
     (36, |v, i| low(counted_of(v, *i)?.byte_rate_out)),
-    (37, |v, i| one_or_two(server(v, *i)?.0.flags & ONE_PACKET != 0)),
+    (37, |v, i| flag(v, *i, ONE_PACKET)),
     (38, |v, i| wide(counted_of(v, *i)?.connections)),
     (39, |v, i| wide(counted_of(v, *i)?.packets_in)),
     (40, |v, i| wide(counted_of(v, *i)?.packets_out)),
@@ -253,17 +252,18 @@ const SERVER: Columns<usize> = &[
         ((Some(Family::V4), _), Service::Address { .. }) => None,
         _ => gauge(u32::MAX),
     }),
-    (52, |v, i| one_or_two(server(v, *i)?.0.flags & HASHED != 0)),
-    (53, |v, i| flag(v, *i, Scheduler::Sh, FLAG_1)),
-    (54, |v, i| flag(v, *i, Scheduler::Sh, FLAG_2)),
-    (55, |v, i| one_or_two(server(v, *i)?.0.flags & FLAG_3 != 0)),
+    (52, |v, i| flag(v, *i, HASHED)),
+    (53, |v, i| flag(v, *i, FLAG_1)),
+    (54, |v, i| flag(v, *i, FLAG_2)),
+    (55, |v, i| flag(v, *i, FLAG_3)),
     (56, |v, i| int(if server(v, *i)?.0.inhibit_on_failure { 2 } else { 1 })),
     (57, |v, i| gauge(server(v, *i)?.0.settings.retry.unwrap_or(0))),
     (58, |v, i| seconds(server(v, *i)?.0.settings.delay_before_retry.unwrap_or_default())),
     (59, |v, i| seconds(server(v, *i)?.0.settings.warmup.unwrap_or_default())),
+    (60, |v, i| int(server(v, *i)?.0.weight)),
     (61, |v, i| one_or_two(server(v, *i)?.0.smtp_alert)),
-    (62, |v, i| flag(v, *i, Scheduler::Mh, FLAG_1)),
-    (63, |v, i| flag(v, *i, Scheduler::Mh, FLAG_2)),
+    (62, |v, i| flag(v, *i, FLAG_1)),
+    (63, |v, i| flag(v, *i, FLAG_2)),
     (64, |v, i| micros(server(v, *i)?.0.settings.delay_loop)),
     (65, |v, i| micros(server(v, *i)?.0.settings.delay_before_retry.unwrap_or_default())),
     (66, |v, i| micros(server(v, *i)?.0.settings.warmup.unwrap_or_default())),

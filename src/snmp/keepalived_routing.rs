@@ -46,8 +46,10 @@ fn protocol(number: u8) -> Option<Value> {
     int(u16::from(number) + 1)
 }
 
-fn kind(kind: RouteKind) -> Option<Value> {
-    int(match kind {
+fn kind(route: &Route) -> Option<Value> {
+    int(match route.kind {
+        // Several next hops: ecmp.
+        RouteKind::Unicast if !route.nexthops.is_empty() => 2,
         RouteKind::Unicast | RouteKind::Local => 1,
         RouteKind::Blackhole => 3,
         RouteKind::Anycast => 4,
@@ -120,7 +122,7 @@ const ROUTE: Columns<(usize, usize)> = &[
     (7, |v, i| address(route(v, i)?.source?)),
     (8, |v, i| gauge(route(v, i)?.metric.unwrap_or(0))),
     (9, |v, i| scope(route(v, i)?.scope.unwrap_or(0))),
-    (10, |v, i| kind(route(v, i)?.kind)),
+    (10, |v, i| kind(route(v, i)?)),
     (11, |v, i| index_of(v, route(v, i)?.interface.as_deref())),
     (12, |v, i| text(route(v, i)?.interface.as_deref()?)),
     (13, |v, i| gauge(route(v, i)?.table)),
@@ -200,7 +202,7 @@ const HOP: Columns<HopRow> = &[
     (3, |v, i| address(hop(v, i)?.via?)),
     (4, |v, i| index_of(v, hop(v, i)?.interface.as_deref())),
     (5, |v, i| text(hop(v, i)?.interface.as_deref()?)),
-    (6, |v, i| gauge(hop(v, i)?.weight.unwrap_or(1))),
+    (6, |v, i| gauge(hop(v, i)?.weight?)),
     (7, |v, i| one_or_two(hop(v, i)?.onlink)),
     (8, |v, i| realm_to(hop(v, i)?.realms)),
     (9, |v, i| realm_from(hop(v, i)?.realms)),
@@ -219,14 +221,16 @@ fn rule<'a>(view: &'a View, (i, r): &(usize, usize)) -> Option<&'a Rule> {
     view.part.vrrp.instances.get(*i)?.rules.get(*r)
 }
 
-/// What the older columns show: the source, else the destination.
+/// What the older columns show: the destination, else the source.
 fn first(rule: &Rule) -> Option<Prefix> {
-    rule.from.or(rule.to)
+    rule.to.or(rule.from)
 }
 
 fn table(rule: &Rule) -> Option<Value> {
     match rule.action {
         RuleAction::Lookup(table) => gauge(table),
+        // Its own device tells the table.
+        RuleAction::L3mdev => gauge(0),
         _ => None,
     }
 }
@@ -242,8 +246,12 @@ fn of_prefix(prefix: Option<Prefix>, column: fn(IpAddr) -> Option<Value>) -> Opt
 const RULE: Columns<(usize, usize)> = &[
     (2, |v, i| {
         let rule = rule(v, i)?;
-        first(rule)?;
-        text(if rule.from.is_some() { "from" } else { "to" })
+        text(match (rule.from, rule.to) {
+            (Some(_), Some(_)) => "both",
+            (Some(_), None) => "from",
+            (None, Some(_)) => "to",
+            (None, None) => return None,
+        })
     }),
     (3, |v, i| of_prefix(first(rule(v, i)?), family)),
     (4, |v, i| of_prefix(first(rule(v, i)?), address)),

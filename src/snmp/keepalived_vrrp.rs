@@ -5,8 +5,8 @@ use super::packet::{Oid, Value};
 use super::tree::{Branch, Getter, Table};
 use super::view::{View, address, command, family, gauge, int, one_or_two, scope, seconds, text};
 use crate::config::model::{
-    Auth, Centis, Family, FlushOnStop, InitialState, MailRelay, NotifyScripts, ParametersMatch, SyncGroup,
-    Tracked, TrackedInterface, TrackedScript, Transport, VirtualAddress, VrrpVersion,
+    Auth, Centis, FlushOnStop, InitialState, MailRelay, NotifyScripts, ParametersMatch, SyncGroup, Tracked,
+    TrackedInterface, TrackedScript, Transport, VirtualAddress, VrrpVersion,
 };
 use crate::vrrp::Verdict;
 
@@ -188,11 +188,9 @@ const INSTANCE: Columns<usize> = &[
     (31, |v, i| command(v.instance(*i)?.0.notify.rx_lower_pri.as_ref())),
     (32, |v, i| command(v.instance(*i)?.0.notify.deleted.as_ref())),
     (33, |v, i| one_or_two(v.instance(*i)?.0.notify_deleted)),
-    (34, |v, i| {
-        int(match v.instance(*i)?.0.family {
-            Family::V4 => 1,
-            Family::V6 => 2,
-        })
+    (34, |v, i| match &v.instance(*i)?.0.transport {
+        Transport::Multicast { group } => family(*group),
+        Transport::Unicast { .. } => None,
     }),
     (35, |v, i| match &v.instance(*i)?.0.transport {
         Transport::Multicast { group } => address(*group),

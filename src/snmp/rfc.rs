@@ -88,16 +88,21 @@ const V2_OPERATION: Columns<usize> = &[
 const ACTIVE: Columns<usize> = &[(2, |v, i| v.instance(*i).and_then(|_| int(1)))];
 
 const V2_ERRORS: Columns<()> = &[
-    (1, |v, ()| counter(of_all(v, VrrpVersion::V2, |it| it.checksum_err)?)),
-    (2, |v, ()| counter(of_all(v, VrrpVersion::V2, |it| it.version_err)?)),
+    (1, |v, ()| counter(of_all(v, is_version_2, |it| it.checksum_err)?)),
+    (2, |v, ()| counter(of_all(v, is_version_2, |it| it.version_err)?)),
     // Packets of foreign VRIDs are filtered by the kernel.
     (3, |_, ()| counter(0)),
 ];
 
-fn of_all(view: &View, version: VrrpVersion, of: fn(&crate::vrrp::Counters) -> u64) -> Option<u64> {
+fn is_version_2(config: &Instance) -> bool {
+    config.version == VrrpVersion::V2
+}
+
+/// Of all instances that stand in the MIB.
+fn of_all(view: &View, stands: fn(&Instance) -> bool, of: fn(&crate::vrrp::Counters) -> u64) -> Option<u64> {
     let snapshot = view.vrrp.as_ref()?;
     let instances = view.part.vrrp.instances.iter().zip(&snapshot.instances);
-    Some(instances.filter(|(config, _)| config.version == version).map(|(_, now)| of(&now.counters)).sum())
+    Some(instances.filter(|(config, _)| stands(config)).map(|(_, now)| of(&now.counters)).sum())
 }
 
 const V2_STATISTICS: Columns<usize> = &[
@@ -135,8 +140,8 @@ fn wide(number: u64) -> Option<Value> {
 }
 
 const V3_ERRORS: Columns<()> = &[
-    (1, |v, ()| wide(of_all(v, VrrpVersion::V3, |it| it.checksum_err)?)),
-    (2, |v, ()| wide(of_all(v, VrrpVersion::V3, |it| it.version_err)?)),
+    (1, |v, ()| wide(of_all(v, |_| true, |it| it.checksum_err)?)),
+    (2, |v, ()| wide(of_all(v, |_| true, |it| it.version_err)?)),
     (3, |_, ()| wide(0)),
     (4, |_, ()| Some(Value::TimeTicks(0))),
 ];
@@ -165,7 +170,7 @@ pub(super) fn reason(view: &View, i: usize) -> Option<u8> {
 }
 
 /// Interface index and VRID: the index of an instance in both MIBs.
-fn index(view: &View, instance: &Instance) -> Oid {
+pub(super) fn index(view: &View, instance: &Instance) -> Oid {
     vec![view.if_index(instance), u32::from(instance.vrid.get())]
 }
 

@@ -5,7 +5,7 @@
 
 use super::keepalived_vrrp::node;
 use super::packet::{Oid, Value, VarBind};
-use super::rfc::{V2, V3, index_v3, reason};
+use super::rfc::{V2, V3, index, index_v3, reason};
 use super::view::{View, address, family, gauge, int, ipv4, one_or_two, text};
 use crate::config::model::{Family, InitialState, VrrpVersion};
 use crate::lvs::label;
@@ -162,8 +162,10 @@ pub fn of_bad_advert(
         AdvertError::Ttl | AdvertError::Version | AdvertError::Checksum => None,
     };
     if let Some(kind) = authentication {
-        let values =
-            vec![([&V2[..], &[1, 5, 0]].concat(), ipv4(source)), ([&V2[..], &[1, 6, 0]].concat(), int(kind))];
+        // Stock: scalars with the index of the instance.
+        let index = index(view, config);
+        let name = |object: u32| [&V2[..], &[1, object], &index].concat();
+        let values = vec![(name(5), ipv4(source)), (name(6), int(kind))];
         return (snmp.rfc_v2 && config.version == VrrpVersion::V2)
             .then(|| notification([&V2[..], &[0, 2]].concat(), values));
     }

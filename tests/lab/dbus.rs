@@ -14,14 +14,14 @@ pub(crate) const CASES: &[Case] = &[
     Case::single("dbus_a_bus_that_comes_late_and_goes_is_met_again", late_and_lost).ours_only(),
 ];
 
-const NAME: &str = "org.keepalived.Vrrp1";
+pub(crate) const NAME: &str = "org.keepalived.Vrrp1";
 /// As the programs see it that run in the daemon's directory: a socket's path has little room.
 const ADDRESS: &str = "unix:path=/proc/self/cwd/run/dbus/system_bus_socket";
-const GENERAL: &str = "/org/keepalived/Vrrp1/Vrrp";
+pub(crate) const GENERAL: &str = "/org/keepalived/Vrrp1/Vrrp";
 const INSTANCE: &str = "/org/keepalived/Vrrp1/Instance/eth0/51/IPv4";
 
 /// A program of the case's own; dropped, it ends.
-struct Helper(Child);
+pub(crate) struct Helper(Child);
 
 impl Drop for Helper {
     fn drop(&mut self) {
@@ -31,12 +31,22 @@ impl Drop for Helper {
 }
 
 /// The system bus of a daemon, which sees its socket under /run.
-struct Bus {
+pub(crate) struct Bus {
     directory: PathBuf,
 }
 
 impl Bus {
-    fn new(directory: &Path) -> Outcome<Self> {
+    pub(crate) fn new(directory: &Path) -> Outcome<Self> {
+        let policy = "<allow user=\"*\"/><allow own=\"*\"/><allow send_type=\"method_call\"/>\
+            <allow send_type=\"signal\"/><allow receive_type=\"signal\"/><allow receive_type=\"method_call\"/>\
+            <allow receive_type=\"method_return\"/><allow receive_type=\"error\"/>\
+            <allow send_requested_reply=\"true\" send_type=\"method_return\"/>\
+            <allow send_requested_reply=\"true\" send_type=\"error\"/>";
+        Self::with_policy(directory, policy, "")
+    }
+
+    /// With what all may do, and a policy file of a package.
+    pub(crate) fn with_policy(directory: &Path, policy: &str, file: &str) -> Outcome<Self> {
         let bus = Self { directory: directory.to_owned() };
         fs::create_dir_all(directory.join("run/dbus")).map_err(|e| e.to_string())?;
         // Stock reads them at start, where Debian's package installs them.
@@ -46,16 +56,15 @@ impl Bus {
         for file in fs::read_dir(&from).map_err(|e| format!("{}: {e}", from.display()))?.flatten() {
             fs::copy(file.path(), interfaces.join(file.file_name())).map_err(|e| e.to_string())?;
         }
-        let policy = "<allow user=\"*\"/><allow own=\"*\"/><allow send_type=\"method_call\"/>\
-            <allow send_type=\"signal\"/><allow receive_type=\"signal\"/><allow receive_type=\"method_call\"/>\
-            <allow receive_type=\"method_return\"/><allow receive_type=\"error\"/>\
-            <allow send_requested_reply=\"true\" send_type=\"method_return\"/>\
-            <allow send_requested_reply=\"true\" send_type=\"error\"/>";
         let text = format!(
             "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
              \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<busconfig><listen>{ADDRESS}</listen>\
-             <auth>EXTERNAL</auth><policy context=\"default\">{policy}</policy></busconfig>\n"
+             <auth>EXTERNAL</auth><policy context=\"default\">{policy}</policy>\
+             <include>{}</include></busconfig>\n",
+            directory.join("policy.conf").display()
         );
+        let empty = "<busconfig></busconfig>";
+        write(&directory.join("policy.conf"), if file.is_empty() { empty } else { file })?;
         write(&directory.join("bus.conf"), text)?;
         Ok(bus)
     }
@@ -66,7 +75,7 @@ impl Bus {
         command
     }
 
-    fn start(&self) -> Outcome<Helper> {
+    pub(crate) fn start(&self) -> Outcome<Helper> {
         let socket = self.directory.join("run/dbus/system_bus_socket");
         let _ = fs::remove_file(&socket);
         let child = self
@@ -82,10 +91,21 @@ impl Bus {
     }
 
     /// Standard output of a busctl command.
-    fn busctl(&self, arguments: &[&str]) -> Outcome<String> {
+    pub(crate) fn busctl(&self, arguments: &[&str]) -> Outcome<String> {
+        self.busctl_by(&[], arguments)
+    }
+
+    /// The same by a user who is not root.
+    pub(crate) fn busctl_as_nobody(&self, arguments: &[&str]) -> Outcome<String> {
+        self.busctl_by(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], arguments)
+    }
+
+    fn busctl_by(&self, by: &[&str], arguments: &[&str]) -> Outcome<String> {
         let output = self
             .tool("timeout")
-            .args(["10", "busctl", &format!("--address={ADDRESS}"), "--no-pager"])
+            .arg("10")
+            .args(by)
+            .args(["busctl", &format!("--address={ADDRESS}"), "--no-pager"])
             .args(arguments)
             .output()
             .map_err(|e| format!("busctl: {e}"))?;
@@ -94,7 +114,7 @@ impl Bus {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    fn call(&self, path: &str, member: &str) -> Outcome<String> {
+    pub(crate) fn call(&self, path: &str, member: &str) -> Outcome<String> {
         let interface = if path == GENERAL { "Vrrp" } else { "Instance" };
         self.busctl(&["call", NAME, path, &format!("{NAME}.{interface}"), member])
     }

@@ -9,9 +9,11 @@ mod bfd_frr;
 mod case;
 mod daemon_files;
 mod dbus;
+mod dbus_whole;
 mod farm;
 mod inner;
 mod kit;
+mod log_words;
 mod lvs_checks;
 mod lvs_drain;
 mod lvs_forms;
@@ -28,6 +30,7 @@ mod notify_mail;
 mod notify_scripts;
 mod packages;
 mod pair;
+mod process_words;
 mod readers;
 mod recording;
 mod recording_servers;
@@ -35,6 +38,7 @@ mod reporter;
 mod runner;
 mod scripts_rules;
 mod snmp;
+mod snmp_whole;
 mod systemd;
 mod twins;
 mod vrrp_addresses;
@@ -88,9 +92,13 @@ fn cases() -> Vec<&'static case::Case> {
         reporter::CASES,
         readers::CASES,
         dbus::CASES,
+        dbus_whole::CASES,
         snmp::CASES,
+        snmp_whole::CASES,
         vrrp_others::CASES,
         vrrp_process::CASES,
+        process_words::CASES,
+        log_words::CASES,
         bfd_frr::CASES,
         lvs_table::CASES,
         lvs_release::CASES,

@@ -44,6 +44,8 @@ pub struct VirtualServer {
     pub settings: InheritedSettings,
     /// What its real servers inherit of `inhibit_on_failure`.
     pub inhibit_on_failure: bool,
+    /// What its real servers inherit of `weight`, 1..=2147483647.
+    pub weight: u32,
     /// What its checks inherit of `virtualhost`.
     pub virtualhost: Option<String>,
     /// Name for SNMP.

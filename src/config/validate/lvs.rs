@@ -292,6 +292,7 @@ impl Builder<'_, '_> {
         Some(VirtualServer {
             settings: resolve(draft.inherited),
             inhibit_on_failure: draft.inhibit_on_failure,
+            weight: draft.weight.unwrap_or(1),
             virtualhost: text(draft.virtualhost),
             snmp_name: text(draft.snmp_name),
             ha_suspend: draft.ha_suspend.is_some() && !marked,

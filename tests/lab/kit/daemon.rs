@@ -22,11 +22,18 @@ use super::place::{self, tool, write};
 use super::wait::{Outcome, Stamp, ensure, until};
 
 /// Gives the daemon a /run, /tmp and /sys of its own, then becomes it. Arguments: directory, project, program and its arguments.
-/// A project below /tmp stays visible.
+/// A project below /tmp stays visible. Where the directory has a link `syslog` to a socket, that is the daemon's /dev/log.
 const ENTER: &str = r#"
 set -e
 directory=$1 project=$2; shift 2
 case $project in /tmp/*) mkdir -p "$directory/tmp${project#/tmp}"; mount -n --rbind "$project" "$directory/tmp${project#/tmp}" ;; esac
+if [ -e "$directory/syslog" ]; then
+  mkdir -p "$directory/dev"; mount -n -t tmpfs tmpfs "$directory/dev"
+  for node in null zero random urandom log; do touch "$directory/dev/$node"; done
+  for node in null zero random urandom; do mount -n --bind "/dev/$node" "$directory/dev/$node"; done
+  mount -n --bind "$(readlink -f "$directory/syslog")" "$directory/dev/log"
+  mount -n --rbind "$directory/dev" /dev
+fi
 mount -n --bind "$directory/run" /run
 mount -n -t sysfs sysfs /sys
 mount -n --rbind "$directory/tmp" /tmp
@@ -159,6 +166,12 @@ impl Daemon {
 
     /// Starts it without naming pid files: they are where the program puts them, below `run/`.
     pub(crate) fn launch(&mut self, host: &Host, more: &[&str]) -> Outcome<Stamp> {
+        let conf = self.config_path().display().to_string();
+        self.execute(host, &[&["-n", "-l", "-D", "-G", "-f", &conf], more].concat())
+    }
+
+    /// Starts it with these words and no others; it must stay in the foreground.
+    pub(crate) fn execute(&mut self, host: &Host, words: &[&str]) -> Outcome<Stamp> {
         ensure!(self.child.is_none(), "{}: already started", self.host);
         let project = place::target();
         let project = project.parent().unwrap_or(Path::new("/"));
@@ -168,10 +181,13 @@ impl Daemon {
             .args(["sh", "-c", ENTER, "sh"])
             .arg(&self.directory)
             .arg(project)
-            .arg(&self.program.path)
-            .args(["-n", "-l", "-D", "-G", "-f"])
-            .arg(self.config_path());
-        command.args(more).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+            .arg(&self.program.path);
+        command
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0);
         command.current_dir("/").env_remove("NOTIFY_SOCKET");
         let at = Stamp::now();
         let mut child = host

@@ -64,9 +64,14 @@ pub(crate) struct Forged {
 impl Forged {
     /// The whole frame.
     pub(crate) fn frame(&self) -> Vec<u8> {
-        let mut pdu = vec![0x21, self.vrid, self.priority, 1, 0, 1, 0, 0];
+        self.authenticated(0, [0; 8])
+    }
+
+    /// The whole frame, with this type of authentication and its data.
+    pub(crate) fn authenticated(&self, kind: u8, data: [u8; 8]) -> Vec<u8> {
+        let mut pdu = vec![0x21, self.vrid, self.priority, 1, kind, 1, 0, 0];
         pdu.extend(self.address.octets());
-        pdu.extend([0; 8]);
+        pdu.extend(data);
         let sum = checksum(&pdu).wrapping_add(self.checksum_off);
         pdu[6..8].copy_from_slice(&sum.to_be_bytes());
         self.packet(&pdu)
