@@ -262,12 +262,56 @@ fn completions_come_for_three_shells() {
     }
     let output = run(&[], &["completions", "tcsh"]);
     assert_eq!(code(&output), Some(1));
-    // What bash is given, bash can read.
+}
+
+/// What a command says, if there is such a program.
+fn said(words: &[&str], folder: &Path) -> Option<String> {
+    let (program, arguments) = words.split_first()?;
+    let output = Command::new(program).args(arguments).current_dir(folder).env("LC_ALL", "C.UTF-8").output();
+    let output = output.ok()?;
+    assert!(output.status.success(), "{words:?}: {}", err(&output));
+    Some(out(&output) + &err(&output))
+}
+
+#[test]
+fn each_shell_loads_its_completions_and_finds_a_subcommand_by_them() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let script = folder.path().join("keepalived-rs");
-    std::fs::write(&script, out(&run(&[], &["completions", "bash"]))).unwrap();
-    let read = Command::new("bash").arg("-n").arg(&script).status().unwrap();
-    assert!(read.success());
+    for (shell, name) in [("bash", "b"), ("zsh", "_keepalived-rs"), ("fish", "f")] {
+        std::fs::write(folder.path().join(name), out(&run(&[], &["completions", shell]))).unwrap();
+    }
+    let bash = "source ./b; w=(keepalived-rs expl); COMP_WORDS=(\"${w[@]}\") COMP_CWORD=1; \
+                $(complete -p keepalived-rs | sed 's/.* -F \\([^ ]*\\) .*/\\1/') keepalived-rs expl keepalived-rs; \
+                echo ${COMPREPLY[@]}";
+    let zsh = "fpath=($PWD $fpath); autoload -U compinit; compinit -u -D; autoload +X $_comps[keepalived-rs]; \
+               functions $_comps[keepalived-rs]";
+    let fish = "source ./f; complete -C 'keepalived-rs expl'";
+    for words in [["bash", "-c", bash].as_slice(), &["zsh", "-fc", zsh], &["fish", "-c", fish]] {
+        match said(words, folder.path()) {
+            Some(text) => assert!(text.contains("explain"), "{words:?}: {text}"),
+            None => println!("SKIPPED: no {}", words[0]),
+        }
+    }
+}
+
+#[test]
+fn roff_has_nothing_to_warn_of_in_the_manual_pages() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for (name, words) in [("k.8", ["completions", "man"]), ("k.5", ["explain", "--man"])] {
+        std::fs::write(folder.path().join(name), out(&run(&[], &words))).unwrap();
+        let groff = ["groff", "-man", "-Tutf8", "-ww", "-z", "-rLL=78n", name];
+        match said(&groff, folder.path()) {
+            Some(warnings) => assert_eq!(warnings, "", "{name}"),
+            None => println!("SKIPPED: no groff"),
+        }
+        let mandoc = ["mandoc", "-Tlint", "-Wwarning", name];
+        if let Some(warnings) =
+            Command::new(mandoc[0]).args(&mandoc[1..]).current_dir(folder.path()).output().ok()
+        {
+            let text = out(&warnings);
+            let mut others = text.lines().filter(|line| !line.contains("missing date"));
+            assert_eq!(others.next(), None, "{name}");
+        }
+    }
 }
 
 #[test]
@@ -301,5 +345,35 @@ fn a_reload_that_would_be_refused_is_told_beforehand() {
         let files = [("new.conf", new), ("running.conf", running)];
         let output = run(&files, &["check", "--running", "running.conf", "new.conf"]);
         assert_eq!(out(&output).contains("[reload-refused]"), refused, "{}", out(&output));
+    }
+}
+
+#[test]
+fn the_chinese_quick_start_has_a_clean_configuration_and_commands_that_exist() {
+    let guide =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/README.zh-CN.md")).unwrap();
+    let lines = guide.lines().skip_while(|line| *line != "    global_defs {");
+    let config: Vec<_> = lines.take_while(|line| line.is_empty() || line.starts_with("    ")).collect();
+    // This host need not have its interface.
+    let config = config.join("\n").replace("global_defs {", "global_defs {\ndynamic_interfaces");
+    let files = [("a.conf", config.as_str())];
+    let tested = run(&files, &["-t", "-f", "a.conf"]);
+    assert_eq!((code(&tested), err(&tested)), (Some(0), String::new()));
+    let checked = run(&files, &["check", "--strict", "a.conf"]);
+    assert_eq!(code(&checked), Some(0), "{}", out(&checked));
+    // Every command of ours in it, without what it works on.
+    let mut commands: Vec<&str> =
+        guide.split(['`', '\n']).flat_map(|text| text.split("$(")).map(str::trim).collect();
+    commands
+        .retain(|text| text.strip_prefix("keepalived-rs ").is_some_and(|rest| rest.as_bytes()[0].is_ascii()));
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in commands {
+        let words: Vec<&str> = command.split(')').next().unwrap().split_whitespace().collect();
+        let known = match words[1] {
+            "-t" | "check" | "genhash" => true,
+            "explain" => code(&run(&[], &words[1..3])) == Some(0),
+            option => option.starts_with("--signum=") && code(&run(&[], &[option])) == Some(0),
+        };
+        assert!(known, "{command}");
     }
 }

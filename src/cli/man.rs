@@ -19,14 +19,21 @@ pub(super) fn page() -> String {
         put(&format!(".br\n{}", escaped(&format!("keepalived-rs {usage}"))));
     }
     put(".SH DESCRIPTION");
-    for paragraph in [
+    for (place, paragraph) in [
         "keepalived-rs is keepalived: it reads the same configuration, speaks the same VRRP, programs the same IPVS \
          table, writes the same files and answers the same signals. Without a subcommand it is the daemon.",
         "SIGHUP reads the configuration again; one that cannot run is refused, and the running one goes on. SIGUSR1 writes \
          what is known to /tmp/keepalived.data and files beside it, SIGUSR2 the statistics to /tmp/keepalived.stats; \
          --signum tells the numbers of others. SIGTERM ends it.",
-    ] {
-        put(&format!(".PP\n{}", escaped(paragraph)));
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // A heading begins a paragraph itself.
+        if place > 0 {
+            put(".PP");
+        }
+        put(&escaped(paragraph));
     }
     put(".SH OPTIONS");
     for Switch { short, long, value, name, help } in SWITCHES {

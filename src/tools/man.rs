@@ -59,8 +59,11 @@ pub fn page() -> String {
     let mut page = String::from(".TH KEEPALIVED\\-RS.CONF 5 \"\" keepalived\\-rs\n");
     for (heading, paragraphs) in INTRODUCTION {
         section(&mut page, heading);
-        for paragraph in *paragraphs {
-            if paragraph.starts_with(' ') {
+        for (place, paragraph) in paragraphs.iter().enumerate() {
+            if place == 0 {
+                // A heading begins a paragraph itself.
+                let _ = writeln!(page, "{}", escaped(paragraph));
+            } else if paragraph.starts_with(' ') {
                 let _ = write!(page, ".PP\n.nf\n{}\n.fi\n", escaped(paragraph));
             } else {
                 let _ = write!(page, ".PP\n{}\n", escaped(paragraph));
@@ -114,6 +117,7 @@ fn keywords(page: &mut String) {
         let heading = if path.is_empty() { "At the top level".to_owned() } else { format!("In {place}") };
         let _ = writeln!(page, ".SS \"{}\"", escaped(&heading));
         let mut elsewhere: Vec<(String, Vec<&str>)> = Vec::new();
+        let mut paragraph = "";
         for entry in inside {
             let text = entry_text(entry);
             if let Some(known) = shown.get(&text) {
@@ -124,10 +128,13 @@ fn keywords(page: &mut String) {
                 continue;
             }
             page.push_str(&text);
+            paragraph = ".PP\n";
             shown.insert(text, place.clone());
         }
         for (other, names) in elsewhere {
-            let _ = write!(page, ".PP\n{}\n", escaped(&format!("As in {other}: {}.", names.join(", "))));
+            let text = escaped(&format!("As in {other}: {}.", names.join(", ")));
+            let _ = writeln!(page, "{paragraph}{text}");
+            paragraph = ".PP\n";
         }
     }
 }
