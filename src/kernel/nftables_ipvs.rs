@@ -178,11 +178,12 @@ fn key(address: IpAddr, port: u16) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::net::UdpSocket;
     use std::path::Path;
     use std::process::Command;
 
     use super::*;
-    use crate::kernel::testing::in_namespace;
+    use crate::kernel::testing::{in_namespace, run};
 
     fn table() -> MarkTable {
         let entry = |protocol, first: &str, last: &str, port, mark| MarkEntry {
@@ -218,11 +219,14 @@ mod tests {
         assert!(longest.is_some_and(|length| (40_000..60_000).contains(&length)), "{longest:?}");
     }
 
+    fn nft() -> Command {
+        let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/lab/nftables/usr/sbin/nft");
+        Command::new(if unpacked.exists() { unpacked } else { "nft".into() })
+    }
+
     /// Without blanks at the ends of lines, and as one line per element.
     fn listed() -> Option<Vec<String>> {
-        let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/lab/nftables/usr/sbin/nft");
-        let program = if unpacked.exists() { unpacked } else { "nft".into() };
-        let output = Command::new(program).args(["-n", "list", "ruleset"]).output().ok()?;
+        let output = nft().args(["-n", "list", "ruleset"]).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Some(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
     }
@@ -285,6 +289,50 @@ mod tests {
             next.apply(None).unwrap();
             assert_eq!(listed().unwrap(), [""; 0]);
             next.apply(None).expect("nothing is left to remove");
+        });
+    }
+
+    /// What a chain behind ours has counted of packets with the mark 1002: of IPv4, of IPv6.
+    fn marked() -> Option<Vec<u64>> {
+        let counted = |line: String| {
+            let (packets, _) = line.strip_prefix("meta mark 0x000003ea counter packets ")?.split_once(' ')?;
+            packets.parse().ok()
+        };
+        Some(listed()?.into_iter().filter_map(counted).collect())
+    }
+
+    #[test]
+    fn a_packet_for_a_group_bears_its_mark() {
+        in_namespace(|| {
+            run("ip address add 10.9.0.100/32 dev lo");
+            run("ip address add fd00::15/128 dev lo nodad");
+            let mut firewall = match MarkFirewall::open() {
+                Ok(firewall) => firewall,
+                Err(error) => return eprintln!("SKIPPED: {error}"),
+            };
+            if let Err(error) = firewall.apply(Some(&table())) {
+                return eprintln!("SKIPPED: {error}");
+            }
+            for family in ["ip", "ip6"] {
+                let rules = format!(
+                    "table {family} look {{ chain in {{ type filter hook input priority 5; meta mark 1002 counter; }} }}"
+                );
+                if !nft().arg(rules).status().is_ok_and(|status| status.success()) {
+                    return eprintln!("SKIPPED: no nft");
+                }
+            }
+            let send = |to: &str| {
+                let any = if to.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+                let socket = UdpSocket::bind(any).unwrap();
+                socket.send_to(b"x", to).unwrap();
+            };
+            for to in ["10.9.0.100:53", "10.9.0.100:53", "10.9.0.100:54", "127.0.0.1:53", "[fd00::15]:54"] {
+                send(to);
+            }
+            assert_eq!(marked().unwrap(), [2, 1]);
+            firewall.apply(None).unwrap();
+            send("10.9.0.100:53");
+            assert_eq!(marked().unwrap(), [2, 1], "nobody marks any more");
         });
     }
 }

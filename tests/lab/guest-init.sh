@@ -12,7 +12,7 @@ case $script in /tmp/*) ;; *) mount -n -t tmpfs tmpfs /tmp ;; esac
 ip link set lo up
 for module in ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_mh ip_vs_dh ip_vs_fo \
     ip_vs_ovf ip_vs_sed ip_vs_nq veth bridge ipip iptable_mangle xt_mark macvlan ipvlan vrf dummy \
-    mpls_router mpls_iptunnel; do
+    mpls_router mpls_iptunnel sctp fou ip_gre; do
     modprobe -q -d "$modules" "$module" || echo "no module $module"
 done
 sh "$script"

@@ -23,7 +23,9 @@ pub(crate) const CASES: &[Case] = &[
     Case::guest("lvs_no_request_fails_while_others_change_and_processes_die_nat", undisturbed_nat),
     Case::guest("lvs_no_request_fails_while_others_change_and_processes_die_dr", undisturbed_dr),
     Case::guest("lvs_no_request_fails_while_others_change_and_processes_die_tun", undisturbed_tun),
-    Case::guest("lvs_clients_see_weights_and_the_sorry_server", clients),
+    Case::guest("lvs_clients_see_weights_and_the_sorry_server_nat", clients_nat),
+    Case::guest("lvs_clients_see_weights_and_the_sorry_server_dr", clients_dr),
+    Case::guest("lvs_clients_see_weights_and_the_sorry_server_tun", clients_tun),
     Case::guest("lvs_lost_checkers_leave_an_active_sorry_server_alone", sorry_survives).ours_only(),
 ];
 
@@ -290,25 +292,57 @@ fn undisturbed(lab: &Lab, kind: &str, forward: &str, prepare: impl FnOnce(&Farm)
     asking.end().map_err(|e| farm.daemon.explain(e))
 }
 
-fn clients(lab: &Lab) -> Outcome {
-    let words = format!("{}\nsorry_server 10.0.0.13 80", WORDS.replace("rr", "wrr"));
+fn clients_nat(lab: &Lab) -> Outcome {
+    clients(lab, "NAT", "Masq", |_| Ok(()))
+}
+
+fn clients_dr(lab: &Lab) -> Outcome {
+    clients(lab, "DR", "Route", |farm| farm.take_in("lo"))
+}
+
+fn clients_tun(lab: &Lab) -> Outcome {
+    clients(lab, "TUN", "Tunnel", |farm| farm.take_in("tunl0"))
+}
+
+/// Weights, a sorry server and its end, and beside it a service that knows its clients again.
+fn clients(lab: &Lab, kind: &str, forward: &str, prepare: impl FnOnce(&Farm) -> Outcome) -> Outcome {
+    let words = WORDS.replace("NAT", kind);
+    let weighted = format!("{}\nsorry_server 10.0.0.13 80", words.replace("rr", "wrr"));
     let reals = [real(1, 80, &format!("weight 3\n{TCP_CHECK}")), real(2, 80, TCP_CHECK)];
-    let mut farm = Farm::new(lab, 3, &service(&format!("{SERVICE} 80"), &words, &[&reals[0], &reals[1]]))?;
+    let text = service(&format!("{SERVICE} 80"), &weighted, &[&reals[0], &reals[1]])
+        + &service(
+            &format!("{SERVICE} 81"),
+            &format!("{words}\npersistence_timeout 50"),
+            &[&real(1, 81, ""), &real(2, 81, "")],
+        );
+    let mut farm = Farm::new(lab, 3, &text)?;
+    prepare(&farm)?;
     let mut servers = farm.servers()?;
+    let _steady = [Server::named(&farm.reals[0], 81)?, Server::named(&farm.reals[1], 81)?];
     farm.start()?;
-    let both = "TCP 10.9.0.100:80 wrr: 10.0.0.11:80 Masq 3, 10.0.0.12:80 Masq 1";
-    farm.table(&[both], 10.0)?;
-    let counts = answers(&farm.client.space, SERVICE, 80, 8);
+    let steady =
+        format!("TCP 10.9.0.100:81 rr persistent 50: 10.0.0.11:81 {forward} 1, 10.0.0.12:81 {forward} 1");
+    let wait = |farm: &Farm, rest: &str| {
+        let rest = rest.replace("FORWARD", forward);
+        farm.table(&[&format!("TCP 10.9.0.100:80 wrr: {rest}"), &steady], 10.0)
+    };
+    let ask = |farm: &Farm, port: u16, count: u32| answers(&farm.client.space, SERVICE, port, count);
+    wait(&farm, "10.0.0.11:80 FORWARD 3, 10.0.0.12:80 FORWARD 1")?;
+    let counts = ask(&farm, 80, 8);
     let wanted = BTreeMap::from([("r1".to_owned(), 6), ("r2".to_owned(), 2)]);
     ensure!(counts == wanted, "answers {counts:?}");
+    let known = ask(&farm, 81, 5);
+    ensure!(known.len() == 1 && known.values().sum::<u32>() == 5, "answers {known:?}");
     servers.drain(..2);
-    farm.table(&["TCP 10.9.0.100:80 wrr: 10.0.0.13:80 Masq 1"], 10.0)?;
-    let counts = answers(&farm.client.space, SERVICE, 80, 3);
+    wait(&farm, "10.0.0.13:80 FORWARD 1")?;
+    let counts = ask(&farm, 80, 3);
     ensure!(counts == BTreeMap::from([("r3".to_owned(), 3)]), "answers {counts:?}");
     servers.push(Server::named(&farm.reals[1], 80)?);
-    farm.table(&["TCP 10.9.0.100:80 wrr: 10.0.0.12:80 Masq 1"], 10.0)?;
-    let counts = answers(&farm.client.space, SERVICE, 80, 3);
+    wait(&farm, "10.0.0.12:80 FORWARD 1")?;
+    let counts = ask(&farm, 80, 3);
     ensure!(counts == BTreeMap::from([("r2".to_owned(), 3)]), "answers {counts:?}");
+    let again = ask(&farm, 81, 5);
+    ensure!(again == known, "answers {known:?}, later {again:?}");
     Ok(())
 }
 

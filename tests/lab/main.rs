@@ -24,6 +24,7 @@ mod lvs_release;
 mod lvs_table;
 mod lvs_timing;
 mod lvs_tls;
+mod lvs_traffic;
 mod mail_of_checks;
 mod notify_fifo;
 mod notify_mail;
@@ -111,6 +112,7 @@ fn cases() -> Vec<&'static case::Case> {
         notify_fifo::CASES,
         lvs_timing::CASES,
         lvs_tls::CASES,
+        lvs_traffic::CASES,
         notify_mail::CASES,
         mail_of_checks::CASES,
         notify_scripts::CASES,
