@@ -80,6 +80,34 @@ fn setting<'v>(top: &'v Value, blocks: &[&str], keyword: &str) -> &'v Value {
     section["settings"].get(keyword).unwrap_or_else(|| panic!("no {keyword} in {section:#}"))
 }
 
+#[test]
+fn settings_of_ours_stand_behind_their_prefix() {
+    let text = "@keepalived-rs min_in_service 40
+virtual_server 192.0.2.10 80 {
+  lb_algo rr
+  lb_kind DR
+  protocol TCP
+  @keepalived-rs slow_start 4
+  real_server 198.51.100.1 80 {
+  }
+}
+global_defs {
+  @keepalived-rs share_checks
+}
+";
+    let top = of(text);
+    let of = |blocks: &[&str], keyword: &str| {
+        let setting = setting(&top, blocks, &format!("@keepalived-rs {keyword}"));
+        let (value, origin) = (&setting["value"], setting["origin"].as_str().unwrap());
+        format!("{value} {origin} {}", setting["place"]["line"])
+    };
+    assert_eq!(of(&["virtual_server"], "slow_start"), "4 file 6");
+    assert_eq!(of(&["virtual_server"], "min_in_service"), "40 inherited 1");
+    assert_eq!(of(&["global_defs"], "min_in_service"), "40 file 1");
+    assert_eq!(of(&["global_defs"], "share_checks"), "true file 11");
+    assert_eq!(of(&["global_defs"], "slow_start"), "null default null");
+}
+
 const INHERITANCE: &str = "global_defs {
   vrrp_version 3
   vrrp_garp_master_delay 7

@@ -275,6 +275,18 @@ impl<'a> Reader<'a> {
         End::File
     }
 
+    /// Notes a setting of ours, for who wants to know where values come from.
+    pub fn note(&mut self, keyword: &'static Keyword, line: Line<'a>, given: Option<Given<'a>>) {
+        let number = self.next;
+        if let Some(trace) = self.trace.as_deref_mut() {
+            trace.begin(keyword, line, number);
+            if let Some(given) = given {
+                trace.value(given, false);
+            }
+            trace.end();
+        }
+    }
+
     fn keyword(&mut self, keyword: &'static Keyword, line: Line<'a>, head: &'a Word) -> Opened {
         if !keyword.readers.meets(self.process) {
             if matches!(keyword.shape, Shape::Block(_) | Shape::List(_)) {

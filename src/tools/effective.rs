@@ -136,7 +136,8 @@ fn inside(text: &mut String, section: &Section, depth: usize, shown: Shown) {
 }
 
 fn one(text: &mut String, setting: &Setting, depth: usize) {
-    let name = setting.keyword.name;
+    let written = setting.written();
+    let name = &written[..];
     let is_list = matches!(setting.keyword.shape, Shape::List(_));
     if !setting.entries.is_empty() || (is_list && setting.origin != Origin::Default) {
         if is_list {

@@ -4,7 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::blocks::TOP;
+use crate::config::blocks::settings::shown_in;
 use crate::config::effective::shown_as;
+use crate::config::preprocess::OUR_ID;
 use crate::config::schema::{Invalid, Keyword, Shape, Table};
 
 /// Blocks inside blocks that are followed.
@@ -86,6 +88,9 @@ fn section(
             }
             _ => drop(settings.insert(word.name.to_owned(), setting(word))),
         }
+    }
+    for own in shown_in(block) {
+        settings.insert(format!("@{OUR_ID} {}", own.keyword.name), setting(&own.keyword));
     }
     definitions.insert(name.to_owned(), object(keyword, &settings, &inner));
 }

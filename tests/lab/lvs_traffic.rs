@@ -133,6 +133,9 @@ fn protocols(lab: &Lab) -> Outcome {
         })
         .collect();
     let mut farm = Farm::new(lab, 2, &text.concat())?;
+    for host in farm.reals.iter().chain([&farm.director, &farm.client]) {
+        host.space.sysctl("net.ipv6.conf.all.disable_ipv6", "0")?;
+    }
     farm.director.space.ip(&format!(
         "address add fd00::1/64 dev eth0 nodad\naddress add fd00:9::1/64 dev eth1 nodad\n\
          address add {SERVICE6}/128 dev eth1 nodad"
@@ -190,6 +193,11 @@ fn tunnels(lab: &Lab) -> Outcome {
         real.space.run("ip", &["fou", "add", "port", "6080", "gue"])?;
         real.space.sysctl("net.ipv4.conf.gre0.rp_filter", "0")?;
         real.space.ip("link set gre0 up")?;
+        if real.name == "r2" {
+            // Without and with checksums are two kinds of tunnels here.
+            real.space
+                .ip("link add gre1 type gre local 10.0.0.12 remote 10.0.0.1 icsum\nlink set gre1 up")?;
+        }
         for port in 80..84 {
             servers.push(Server::named(real, port)?);
         }

@@ -51,7 +51,7 @@ impl Place {
     }
 
     /// Does a line in this block stand there? `None` is outside any block.
-    fn holds(self, block: Option<&str>) -> bool {
+    pub fn holds(self, block: Option<&str>) -> bool {
         match self {
             Self::Anywhere => true,
             Self::Global => matches!(block, None | Some("global_defs")),
@@ -238,9 +238,19 @@ pub fn read<'a>(reader: &mut Reader<'a>, table: &'static Table, line: Line<'a>) 
         report.stock = Some(UNSEEN.into());
         reader.push(report);
     }
-    if let Some(value) = value {
-        (setting.keyword.apply)(reader, Given { keyword: &setting.keyword, line, value });
+    let given = value.map(|value| Given { keyword: &setting.keyword, line, value });
+    reader.note(&setting.keyword, line, given);
+    if let Some(given) = given {
+        (setting.keyword.apply)(reader, given);
     }
+}
+
+/// The settings that `explain --effective` shows in a block; those that hold globally in `global_defs`.
+pub fn shown_in(block: &str) -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(move |setting| {
+        let is_here = |place: &Place| *place != Place::Anywhere && place.holds(Some(block));
+        !block.is_empty() && setting.places.iter().any(is_here)
+    })
 }
 
 const UNSEEN: &str = "does not see the line";

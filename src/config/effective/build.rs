@@ -10,6 +10,7 @@ use super::sources::{Ancestor, canonical, inherited_from};
 use super::{Entry, Origin, Place, Section, Setting, Unused, model};
 use crate::config::Loaded;
 use crate::config::blocks::TOP;
+use crate::config::blocks::settings::{self, Setting as Own};
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::model::{CheckKind, Checker, Config, Instance};
 use crate::config::render::clean;
@@ -173,6 +174,15 @@ impl<'a> Builder<'a> {
                 self.add_of_groups(&mut setting, instance);
             }
             section.settings.push(setting);
+        }
+        for Own { keyword, .. } in settings::shown_in(scope.block) {
+            let mut nodes = scope.nodes.clone();
+            if scope.block == "global_defs" {
+                // They hold outside any block, too.
+                nodes.push(None);
+            }
+            let scope = Scope { block: scope.block, nodes, outer: scope.outer };
+            section.settings.push(self.setting(keyword, &scope, of));
         }
         let blocks = self.inside(scope).filter(|&index| is_section(self.node(index).keyword));
         let mut merged: Vec<(&'static Keyword, Vec<usize>)> = Vec::new();
@@ -410,7 +420,10 @@ impl<'a> Builder<'a> {
     ) -> Option<(&'static str, &'static str, Candidate)> {
         for &source in inherited_from(scope.block, keyword) {
             let (block, name, nodes) = match source {
-                Ancestor::Global(name) => ("global_defs", name, self.globals.clone()),
+                Ancestor::Global(name) => {
+                    let ours = settings::find(name).map(|_| None);
+                    ("global_defs", name, self.globals.iter().copied().chain(ours).collect())
+                }
                 Ancestor::Outer(block, name) => {
                     let mut outer = scope.outer;
                     while let Some(scope) = outer.filter(|scope| scope.block != block) {

@@ -17,7 +17,7 @@ pub fn as_json(section: &Section) -> Value {
     if !section.notes.is_empty() {
         object.insert("notes".to_owned(), json!(section.notes));
     }
-    let settings = section.settings.iter().map(|it| (it.keyword.name.to_owned(), setting_json(it))).collect();
+    let settings = section.settings.iter().map(|it| (it.written(), setting_json(it))).collect();
     object.insert("settings".to_owned(), Value::Object(settings));
     object.insert("sections".to_owned(), section.sections.iter().map(as_json).collect());
     Value::Object(object)

@@ -17,6 +17,8 @@ pub use sources::shown_as;
 
 use serde_json::Value;
 
+use super::blocks::settings;
+use super::preprocess::OUR_ID;
 use super::schema::Keyword;
 
 /// A block and what is in it.
@@ -57,6 +59,14 @@ pub struct Setting {
     pub entries: Vec<Entry>,
     /// Lines that did not count.
     pub unused: Vec<Unused>,
+}
+
+impl Setting {
+    /// As the file has it: ours stand behind a prefix.
+    pub fn written(&self) -> String {
+        let name = self.keyword.name;
+        if settings::find(name).is_some() { format!("@{OUR_ID} {name}") } else { name.to_owned() }
+    }
 }
 
 /// Where a value comes from.

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::config::model::{
     CheckKind, Checker, Command, Connection, Family, FlushOnStop, ForwardingMethod, Global, Granularity,
     HttpCheck, HttpProtocol, InitialState, Instance, NotifyScripts, ProcessNames, Protocol, RealServer,
-    Scheduling, SyncGroup, Transport, Tunnel, TunnelChecksum, Url, VirtualAddress, VirtualServer, VrrpScript,
-    VrrpVersion,
+    Scheduling, SyncGroup, Transport, Tunnel, TunnelChecksum, Url, VipRepair, VirtualAddress, VirtualServer,
+    VrrpScript, VrrpVersion,
 };
 use crate::config::source::display;
 use crate::config::trace::seconds;
@@ -70,6 +70,10 @@ pub(super) fn instance(keyword: &str, instance: &Instance) -> Option<Value> {
         "track_src_ip" => json!(instance.track_source),
         "nopreempt" => json!(!instance.preempt),
         "preempt_delay" => seconds(instance.preempt_delay),
+        "vip_repair" => match instance.vip_repair {
+            VipRepair::Repair => json!("repair"),
+            VipRepair::Stock => json!("stock"),
+        },
         "down_timer_adverts" => json!(instance.down_timer_adverts),
         "dont_track_primary" => json!(instance.dont_track_primary),
         "garp_master_delay" => seconds(garp.delay),
@@ -188,6 +192,8 @@ pub(super) fn virtual_server(keyword: &str, server: &VirtualServer) -> Option<Va
         "quorum_down" => command(server.quorum_down.as_ref()),
         "smtp_alert" => json!(server.smtp_alert),
         "omega" => json!(server.omega),
+        "slow_start" => seconds(server.slow_start),
+        "min_in_service" => json!(server.min_in_service),
         "sorry_server" => json!(sorry.map(|sorry| format!("{} {}", sorry.address, sorry.port))),
         "sorry_server_inhibit" => json!(sorry.map(|sorry| sorry.inhibit)),
         "sorry_server_lvs_method" => sorry.map_or(Value::Null, |sorry| method(sorry.method)),

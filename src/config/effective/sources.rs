@@ -43,6 +43,9 @@ pub(super) fn inherited_from(block: &str, keyword: &str) -> &'static [Ancestor] 
         ("vrrp_instance" | "vrrp_sync_group", "notify_priority_changes") => {
             &[Global("vrrp_notify_priority_changes")]
         }
+        ("vrrp_instance", "vip_repair") => &[Global("vip_repair")],
+        ("virtual_server", "slow_start") => &[Global("slow_start")],
+        ("virtual_server", "min_in_service") => &[Global("min_in_service")],
         ("vrrp_instance", keyword) => instance(keyword),
         ("vrrp_script" | "MISC_CHECK", "user") => &[Global("script_user")],
         ("virtual_server" | "real_server", "smtp_alert") => {
