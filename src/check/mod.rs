@@ -2,9 +2,12 @@
 //!
 //! This file is the seam between the two: a [`Probe`] goes in, an [`Outcome`] comes out. spec/checkers.md.
 
+mod faults; // pure: what goes wrong over HTTP/2 and in gRPC
 pub mod probe; // one attempt of each check type: the I/O, without rights
 pub mod schedule; // pure: when a checker attempts and what its attempts mean
 mod wording; // pure: what the log says about it
+
+pub use faults::{Http2Fault, Unhealthy};
 
 use std::time::Duration;
 
@@ -166,6 +169,10 @@ pub enum Failure {
     },
     /// A reply came, and is not the wanted one.
     Reply,
+    /// Over HTTP/2 no answer came.
+    Http2(Http2Fault),
+    /// The answer to a gRPC health check is not that the service serves.
+    Unhealthy(Unhealthy),
     /// The body's MD5 differs.
     Digest {
         /// What was received.

@@ -55,6 +55,7 @@ fn http(paths: &[&str], retry: u32) -> Checker {
         status_codes: vec![(200, 299)],
         tls_compliant: false,
         regex: None,
+        grpc_health: None,
     };
     let kind = CheckKind::Http(Box::new(HttpCheck {
         connection: connection(),

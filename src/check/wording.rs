@@ -67,8 +67,13 @@ pub(super) fn gone(subject: Subject<'_>, why: Why<'_>, turn: Turn) -> String {
             let (what, status) = script_end(why);
             format!("{} {what} {how}{status}.", misc_check(subject, misc))
         }
-        CheckKind::Http(_) if retry == 0 => format!("{name} on service {rs} failed."),
-        CheckKind::Http(_) => format!("{name} on service {rs} failed after {retry} retries."),
+        CheckKind::Http(_) => {
+            let reason = own_reason(why).map(|reason| format!(": {reason}")).unwrap_or_default();
+            match retry {
+                0 => format!("{name} on service {rs} failed{reason}."),
+                retry => format!("{name} on service {rs} failed after {retry} retries{reason}."),
+            }
+        }
         _ if untold => format!("{name} on service {rs} failed."),
         CheckKind::Ping(_) => format!("{name} on service {rs} of {vs} failed after {retry} retries."),
         _ => format!("{name} on service {rs} failed after {retry} retries."),
@@ -85,7 +90,10 @@ pub(super) fn attempt(subject: Subject<'_>, why: Why<'_>, turn: Turn) -> String 
     let late = matches!(failure, Failure::ConnectTimeout | Failure::ReadTimeout { .. });
     let how = if late { "timeout" } else { "failed" };
     match &subject.checker.kind {
-        CheckKind::Http(http) => format!("{} server {rs}.", http_failure(failure, http.tls)),
+        CheckKind::Http(http) => {
+            let reason = own_reason(why).map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("{} server {rs}{reason}.", http_failure(failure, http.tls))
+        }
         CheckKind::Udp(_) => format!("UDP connection to {rs} {how}."),
         CheckKind::Ping(_) => format!("ICMP connection to address {rs} {how}."),
         CheckKind::Smtp(smtp) => format!("SMTP_CHECK {}", smtp_attempt(smtp, failure)),
@@ -165,6 +173,15 @@ fn script_end(why: Why<'_>) -> (&'static str, String) {
     }
 }
 
+/// What only our own checks can fail of, which no log parser of stock knows.
+fn own_reason(why: Why<'_>) -> Option<String> {
+    match why {
+        Why::Failure(Failure::Http2(fault)) => Some(fault.to_string()),
+        Why::Failure(Failure::Unhealthy(unhealthy)) => Some(unhealthy.to_string()),
+        _ => None,
+    }
+}
+
 fn http_failure(failure: &Failure, tls: bool) -> &'static str {
     match failure {
         Failure::ConnectTimeout | Failure::TlsTimeout => "Timeout connecting",
@@ -179,6 +196,8 @@ fn http_failure(failure: &Failure, tls: bool) -> &'static str {
         Failure::Status { .. } => "HTTP status code error to",
         Failure::Digest { .. } => "MD5 digest error to",
         Failure::Regex => "Regex match failed",
+        Failure::Http2(_) => "HTTP/2 error with",
+        Failure::Unhealthy(_) => "gRPC health check failed on",
         _ => "Read, no data received from",
     }
 }

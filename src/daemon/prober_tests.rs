@@ -55,6 +55,7 @@ fn http(id: u64, destination: SocketAddr) -> ProbeRequest {
         status_codes: vec![(200, 299)],
         tls_compliant: false,
         regex: None,
+        grpc_health: None,
     };
     let connection = connection(destination);
     ProbeRequest { id, probe: Probe::Http { connection, tls: None, protocol: HttpProtocol::V1_0, url } }

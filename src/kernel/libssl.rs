@@ -3,7 +3,7 @@
 //! Linked, it would cost every process of the daemon half a megabyte (its tables are relocated, and so copied, at the
 //! start) and some milliseconds; the prober alone needs it, and only with TLS checks. [`super::tls`] is its one user.
 
-use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_ulong, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_uint, c_ulong, c_void};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
@@ -88,6 +88,8 @@ functions! {
     fn ssl_write = c"SSL_write_ex" (*mut Ssl, *const c_void, usize, *mut usize) -> c_int;
     fn ssl_shutdown = c"SSL_shutdown" (*mut Ssl) -> c_int;
     fn ssl_error = c"SSL_get_error" (*const Ssl, c_int) -> c_int;
+    fn ssl_set_alpn = c"SSL_set_alpn_protos" (*mut Ssl, *const c_uchar, c_uint) -> c_int;
+    fn ssl_alpn = c"SSL_get0_alpn_selected" (*const Ssl, *mut *const c_uchar, *mut c_uint);
     fn ssl_verify_result = c"SSL_get_verify_result" (*const Ssl) -> c_long;
 
     fn expect_host = c"X509_VERIFY_PARAM_set1_host" (*mut VerifyParameters, *const c_char, usize) -> c_int;

@@ -3,7 +3,7 @@
 //! Nothing is decided here: what a context presents and asks for, and what an error means for a check, is
 //! `check::probe::tls`' business. Every call leaves the library's queue of errors empty.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_long, c_ulong, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::io;
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -171,6 +171,26 @@ impl<S: AsRawFd> Stream<S> {
             (self.library.ssl_ctrl)(self.ssl.as_ptr(), CTRL_SET_TLSEXT_HOSTNAME, NAMETYPE_HOST_NAME, pointer)
         };
         done(self.library, c_int::from(set == 1))
+    }
+
+    /// Offers these protocols in the handshake, each with its length before its name (ALPN, RFC 7301 §3.1).
+    pub fn offer(&mut self, protocols: &[u8]) -> Result<(), Refused> {
+        let length = c_uint::try_from(protocols.len()).map_err(|_| Refused("too long".to_owned()))?;
+        let ssl = self.library;
+        // SAFETY: the stream lives; the list is copied. This one function returns 0 when it succeeds.
+        let set = unsafe { (ssl.ssl_set_alpn)(self.ssl.as_ptr(), protocols.as_ptr(), length) };
+        done(ssl, c_int::from(set == 0))
+    }
+
+    /// The protocol that both sides agreed on in the handshake.
+    pub fn agreed(&self) -> Option<&[u8]> {
+        let (mut name, mut length) = (ptr::null(), 0);
+        // SAFETY: the stream lives; null, or a name that stands until the next call on the stream, which takes `&mut`.
+        unsafe {
+            (self.library.ssl_alpn)(self.ssl.as_ptr(), &raw mut name, &raw mut length);
+            let length = usize::try_from(length).unwrap_or(0);
+            (!name.is_null()).then(|| std::slice::from_raw_parts(name, length))
+        }
     }
 
     /// The server's certificate must bear this name.

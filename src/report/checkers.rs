@@ -52,6 +52,7 @@ pub(super) fn write_checker(
             HttpProtocol::V1_0 => "1.0",
             HttpProtocol::V1_0Close => "1.0C",
             HttpProtocol::V1_1 => "1.1",
+            HttpProtocol::V2 => "2",
         };
         text.line(3, format_args!("Keepalive method = {method}, http protocol {protocol}"));
         return write_http(text, http, state, regexes);
@@ -162,6 +163,9 @@ fn write_url(text: &mut Text<'_>, url: &Url, regexes: &Regexes<'_>) {
     }
     if let Some(host) = &url.virtualhost {
         text.line(5, format_args!("Virtual host = {host}"));
+    }
+    if let Some(service) = &url.grpc_health {
+        text.line(5, format_args!("gRPC health = {}", if service.is_empty() { "(server)" } else { service }));
     }
     if let Some(regex) = &url.regex {
         write_regex(text, regex, regexes);

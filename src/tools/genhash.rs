@@ -133,6 +133,7 @@ fn url(matches: &ArgMatches) -> Option<Url> {
         status_codes: Vec::new(),
         tls_compliant: false,
         regex: None,
+        grpc_health: None,
     })
 }
 

@@ -121,7 +121,7 @@ impl Drop for TlsServer {
 }
 
 /// What a daemon makes of a port of the first real server: does its check pass?
-fn verdict(daemon: &Daemon, port: u16) -> Outcome<bool> {
+pub(crate) fn verdict(daemon: &Daemon, port: u16) -> Outcome<bool> {
     let passed = format!("Remote Web server [10.0.0.11]:tcp:{port} succeed on service.");
     let failed = format!("Removing service [10.0.0.11]:tcp:{port} from VS");
     until(secs(25.0), format!("a verdict on port {port}"), || {
@@ -134,7 +134,7 @@ fn verdict(daemon: &Daemon, port: u16) -> Outcome<bool> {
 }
 
 /// Waits until somebody listens there.
-fn listening(host: &Host, port: u16) -> Outcome {
+pub(crate) fn listening(host: &Host, port: u16) -> Outcome {
     until(secs(15.0), format!("a server on port {port}"), || {
         let there = host.space.run("ss", &["-Hltn", "sport", "=", &format!(":{port}")]).ok()?;
         (!there.trim().is_empty()).then_some(())

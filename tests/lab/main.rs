@@ -18,6 +18,7 @@ mod lvs_checks;
 mod lvs_drain;
 mod lvs_forms;
 mod lvs_host;
+mod lvs_http2;
 mod lvs_other_checks;
 mod lvs_patterns;
 mod lvs_release;
@@ -111,6 +112,7 @@ fn cases() -> Vec<&'static case::Case> {
         lvs_patterns::CASES,
         notify_fifo::CASES,
         lvs_timing::CASES,
+        lvs_http2::CASES,
         lvs_tls::CASES,
         lvs_traffic::CASES,
         notify_mail::CASES,

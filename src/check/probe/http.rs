@@ -15,9 +15,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::{connect_until, errno};
 use super::http_response::{Digesting, HttpResponse, Response};
+use super::http2;
 use super::scan::{Scanned, Wanted};
-use super::tls::{self, Farewell, Names, TlsRead, TlsStream, Waited};
-use crate::check::{Failure, Outcome, Remark};
+use super::tls::{self, Farewell, Flow, Names, TlsRead, TlsStream, Waited};
+use crate::check::{Failure, Outcome, Remark, Unhealthy};
 use crate::config::model::{Connection, HttpProtocol, Url};
 
 /// Stock: longer requests are cut, in bytes.
@@ -63,6 +64,8 @@ pub struct Answer {
     pub response: Response,
     /// Why a TLS stream ended, if not by close-notify.
     pub unclean_end: Option<String>,
+    /// What a gRPC server said of its health; `None` when it was not asked.
+    pub health: Option<Result<(), Unhealthy>>,
 }
 
 impl Answer {
@@ -80,13 +83,16 @@ impl Exchange<'_> {
     /// Connects, asks, and reads until the stream ends. What prevents that is the outcome of the check.
     pub async fn run(&self, socket: Option<OwnedFd>) -> Result<Answer, Outcome> {
         let connection = self.connection;
-        let request = request(self.url, self.protocol, connection.destination);
         let deadline = Instant::now() + connection.timeout;
         let stream = connect_until(connection, socket, deadline).await?;
         let mut response = HttpResponse::new(self.digesting);
         if let Some(wanted) = &self.wanted {
             response = response.looking_for(wanted.clone());
         }
+        if self.protocol == HttpProtocol::V2 {
+            return self.run_http2(stream, response, deadline).await;
+        }
+        let request = request(self.url, self.protocol, connection.destination);
         let (response, unclean_end) = match self.tls {
             None => {
                 send(&stream, &request, Instant::now() + connection.timeout).await?;
@@ -94,33 +100,70 @@ impl Exchange<'_> {
                 (read_plain(&stream, response, connection.timeout, limit).await?, None)
             }
             Some(context) => {
-                let names = Names {
-                    server: self.url.sni.as_deref(),
-                    host: self.url.host.as_deref(),
-                    address: connection.destination.ip(),
-                };
-                let mut stream = context.handshake(stream, names, deadline).await?;
-                let farewell = if self.url.tls_compliant { Farewell::CloseNotify } else { Farewell::None };
+                let mut stream = context.handshake(stream, self.names(), deadline).await?;
                 let deadline = Instant::now() + connection.timeout;
                 let read = async {
                     stream.send(&request, deadline).await?;
                     read_tls(&mut stream, response, deadline).await
                 };
                 let read = read.await;
-                stream.close(farewell);
+                stream.close(self.farewell());
                 read?
             }
         };
         let response = response.finish().ok_or(Outcome::Failed(Failure::NoData))?;
-        Ok(Answer { response, unclean_end })
+        Ok(Answer { response, unclean_end, health: None })
+    }
+
+    /// The same over HTTP/2, where the end of the answer does not depend on the end of the connection.
+    async fn run_http2(
+        &self,
+        stream: TcpStream,
+        response: HttpResponse,
+        deadline: Instant,
+    ) -> Result<Answer, Outcome> {
+        let question = http2::Question {
+            scheme: if self.tls.is_some() { "https" } else { "http" },
+            host: &host(self.url, self.connection.destination),
+            path: &self.url.path,
+            health_of: self.url.grpc_health.as_deref(),
+        };
+        let timeout = self.connection.timeout;
+        let asked = match self.tls {
+            None => http2::ask(stream, &question, response, Instant::now() + timeout).await,
+            Some(context) => {
+                let stream = context.handshake_for(stream, self.names(), Some(tls::H2), deadline).await?;
+                let stream = Flow::new(stream, self.farewell());
+                http2::ask(stream, &question, response, Instant::now() + timeout).await
+            }
+        };
+        let (response, health) = asked?;
+        let response = response.finish().ok_or(Outcome::Failed(Failure::NoData))?;
+        Ok(Answer { response, unclean_end: None, health })
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names {
+            server: self.url.sni.as_deref(),
+            host: self.url.host.as_deref(),
+            address: self.connection.destination.ip(),
+        }
+    }
+
+    fn farewell(&self) -> Farewell {
+        if self.url.tls_compliant { Farewell::CloseNotify } else { Farewell::None }
     }
 }
 
-/// The verdict on an answer: the status first, then the digest, then the pattern.
-pub fn judge(url: &Url, response: &Response) -> Outcome {
+/// The verdict on an answer: the status first, then the health, the digest, the pattern.
+pub fn judge(url: &Url, answer: &Answer) -> Outcome {
+    let response = &answer.response;
     let wanted = |code: u16| url.status_codes.iter().any(|(low, high)| (*low..=*high).contains(&code));
     if !response.status.is_some_and(wanted) {
         return Outcome::Failed(Failure::Status { code: response.status });
+    }
+    if let Some(Err(unhealthy)) = &answer.health {
+        return Outcome::Failed(Failure::Unhealthy(unhealthy.clone()));
     }
     if let (Some(expected), Some(received)) = (url.digest, response.digest)
         && expected != received
@@ -140,20 +183,26 @@ pub fn request(url: &Url, protocol: HttpProtocol, destination: SocketAddr) -> Ve
     let (version, close) = match protocol {
         HttpProtocol::V1_0 => ("1.0", ""),
         HttpProtocol::V1_0Close => ("1.0", "Connection: close\r\n"),
-        HttpProtocol::V1_1 => ("1.1", "Connection: close\r\n"),
+        // HTTP/2 has no such text and does not come here.
+        HttpProtocol::V1_1 | HttpProtocol::V2 => ("1.1", "Connection: close\r\n"),
     };
-    let host = match (&url.host, destination.ip()) {
-        (Some(name), _) => name.clone(),
-        (None, IpAddr::V4(address)) => format!("{address}:{}", destination.port()),
-        // Without a zone, which `SocketAddr` would print.
-        (None, IpAddr::V6(address)) => format!("[{address}]:{}", destination.port()),
-    };
+    let host = host(url, destination);
     let path = &url.path;
     let mut bytes =
         format!("GET {path} HTTP/{version}\r\nUser-Agent: KeepAliveClient\r\n{close}Host: {host}\r\n\r\n")
             .into_bytes();
     bytes.truncate(REQUEST_LIMIT);
     bytes
+}
+
+/// The Host header, or what HTTP/2 has in its place.
+fn host(url: &Url, destination: SocketAddr) -> String {
+    match (&url.host, destination.ip()) {
+        (Some(name), _) => name.clone(),
+        (None, IpAddr::V4(address)) => format!("{address}:{}", destination.port()),
+        // Without a zone, which `SocketAddr` would print.
+        (None, IpAddr::V6(address)) => format!("[{address}]:{}", destination.port()),
+    }
 }
 
 async fn send(stream: &TcpStream, mut bytes: &[u8], deadline: Instant) -> Result<(), Failure> {

@@ -94,6 +94,11 @@ impl HttpResponse {
         Self { scan: Some(Scan::new(wanted)), ..self }
     }
 
+    /// A header that was read elsewhere, of an answer that is no text: what follows is body. `status` is 100..=999.
+    pub fn head(&mut self, status: u16, announced: Option<u64>) {
+        (self.complete, self.status, self.announced) = (true, Some(status), announced);
+    }
+
     /// How many bytes the next read may bring so that the same bytes arrive together as in stock; `None` is any number.
     pub fn room(&self) -> Option<usize> {
         match &self.scan {

@@ -5,7 +5,9 @@
 
 pub mod connect; // the socket of a check, connected or not
 pub mod dns; // DNS_CHECK
+pub mod grpc; // pure: the gRPC health protocol
 pub mod http; // HTTP_GET and SSL_GET: the request, the reading, the verdict
+pub mod http2; // the same exchange over HTTP/2
 pub mod http_response; // pure: what is looked for in an answer
 pub mod ping; // PING_CHECK
 pub mod scan; // a pattern in an answer that comes in pieces
@@ -102,7 +104,7 @@ impl Probes {
                     wanted,
                 };
                 match exchange.run(socket).await {
-                    Ok(answer) => (http::judge(url, &answer.response), answer.remarks()),
+                    Ok(answer) => (http::judge(url, &answer), answer.remarks()),
                     Err(outcome) => (outcome, Vec::new()),
                 }
             }

@@ -126,6 +126,7 @@ pub(super) fn url() -> Url {
         status_codes: vec![(200, 299)],
         tls_compliant: false,
         regex: None,
+        grpc_health: None,
     }
 }
 

@@ -7,13 +7,15 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::{self, Poll, ready};
 
-use tokio::io::Interest;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::check::{Failure, Outcome};
+use crate::check::{Failure, Http2Fault, Outcome};
 use crate::config::model::{TlsProfile, TlsVerify};
 use crate::kernel::tls::{self, Interrupted, Refused};
 
@@ -52,6 +54,17 @@ impl Context {
         names: Names<'_>,
         deadline: Instant,
     ) -> Result<TlsStream, Outcome> {
+        self.handshake_for(stream, names, None, deadline).await
+    }
+
+    /// The same, with the protocol that is wanted on top, which the server must agree to.
+    pub(super) async fn handshake_for(
+        &self,
+        stream: TcpStream,
+        names: Names<'_>,
+        protocol: Option<Alpn>,
+        deadline: Instant,
+    ) -> Result<TlsStream, Outcome> {
         let prepare = |context: &tls::Context| -> Result<tls::Stream<TcpStream>, Refused> {
             let mut tls = tls::Stream::new(context, stream)?;
             // A NUL cannot be part of a server name.
@@ -62,6 +75,9 @@ impl Context {
                 let name = self.profile.name.as_deref().or(names.server).or(names.host);
                 expect(&mut tls, name, names.address)?;
             }
+            if let Some(Alpn(name)) = protocol {
+                tls.offer(name)?;
+            }
             Ok(tls)
         };
         let stream = prepare(self.get()?).map_err(|error| Outcome::NotTried {
@@ -71,9 +87,19 @@ impl Context {
         let mut stream = TlsStream(stream);
         loop {
             let waiting = match stream.0.connect() {
-                Ok(()) => return Ok(stream),
+                Ok(()) => {
+                    return match protocol {
+                        Some(Alpn(wanted)) if stream.0.agreed() != wanted.get(1..) => Err(not_offered()),
+                        _ => Ok(stream),
+                    };
+                }
                 Err(Interrupted::WantsBytes) => Waiting::ForBytes,
                 Err(Interrupted::WantsRoom) => Waiting::ForRoom,
+                Err(Interrupted::Broken { reason, .. })
+                    if protocol.is_some() && reason.ends_with(NO_APPLICATION_PROTOCOL) =>
+                {
+                    return Err(not_offered());
+                }
                 Err(interrupted) => {
                     let mistrust = stream.0.mistrust().filter(|_| self.profile.verify != TlsVerify::No);
                     let reason = match mistrust {
@@ -88,6 +114,20 @@ impl Context {
             }
         }
     }
+}
+
+/// A protocol as the handshake names it: its length, then its name (RFC 7301 §3.1).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alpn(&'static [u8]);
+
+/// RFC 9113 §3.2.
+pub(super) const H2: Alpn = Alpn(b"\x02h2");
+
+/// How OpenSSL's words end for the alert of a server that agrees to nothing of what is offered (RFC 7301 §3.2).
+const NO_APPLICATION_PROTOCOL: &str = "no application protocol";
+
+fn not_offered() -> Outcome {
+    Outcome::Failed(Failure::Http2(Http2Fault::NotOffered))
 }
 
 /// The names of the other side, as far as they are known.
@@ -234,6 +274,80 @@ impl TlsStream {
             // An error of the socket is met again by the next call, which can name it.
             Ok(_) => Waited::Ready,
         }
+    }
+}
+
+/// A TLS stream as a protocol on top of it wants it: bytes that come and go when they can.
+pub(super) struct Flow {
+    stream: TlsStream,
+    farewell: Farewell,
+}
+
+impl Flow {
+    /// From here on the protocol says when it ends.
+    pub(super) fn new(stream: TlsStream, farewell: Farewell) -> Self {
+        Self { stream, farewell }
+    }
+
+    /// Does `act` until it need not wait any more.
+    fn poll(
+        &mut self,
+        context: &mut task::Context<'_>,
+        mut act: impl FnMut(&mut tls::Stream<TcpStream>) -> Result<usize, Interrupted>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let (interest, socket) = match act(&mut self.stream.0) {
+                Ok(done) => return Poll::Ready(Ok(done)),
+                Err(Interrupted::End) => return Poll::Ready(Ok(0)),
+                Err(Interrupted::WantsBytes) => (Interest::READABLE, self.stream.0.socket()),
+                Err(Interrupted::WantsRoom) => (Interest::WRITABLE, self.stream.0.socket()),
+                Err(Interrupted::Broken { errno: Some(errno), .. }) => {
+                    return Poll::Ready(Err(io::Error::from_raw_os_error(errno)));
+                }
+                Err(Interrupted::Broken { reason, .. }) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason)));
+                }
+            };
+            let _ = socket.try_io(interest, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+            ready!(match interest {
+                Interest::READABLE => socket.poll_read_ready(context),
+                _ => socket.poll_write_ready(context),
+            })?;
+        }
+    }
+}
+
+impl AsyncRead for Flow {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = ready!(self.poll(context, |stream| stream.read(into.initialize_unfilled())))?;
+        into.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Flow {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll(context, |stream| stream.write(bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// What cannot be sent at once is not sent.
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        if self.farewell == Farewell::CloseNotify {
+            self.stream.0.say_goodbye();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

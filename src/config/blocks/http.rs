@@ -24,6 +24,8 @@ pub struct HttpDraft<'a> {
     pub virtualhost: Option<&'a Word>,
     /// Our own settings.
     pub tls: TlsDraft,
+    /// `@keepalived-rs http2`.
+    pub http2: bool,
     /// Urls with a path.
     pub urls: Vec<UrlDraft<'a>>,
     /// The url being read.
@@ -74,6 +76,8 @@ pub struct UrlDraft<'a> {
     pub min_offset: Option<u64>,
     pub max_offset: Option<u64>,
     pub regex_stack: Option<(u64, u64)>,
+    /// `@keepalived-rs grpc_health`.
+    pub grpc_health: Option<String>,
 }
 
 /// `HTTP_GET`.

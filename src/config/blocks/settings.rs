@@ -10,7 +10,9 @@ use crate::config::lint::{LINTS, REPORTS, find as find_lint};
 use crate::config::model::VipRepair;
 use crate::config::preprocess::OUR_ID;
 use crate::config::reader::{Reader, argument_hint, no_effect_yet};
-use crate::config::schema::{Effect, Given, Keyword, Repeat, Shape, Table, Value, keyword, micros, strict};
+use crate::config::schema::{
+    Effect, Given, Keyword, Missing, Repeat, Shape, Table, Value, keyword, micros, strict,
+};
 use crate::config::suggest::did_you_mean;
 use crate::config::syntax::{Line, Word};
 
@@ -36,6 +38,10 @@ pub enum Place {
     VirtualServer,
     /// `SSL_GET`, or `SSL`, where it holds for all of them.
     Tls,
+    /// `HTTP_GET` or `SSL_GET`.
+    Http,
+    /// `url` of one of these.
+    Url,
 }
 
 impl Place {
@@ -47,6 +53,8 @@ impl Place {
             Self::Instance => "vrrp_instance",
             Self::VirtualServer => "virtual_server",
             Self::Tls => "SSL_GET, or SSL for all of them",
+            Self::Http => "HTTP_GET, SSL_GET",
+            Self::Url => "url",
         }
     }
 
@@ -58,6 +66,8 @@ impl Place {
             Self::Instance => block == Some("vrrp_instance"),
             Self::VirtualServer => block == Some("virtual_server"),
             Self::Tls => matches!(block, Some("SSL_GET" | "SSL")),
+            Self::Http => matches!(block, Some("HTTP_GET" | "SSL_GET")),
+            Self::Url => block == Some("url"),
         }
     }
 }
@@ -142,6 +152,7 @@ pub const SETTINGS: &[Setting] = &[
              of the handshake, the Host header or the address.",
         )
         .default("off, as keepalived")
+        .missing(Missing::Warns)
         .apply(|r, g| {
             let tls = tls_draft(r);
             tls.verify = g.argument(0).map(|word| word.as_str().to_owned());
@@ -158,6 +169,7 @@ pub const SETTINGS: &[Setting] = &[
              in the same file.",
         )
         .default("that of SSL, if there is one")
+        .missing(Missing::Warns)
         .apply(|r, g| {
             let tls = tls_draft(r);
             tls.certificate = g.argument(0).map(|word| word.as_str().to_owned());
@@ -165,6 +177,31 @@ pub const SETTINGS: &[Setting] = &[
             tls.span = Some(g.value_span());
         }),
         places: &[Place::Tls],
+    },
+    Setting {
+        keyword: keyword(
+            "http2",
+            Shape::Bool,
+            "The check speaks HTTP/2, whatever http_protocol says: in SSL_GET the server must agree to h2 in the handshake, in \
+             HTTP_GET it must know (h2c with prior knowledge). An answer must be complete within connect_timeout.",
+        )
+        .default("off, as keepalived")
+        .apply(|r, g| r.drafts.http.http2 = g.bool()),
+        places: &[Place::Http],
+    },
+    Setting {
+        keyword: keyword(
+            "grpc_health",
+            Shape::Words,
+            "Asks over gRPC (grpc.health.v1.Health/Check) whether a service is SERVING; without a name, whether the server is. The \
+             check speaks HTTP/2. A path of `/` stands for that of the protocol.",
+        )
+        .default("unset")
+        .apply(|r, g| {
+            let service = g.argument(0).map(|word| word.as_str().to_owned());
+            r.drafts.http.url.grpc_health = Some(service.unwrap_or_default());
+        }),
+        places: &[Place::Url],
     },
     Setting {
         keyword: keyword(
@@ -222,7 +259,7 @@ pub fn read<'a>(reader: &mut Reader<'a>, table: &'static Table, line: Line<'a>) 
         );
         return;
     }
-    if line.words.len() < 2 && !matches!(setting.keyword.shape, Shape::Flag | Shape::Bool) {
+    if line.words.len() < 2 && setting.keyword.missing != Missing::Fine {
         let hint = argument_hint(&setting.keyword).replacen("write `", &format!("write `@{OUR_ID} "), 1);
         reader.push(
             ours("bad-own-setting", head, format!("`{}` needs a value", setting.keyword.name)).help(hint),
@@ -300,7 +337,7 @@ pub fn places(setting: &Setting) -> String {
 mod tests {
     use super::*;
     use crate::config::files::MemoryFiles;
-    use crate::config::model::{HostFacts, Identity, InterfaceFacts, Users};
+    use crate::config::model::{CheckKind, HostFacts, HttpProtocol, Identity, InterfaceFacts, Users};
     use crate::config::preprocess::{IncludeChecks, ReadOptions};
     use crate::config::value::Mode;
     use crate::config::{Loaded, load};
@@ -366,6 +403,36 @@ mod tests {
         let text = instance("").replace("192.0.2.1\n", "192.0.2.1\n@keepalived-rs allow own-unicast-peer\n");
         assert_eq!(reports(&text), []);
         assert_eq!(repair(&text), VipRepair::Repair);
+    }
+
+    fn http_checks(block: &str) -> Vec<(HttpProtocol, Option<String>)> {
+        let text = format!(
+            "virtual_server 192.0.2.1 80 {{\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 192.0.2.2 80 {{\n{block}\n}}\n}}\n"
+        );
+        let loaded = loaded(&text);
+        assert_eq!(loaded.diagnostics.iter().map(|report| report.id).collect::<Vec<_>>(), [""; 0]);
+        let checkers = loaded.config.expect("runs").virtual_servers[0].real_servers[0].checkers.clone();
+        let protocols = checkers.iter().flat_map(|checker| match &checker.kind {
+            CheckKind::Http(http) => {
+                http.urls.iter().map(|url| (http.protocol, url.grpc_health.clone())).collect()
+            }
+            _ => vec![],
+        });
+        protocols.collect()
+    }
+
+    #[test]
+    fn a_check_speaks_http2_when_it_is_told_or_asks_over_grpc() {
+        use HttpProtocol::{V1_1, V2};
+        let url = "url {\npath /\n}";
+        let check = |words: &str| http_checks(&format!("HTTP_GET {{\nhttp_protocol 1.1\n{words}\n}}"));
+        assert_eq!(check(url), [(V1_1, None)]);
+        assert_eq!(check(&format!("@keepalived-rs http2\n{url}")), [(V2, None)]);
+        assert_eq!(check(&format!("@keepalived-rs http2 off\n{url}")), [(V1_1, None)]);
+        let grpc = "url {\npath /\n@keepalived-rs grpc_health\n}";
+        assert_eq!(check(&format!("{url}\n{grpc}")), [(V2, None), (V2, Some(String::new()))]);
+        let named = http_checks("SSL_GET {\nurl {\npath /\n@keepalived-rs grpc_health a.B\n}\n}");
+        assert_eq!(named, [(V2, Some("a.B".to_owned()))]);
     }
 
     #[test]

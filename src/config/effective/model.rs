@@ -250,6 +250,7 @@ fn http_word(keyword: &str, http: &HttpCheck) -> Option<Value> {
             HttpProtocol::V1_0 => json!("1.0"),
             HttpProtocol::V1_0Close => json!("1.0C"),
             HttpProtocol::V1_1 => json!("1.1"),
+            HttpProtocol::V2 => json!("2"),
         },
         "fast_recovery" => json!(http.fast_recovery),
         "tls_compliant" => json!(http.tls_compliant),

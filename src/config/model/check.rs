@@ -152,6 +152,8 @@ pub enum HttpProtocol {
     V1_0Close,
     /// `1.1` with `Connection: close`.
     V1_1,
+    /// `@keepalived-rs http2`: HTTP/2, without TLS with prior knowledge.
+    V2,
 }
 
 /// One `url` block.
@@ -173,6 +175,8 @@ pub struct Url {
     pub tls_compliant: bool,
     /// What the body must match, or not.
     pub regex: Option<Box<Regex>>,
+    /// `@keepalived-rs grpc_health`: asked over gRPC whether this service serves; the empty name is the server.
+    pub grpc_health: Option<String>,
 }
 
 /// `regex` of a url and the words around it (PCRE2).

@@ -12,8 +12,8 @@ use crate::config::blocks::virtual_server::Draft;
 use crate::config::blocks::{misc_check, udp_check, watch_checks};
 use crate::config::diagnostic::{Class, Diagnostic};
 use crate::config::model::{
-    BfdCheck, CheckKind, CheckTiming, Checker, Connection, DnsCheck, FileCheck, HttpCheck, InheritedSettings,
-    LocalEnd, MiscCheck, Rare, SmtpCheck, UdpCheck, UdpReply, Url,
+    BfdCheck, CheckKind, CheckTiming, Checker, Connection, DnsCheck, FileCheck, HttpCheck, HttpProtocol,
+    InheritedSettings, LocalEnd, MiscCheck, Rare, SmtpCheck, UdpCheck, UdpReply, Url,
 };
 use crate::config::reader::Reader;
 use crate::config::source::Span;
@@ -152,7 +152,11 @@ impl Checks<'_, '_> {
             urls: http.urls.iter().map(|url| self.url(url, http, tls)).collect(),
             connection,
             tls,
-            protocol: http.http_protocol,
+            protocol: if http.http2 || http.urls.iter().any(|url| url.grpc_health.is_some()) {
+                HttpProtocol::V2
+            } else {
+                http.http_protocol
+            },
             fast_recovery: http.fast_recovery,
             tls_compliant: http.tls_compliant,
             virtualhost: text(http.virtualhost),
@@ -195,6 +199,7 @@ impl Checks<'_, '_> {
             },
             tls_compliant: url.tls_compliant,
             regex: url.regex.clone(),
+            grpc_health: url.grpc_health.clone(),
         }
     }
 
