@@ -6,6 +6,7 @@ mod checkers; // what it tells of one checker
 pub mod clock; // a moment of the cores as the dumps print it
 pub mod event; // what mails, SNMP traps and D-Bus signals are made of
 pub mod global; // the section that every data dump begins with
+mod instance; // one instance in the dump
 mod interfaces; // interfaces in the dump
 pub mod json; // keepalived.json
 mod routing; // route and rule lines
