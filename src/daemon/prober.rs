@@ -35,6 +35,10 @@ const REST: Duration = Duration::from_millis(2);
 /// Reports that leave together at most.
 const BATCH: usize = 256;
 
+/// Processor time of one turn of the loop, beyond which it will never end: the worst that is allowed to any probe is a
+/// small part of it. The parent starts another prober, and the checks under way are named in the log.
+const ENDLESS: Duration = Duration::from_secs(10);
+
 /// Plays the role until the channel closes.
 pub async fn play(channel: OwnedFd) -> Result<Exit, Error> {
     let slots = process::raise_open_files()?.saturating_sub(RESERVED).max(1);
@@ -42,14 +46,14 @@ pub async fn play(channel: OwnedFd) -> Result<Exit, Error> {
     if !impossible.is_empty() {
         info!("The prober keeps rights it should not have: {}", impossible.join(", "));
     }
-    Ok(serve(Channel::new(channel)?, slots).await)
+    Ok(serve(Channel::new(channel)?, slots, || process::end_unless_called_again(ENDLESS)).await)
 }
 
 /// Says reports, hears requests.
 type Checkers = Channel<FromProber, ToProber>;
 
-/// Probes with at most `slots` sockets at a time until the channel closes.
-async fn serve(mut checkers: Checkers, slots: usize) -> Exit {
+/// Probes with at most `slots` sockets at a time until the channel closes. Calls `turn` before each turn of the loop.
+async fn serve(mut checkers: Checkers, slots: usize, turn: impl Fn()) -> Exit {
     let mut prober = Prober {
         probes: Arc::new(Probes::new()),
         running: JoinSet::new(),
@@ -61,6 +65,7 @@ async fn serve(mut checkers: Checkers, slots: usize) -> Exit {
     let rested = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(rested);
     loop {
+        turn();
         let reports = tokio::select! {
             // Each message may bring a socket.
             received = checkers.next(), if prober.running.len() < slots + SURPLUS => match received {

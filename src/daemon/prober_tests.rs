@@ -17,7 +17,7 @@ fn with_prober<F: Future>(slots: usize, test: impl FnOnce(Near) -> F) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (near, far) = Near::pair().unwrap();
-        let prober = serve(Channel::new(far).unwrap(), slots);
+        let prober = serve(Channel::new(far).unwrap(), slots, || {});
         let test = async {
             tokio::time::timeout(Duration::from_secs(30), test(near)).await.expect("the test takes too long");
         };

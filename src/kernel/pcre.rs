@@ -98,9 +98,14 @@ impl Pattern {
                 (&raw mut look_behind).cast(),
             )
         };
-        // SAFETY: the code is valid and not in use. Without machine code (an architecture that has none, memory that
-        // must not be executed) the library interprets the pattern.
-        unsafe { sys::pcre2_jit_compile_8(code.0.as_ptr(), sys::PCRE2_JIT_PARTIAL_HARD) };
+        // Machine code of PCRE2 10.42 that looks for the end of the first line in bytes that are no text reads on behind
+        // them, and never ends where a character seems to go on there.
+        let is_sound = !(utf && options & sys::PCRE2_FIRSTLINE != 0);
+        if is_sound {
+            // SAFETY: the code is valid and not in use. Without machine code (an architecture that has none, memory that
+            // must not be executed) the library interprets the pattern.
+            unsafe { sys::pcre2_jit_compile_8(code.0.as_ptr(), sys::PCRE2_JIT_PARTIAL_HARD) };
+        }
         let matcher = Mutex::new(Matcher::new(regex.stack)?);
         Ok(Self { code, matcher, look_behind: look_behind as usize, utf })
     }
@@ -350,6 +355,15 @@ mod tests {
             let _ = pattern.search(text.as_bytes(), 0, None);
             assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         }
+    }
+
+    /// Found by fuzzing; with machine code it never ends.
+    #[test]
+    fn what_stands_behind_a_piece_is_not_looked_at() {
+        let all = [b"TTTTTTTT".as_slice(), &[0xb5; 14]].concat();
+        let pattern =
+            Pattern::new(&Regex { max_offset: Some(9), ..regex("abc", &["utf", "firstline"]) }).unwrap();
+        assert_eq!(pattern.search(&all[..12], 3, Some(9)), Found::Nothing);
     }
 
     #[test]

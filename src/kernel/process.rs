@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -96,6 +97,21 @@ pub fn daemonize() -> Result<(), Error> {
     daemon(false, false).doing(|| "leaving the foreground")
 }
 
+/// Has the kernel end this process (`SIGPROF`) once it has used so much processor time since the last call: a library that does
+/// not come out of an endless loop can be helped in no other way. Whole microseconds; nothing is an error for processes that live.
+pub fn end_unless_called_again(processor_time: Duration) {
+    let limit = libc::timeval {
+        tv_sec: libc::time_t::try_from(processor_time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_usec: processor_time.subsec_micros().into(),
+    };
+    let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: limit };
+    // SAFETY: both structures are only read or written during the calls; the default action runs no code in signal context.
+    unsafe {
+        libc::signal(libc::SIGPROF, libc::SIG_DFL);
+        libc::setitimer(libc::ITIMER_PROF, &raw const timer, std::ptr::null_mut());
+    }
+}
+
 /// Sets the mask of the modes of new files, 0..=0o777.
 pub fn set_umask(mask: u32) {
     umask(Mode::from_bits_truncate(mask));
@@ -152,6 +168,39 @@ impl CorePattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Plays a part of the test below, in a process of its own.
+    #[test]
+    fn an_endless_loop() {
+        if std::env::var_os("KEEPALIVED_TEST_ENDLESS").is_some() {
+            let begun = std::time::Instant::now();
+            for turn in 0_u64.. {
+                if begun.elapsed() > Duration::from_secs(20) {
+                    return;
+                }
+                // A second's worth of turns that end, and then one that does not.
+                if turn < 100 {
+                    end_unless_called_again(Duration::from_millis(200));
+                    let begun = std::time::Instant::now();
+                    while begun.elapsed() < Duration::from_millis(5) {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_that_does_not_come_out_of_a_loop_is_ended() {
+        use std::os::unix::process::ExitStatusExt;
+        let begun = std::time::Instant::now();
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "kernel::process::tests::an_endless_loop"])
+            .env("KEEPALIVED_TEST_ENDLESS", "1")
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGPROF));
+        assert!(begun.elapsed() > Duration::from_millis(500), "in a turn that ended");
+    }
 
     #[test]
     fn the_pattern_of_core_dumps_is_put_back_unless_somebody_changed_it() {
