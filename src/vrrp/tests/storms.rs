@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::samples::*;
 use crate::config::model::{
-    AntiReplay, Auth, AuthHmac, Centis, Family, HmacKey, HmacMode, Instance, ScriptEnd, Transport, VrrpPart,
-    VrrpVersion,
+    AntiReplay, Auth, AuthHmac, Centis, Family, HmacKey, HmacMode, Instance, ScriptEnd, Transport,
+    UnicastChecksum, UnicastPeer, VrrpPart, VrrpVersion,
 };
 use crate::time::Time;
 use crate::vrrp::sim::{Cluster, Network};
@@ -87,6 +87,11 @@ impl Storm {
             _ => Auth::None,
         };
         let keeps_order = !matches!(auth, Auth::Hmac(_));
+        let is_unicast = dice.is(25);
+        let own = |link: u8, host: u8| match family {
+            Family::V4 => IpAddr::from([10, 0, link, host]),
+            Family::V6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, u16::from(link), u16::from(host)]),
+        };
         let is_group = dice.is(40);
         let has_script = dice.is(40);
         let delays = [Duration::ZERO, Duration::ZERO, Duration::from_millis(1500)];
@@ -103,6 +108,16 @@ impl Storm {
         let owner = dice.is(15).then(|| dice.index(count));
         for (node, host) in (0..count).zip(1_u8..) {
             let priority = if owner == Some(node) { 255 } else { dice.one(&[1, 100, 100, 101, 200, 254]) };
+            let group = ip(if family == Family::V4 { "224.0.0.18" } else { "ff02::12" });
+            let to_all = |vrid: u8| {
+                let others = (0..count).zip(1_u8..).filter(|(other, _)| *other != node);
+                let peer = |(_, host)| {
+                    let address = own(vrid - 1, host);
+                    UnicastPeer { address, min_ttl: None, max_ttl: None }
+                };
+                let peers = others.map(peer).collect();
+                Transport::Unicast { peers, ttl: None, checksum: UnicastChecksum::Auto }
+            };
             let config = |name: &str, vrid: u8| {
                 let eth = format!("eth{}", vrid - 1);
                 Instance {
@@ -113,9 +128,7 @@ impl Storm {
                     vips: vec![vip(vips[usize::from(vrid) - 1], &eth)],
                     down_timer_adverts,
                     family,
-                    transport: Transport::Multicast {
-                        group: ip(if family == Family::V4 { "224.0.0.18" } else { "ff02::12" }),
-                    },
+                    transport: if is_unicast { to_all(vrid) } else { Transport::Multicast { group } },
                     ..instance(name, vrid, priority)
                 }
             };
@@ -135,11 +148,7 @@ impl Storm {
             part.global.vrrp_startup_delay = startup_delay;
             part.scripts.extend(has_script.then(|| script("s")));
             part.sync_groups.extend(is_group.then(|| group("G", &["A", "B"])));
-            let own = |link: u8| match family {
-                Family::V4 => IpAddr::from([10, 0, link, host]),
-                Family::V6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, u16::from(link), u16::from(host)]),
-            };
-            cluster.add(part.clone(), &[("eth0", own(0)), ("eth1", own(1))]);
+            cluster.add(part.clone(), &[("eth0", own(0, host)), ("eth1", own(1, host))]);
             parts.push(part);
             priorities.push(priority);
         }
