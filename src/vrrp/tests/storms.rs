@@ -108,7 +108,7 @@ impl Storm {
         let owner = dice.is(15).then(|| dice.index(count));
         for (node, host) in (0..count).zip(1_u8..) {
             let priority = if owner == Some(node) { 255 } else { dice.one(&[1, 100, 100, 101, 200, 254]) };
-            let group = ip(if family == Family::V4 { "224.0.0.18" } else { "ff02::12" });
+            let multicast = ip(if family == Family::V4 { "224.0.0.18" } else { "ff02::12" });
             let to_all = |vrid: u8| {
                 let others = (0..count).zip(1_u8..).filter(|(other, _)| *other != node);
                 let peer = |(_, host)| {
@@ -128,7 +128,11 @@ impl Storm {
                     vips: vec![vip(vips[usize::from(vrid) - 1], &eth)],
                     down_timer_adverts,
                     family,
-                    transport: if is_unicast { to_all(vrid) } else { Transport::Multicast { group } },
+                    transport: if is_unicast {
+                        to_all(vrid)
+                    } else {
+                        Transport::Multicast { group: multicast }
+                    },
                     ..instance(name, vrid, priority)
                 }
             };
