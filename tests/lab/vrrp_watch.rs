@@ -24,6 +24,8 @@ pub(crate) const CASES: &[Case] = &[
 fn track_file(lab: &Lab) -> Outcome {
     let folder = lab.directory.join("watched");
     fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    // Stock shows a path without symlinks.
+    let folder = fs::canonicalize(&folder).map_err(|e| e.to_string())?;
     let path = |name: &str| folder.join(name);
     let put = |name: &str, text: &str| fs::write(path(name), text).map_err(|e| e.to_string());
     put("switch", "0")?;
