@@ -126,6 +126,53 @@ fn a_fault_says_goodbye_twice_and_a_pulled_member_once() {
     assert_eq!((of_vrid(1), of_vrid(2)), (2, 1), "{out:?}");
 }
 
+/// §6.1: "Interfaces of VIPs with `dev` are tracked implicitly, too, unless no_track"; `dont_track_primary` is for the own one.
+#[test]
+fn the_interface_of_an_address_is_tracked_unless_that_is_not_wanted() {
+    let on = |interface: &str, no_track| VirtualAddress { no_track, ..vip("10.0.1.200", interface) };
+    for (address, dont_track_primary, lost, expected) in [
+        (on("eth1", false), false, 2, VrrpState::Fault),
+        (on("eth1", false), true, 2, VrrpState::Fault),
+        (on("eth1", true), false, 2, VrrpState::Backup),
+        (on("eth0", false), true, 1, VrrpState::Backup),
+        (on("eth0", false), false, 1, VrrpState::Fault),
+    ] {
+        let config = Instance { excluded: vec![address.clone()], dont_track_primary, ..of(100) };
+        let (mut bench, _) = Bench::start(&part(&[config]));
+        bench.event(Event::Link(link(lost, if lost == 1 { "eth0" } else { "eth1" }, false)));
+        assert_eq!(bench.state(0), expected, "{address:?}, {dont_track_primary}");
+    }
+}
+
+/// §8: "VIP added by someone else: ignored".
+#[test]
+fn an_address_that_somebody_else_adds_is_nothing_to_a_backup() {
+    let (mut bench, _) = Bench::start(&part(&[of(100)]));
+    let before = bench.router.deadline();
+    let out = bench.event(Event::AddressAdded { index: 1, address: ip("10.0.0.101"), prefix: 32 });
+    let is_word = |action: &Action| matches!(action, Action::Log { .. });
+    assert!(out.iter().all(is_word), "{out:?}");
+    assert_eq!((bench.state(0), bench.router.deadline()), (VrrpState::Backup, before));
+}
+
+/// §2: "an instance in FAULT or INIT ignores everything".
+#[test]
+fn an_instance_that_waits_hears_nothing() {
+    let mut part = part(&[of(100)]);
+    part.instances[0].track_scripts = vec![track_script("s", 0)];
+    part.scripts = vec![script("s")];
+    let (mut bench, _) = Bench::start(&part);
+    assert_eq!(bench.state(0), VrrpState::Init);
+    for _ in 0..2 {
+        let before = bench.counters();
+        let out = bench.hear("10.0.0.2", 200);
+        assert_eq!((out, bench.counters()), (Vec::new(), before));
+        // The second time in FAULT.
+        bench.event(Event::ScriptEnded { id: 1, end: ScriptEnd::Exited { status: 1 } });
+        assert_eq!(bench.state(0), VrrpState::Fault);
+    }
+}
+
 /// §6.2: what is said of each result.
 #[test]
 fn every_end_of_a_script_has_its_words() {
