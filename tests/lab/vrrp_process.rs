@@ -74,28 +74,41 @@ fn as_configured(lab: &Lab) -> Outcome {
 
 /// spec/vrrp-config.md §2.5: `garp_group`. Stock 2.2.7 loses every second announcement of two interfaces.
 fn one_pace(lab: &Lab) -> Outcome {
+    let six = |name: &str, vrid, interface: &str| {
+        let lines = format!("version 3\nadvert_int 1\nvirtual_ipaddress {{\n fe80::{vrid}\n}}");
+        instance(name, vrid, interface, 150, &lines)
+    };
     let second = instance("VI_2", 52, "eth1", 150, "advert_int 1\nvirtual_ipaddress {\n 10.0.9.100\n}");
-    let group = "garp_group {\n garp_interval 0.3\n interfaces {\n  eth0 eth1\n }\n}\n";
+    let others = second + &six("VI_3", 53, "eth0") + &six("VI_4", 54, "eth1");
+    let group = "garp_group {\n garp_interval 0.3\n gna_interval 0.3\n interfaces {\n  eth0 eth1\n }\n}\n";
     let words = "vrrp_garp_master_repeat 3\n vrrp_garp_master_delay 0";
-    let text = format!("{}{second}{group}", config(150, "").replace("router_id lab", words));
+    let text = format!("{}{others}{group}", config(150, "").replace("router_id lab", words));
     let mut pair = Pair::new(lab, &text, "")?;
     let other = Switch::new()?;
-    pair.hosts[A].plug(&other, &["10.0.9.1/24"])?;
+    let host = &pair.hosts[A];
+    host.plug(&other, &["10.0.9.1/24"])?;
+    host.use_ipv6("eth0", "2001:db8::1/64")?;
+    host.use_ipv6("eth1", "2001:db8:9::1/64")?;
     pair.start_a(&[])?;
-    let sent = || -> Vec<_> {
-        let log = pair.a.log();
-        log.into_iter().filter(|line| line.text.contains("Sending gratuitous ARP on eth")).collect()
-    };
-    let lines = until(secs(12.0), "six ARPs", || Some(sent()).filter(|lines| lines.len() >= 6))
-        .map_err(|e| pair.a.explain(e))?;
-    for (one, next) in lines.iter().zip(&lines[1..]) {
-        let gap = next.at.since(one.at);
-        ensure!(gap > 0.2, "{gap:.3} s between {} and {}", one.text, next.text);
+    for what in ["Sending gratuitous ARP on eth", "Sending unsolicited Neighbour Advert on eth"] {
+        let sent = || -> Vec<_> {
+            let log = pair.a.log();
+            log.into_iter().filter(|line| line.text.contains(what)).collect()
+        };
+        let lines =
+            until(secs(12.0), format!("six times {what}"), || Some(sent()).filter(|lines| lines.len() >= 6))
+                .map_err(|e| pair.a.explain(e))?;
+        for (one, next) in lines.iter().zip(&lines[1..]) {
+            let gap = next.at.since(one.at);
+            ensure!(gap > 0.2, "{gap:.3} s between {} and {}", one.text, next.text);
+        }
+        let on = |name: &str| lines.iter().filter(|line| line.text.contains(name)).count();
+        ensure!((on("eth0"), on("eth1")) == (3, 3), "{} and {}: {what}", on("eth0"), on("eth1"));
     }
-    let on = |name: &str| lines.iter().filter(|line| line.text.contains(name)).count();
-    ensure!((on("eth0"), on("eth1")) == (3, 3), "{} and {} ARPs", on("eth0"), on("eth1"));
     let dump = pair.a.dump(Signal::SIGUSR1, "tmp/keepalived.data")?;
-    ensure!(dump.contains(" GARP interval = 0.3"), "the dump does not show the group\n{dump}");
+    for line in [" GARP interval = 0.3", " GNA interval = 0.3"] {
+        ensure!(dump.contains(line), "the dump does not show the group\n{dump}");
+    }
     Ok(())
 }
 
