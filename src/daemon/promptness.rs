@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use caps::Capability;
-use tracing::{debug, info};
+use tracing::info;
 
 use crate::config::model::{Global, Scheduling};
 use crate::kernel::{rights, schedule};
@@ -22,18 +22,11 @@ pub(super) struct Promptness {
     delay: Duration,
     /// A configuration is being put into force, at normal priority.
     is_eased: bool,
-    /// Short turns were asked for.
-    has_short_turns: bool,
 }
 
 impl Promptness {
     /// Follows a configuration. A priority that has risen by itself stays.
     pub(super) fn take_on(&mut self, global: &Global, wanted: &Scheduling) {
-        if !std::mem::replace(&mut self.has_short_turns, true)
-            && let Err(error) = schedule::ask_for_short_turns()
-        {
-            debug!("{error}");
-        }
         let in_force = |level: Option<u8>| level.filter(|_| !self.is_eased);
         let before = Scheduling { realtime: in_force(self.level), ..self.configured.clone() };
         let floor = self.configured.realtime;

@@ -563,13 +563,11 @@ impl<'a> Vrrp<'a> {
             router.leave(now, release, &mut self.out);
         }
         self.carry_out();
-        if release != Release::Nothing {
-            self.edge.begin_to_close();
-        }
         let mut ignored = Vec::new();
         while self.edge.is_busy() {
             self.edge.slice(None, &mut ignored, &mut self.told);
         }
+        self.edge.begin_to_close();
         if release != Release::Nothing {
             self.edge.restore_reverse_path();
         }

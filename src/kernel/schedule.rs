@@ -60,29 +60,6 @@ fn set_nice(nice: i8) -> Result<(), Error> {
     Errno::result(result).map(drop).doing(|| format!("setting the nice value to {nice}"))
 }
 
-/// The least that the kernel grants, in nanoseconds.
-const SHORT_SLICE: u64 = 100_000;
-
-/// Asks for short turns instead of long ones, at the same share of the processor: so this process runs soon after it was
-/// woken, even while others compute. Linux from 6.12 on; older ones pass over it, and real-time priorities have no turns.
-pub fn ask_for_short_turns() -> Result<(), Error> {
-    const DOING: &str = "asking for short turns on the processor";
-    let size = u32::try_from(size_of::<libc::sched_attr>()).unwrap_or_default();
-    // SAFETY: all zero is a valid `sched_attr`, plain numbers.
-    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes `size` bytes at most, which are there.
-    let read = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
-    Errno::result(read).doing(|| DOING)?;
-    if i32::try_from(attributes.sched_policy) != Ok(libc::SCHED_OTHER) {
-        return Ok(());
-    }
-    attributes.size = size;
-    attributes.sched_runtime = SHORT_SLICE;
-    // SAFETY: the kernel reads `size` bytes, which live for the call.
-    let set = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
-    Errno::result(set).map(drop).doing(|| DOING)
-}
-
 /// Gives this process a real-time priority with the limit on what it may use without a pause, or (`None`) the normal
 /// policy, for which the limit means nothing. Stock: the first warning (SIGXCPU) comes at half the limit.
 pub fn set_realtime(priority: Option<u8>, limit: Duration) -> Result<(), Error> {
@@ -186,23 +163,6 @@ mod tests {
             nix::sys::signal::raise(Signal::SIGXCPU).unwrap();
             assert!(has_been_warned(Duration::from_secs(5000)));
             assert!(!has_been_warned(Duration::from_secs(5000)));
-        });
-    }
-
-    #[test]
-    fn short_turns_change_neither_policy_nor_nice_value() {
-        on_a_thread(|| {
-            let nice = Scheduling { nice: Some(2), ..Scheduling::default() };
-            assert_eq!(apply(&nice, &Scheduling::default()), []);
-            ask_for_short_turns().unwrap();
-            // SAFETY: plain numbers.
-            let (policy, nice) =
-                unsafe { (libc::sched_getscheduler(0), libc::getpriority(libc::PRIO_PROCESS, 0)) };
-            assert_eq!((policy, nice), (libc::SCHED_OTHER, 2));
-            let turn = std::fs::read_to_string("/proc/thread-self/sched").unwrap_or_default();
-            if let Some(line) = turn.lines().find(|line| line.starts_with("se.slice")) {
-                assert!(line.ends_with(" 100000"), "{line}");
-            }
         });
     }
 

@@ -113,15 +113,8 @@ fn schedule(lab: &Lab) -> Outcome {
     ] {
         let [ours, stock] = [&pair[0], &pair[1]].map(|twin| story(twin, vrid, addresses, 5.5));
         let (ours, stock) = (ours?, stock?);
-        // ARPs and neighbour advertisements are paced apart; each family has its order.
-        for family in ['.', ':'] {
-            let of = |said: &[(f64, String)]| -> Vec<(f64, String)> {
-                said.iter().filter(|(_, address)| address.contains(family)).cloned().collect()
-            };
-            if addresses.iter().any(|address| address.contains(family)) {
-                alike(&format!("VRID {vrid}"), &of(&ours), &of(&stock))?;
-            }
-        }
+        // ARPs and neighbour advertisements in one order, that of the list.
+        alike(&format!("VRID {vrid}"), &ours, &stock)?;
     }
     Ok(())
 }
