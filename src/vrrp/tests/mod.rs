@@ -5,6 +5,7 @@ mod authentication;
 mod contract;
 mod elections;
 mod hostile;
+mod hurry;
 mod links;
 mod others;
 mod owning;
