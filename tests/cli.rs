@@ -402,7 +402,7 @@ fn the_service_manager_hears_of_start_reload_and_stop() {
 /// Linked, it would cost every process half a megabyte.
 #[test]
 fn openssl_is_loaded_by_the_process_that_needs_it_and_linked_by_none() {
-    let program = std::fs::read(env!("CARGO_BIN_EXE_keepalived-rs")).unwrap();
+    let program = fs::read(env!("CARGO_BIN_EXE_keepalived-rs")).unwrap();
     let names = |name: &[u8]| program.windows(name.len()).any(|window| window == name);
     assert!(names(b"libpcre2-8.so"), "what is linked is named in the program");
     assert!(!names(b"libcrypto.so"));

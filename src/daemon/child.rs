@@ -139,6 +139,7 @@ fn play(assignment: &Assignment, options: Options) -> Result<Exit, Error> {
         .enable_all()
         .build()
         .doing(|| "starting the event loop")?;
+    memory::trim_stack();
     let exit = runtime.block_on(roles::play(assignment.role, options, channel))?;
     if let Some(file) = pid_file {
         file.remove();

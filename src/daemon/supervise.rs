@@ -30,6 +30,9 @@ pub use happening::{Cause, Happening};
 /// How long the children may think about a configuration.
 const PREPARE_LIMIT: Duration = Duration::from_secs(30);
 
+/// From a new configuration until the children have told their states, mostly.
+const TIDY_PAUSE: Duration = Duration::from_secs(4);
+
 /// The children that have a channel to the parent, in stock's order of starting them.
 const SEATED: [Role; 3] = [Role::Checkers, Role::Vrrp, Role::Bfd];
 
@@ -72,6 +75,8 @@ pub struct Supervisor {
     happenings: Vec<Happening>,
     /// Set by `stop`: when patience ends.
     stopping: Option<Instant>,
+    /// When memory that is not used any more is given back.
+    tidy_at: Option<Instant>,
     /// A configuration has become the running one.
     started: bool,
 }
@@ -111,6 +116,7 @@ impl Supervisor {
             transaction: None,
             happenings: Vec::new(),
             stopping: None,
+            tidy_at: None,
             started: false,
         }
     }
@@ -291,6 +297,7 @@ impl Supervisor {
                     return Happening::Stopped;
                 }
             }
+            let tidy_at = self.tidy_at;
             let deadline = self.stopping.or(self.transaction.as_ref().map(|t| t.deadline));
             tokio::select! {
                 event = self.vrrp.next() => self.heard(Role::Vrrp, event),
@@ -299,6 +306,7 @@ impl Supervisor {
                 event = self.prober.next() => self.prober_event(&event),
                 event = self.reporter.next() => self.reporter_event(event),
                 () = until(deadline) => self.overdue(),
+                () = until(tidy_at) => self.tidy(),
             }
         }
     }
@@ -421,7 +429,15 @@ impl Supervisor {
         self.started = true;
         self.running.file();
         memory::trim();
+        self.tidy_at = Some(Instant::now() + TIDY_PAUSE);
         self.happenings.push(Happening::Committed { plan });
+    }
+
+    /// The children have told what they have to tell at first.
+    fn tidy(&mut self) {
+        self.tidy_at = None;
+        memory::trim();
+        memory::trim_stack();
     }
 
     fn abort(&mut self, reasons: Vec<(Role, String)>, cause: Cause) {

@@ -356,6 +356,7 @@ impl<'a> Vrrp<'a> {
     fn tidy(&mut self) {
         if !self.edge.is_busy() && std::mem::take(&mut self.has_litter) {
             memory::trim();
+            memory::trim_stack();
         }
     }
 
@@ -439,7 +440,7 @@ impl<'a> Vrrp<'a> {
         });
         let router = match predecessor {
             Some(state) => Router::resume(&part, state, &mut self.out),
-            None => Router::new(&part),
+            None => Router::owning(part),
         };
         self.running = Some(router);
         let early = std::mem::take(&mut self.early);

@@ -174,7 +174,7 @@ impl Router {
                 self.static_lost(position, by, now, out);
             }
         }
-        if let Some(holders) = self.index.addresses.get(&address).cloned() {
+        if let Some(holders) = self.index.addresses.get(&address).map(|holders| holders.to_vec()) {
             for (i, position) in holders {
                 let vip = addresses(&self.part.instances[i]).nth(position);
                 if vip.is_some_and(|vip| vip.interface == name && vip.prefix == prefix) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::event::{Action, Actions, Carrier, Listener, ListenerKind};
+use super::few::Few;
 use super::instance::Fixed;
 use super::owned::{Object, Owner, objects, static_objects};
 use super::router::Router;
@@ -22,7 +23,7 @@ const IPV6_HEADER: usize = 40;
 pub(super) struct Index {
     pub(super) fixed: Vec<Fixed>,
     /// By interface index (0 without interface), family and VRID.
-    pub(super) by_vrid: HashMap<(u32, Family, u8), Vec<usize>>,
+    pub(super) by_vrid: HashMap<(u32, Family, u8), Few<usize>>,
     /// Instances that depend on an interface, by its name.
     pub(super) watchers: HashMap<String, Vec<usize>>,
     /// Instances that track a script, by its index.
@@ -34,7 +35,7 @@ pub(super) struct Index {
     /// Instances that track a BFD session, by its name.
     pub(super) bfds: HashMap<String, Vec<usize>>,
     /// (instance, position in its addresses) by address.
-    pub(super) addresses: HashMap<IpAddr, Vec<(usize, usize)>>,
+    pub(super) addresses: HashMap<IpAddr, Few<(usize, usize)>>,
     /// Positions of static addresses by address.
     pub(super) static_addresses: HashMap<IpAddr, Vec<usize>>,
     /// Owner of every route and position in its objects.
@@ -128,7 +129,9 @@ impl Router {
             for (position, object) in objects(instance).enumerate() {
                 match object {
                     Object::Address(vip) => {
-                        index.addresses.entry(vip.address).or_default().push((i, position));
+                        let place = (i, position);
+                        let places = index.addresses.entry(vip.address);
+                        places.and_modify(|places| places.push(place)).or_insert(Few::One(place));
                     }
                     Object::Route(_) => index.routes.push((Owner::Instance(i), position)),
                     Object::Rule(_) => index.rules.push((Owner::Instance(i), position)),
@@ -154,7 +157,7 @@ impl Router {
         for (i, instance) in self.part.instances.iter().enumerate() {
             let Some(interface) = self.interface_index(instance) else { continue };
             let key = (interface, instance.family, instance.vrid.get());
-            self.index.by_vrid.entry(key).or_default().push(i);
+            self.index.by_vrid.entry(key).and_modify(|known| known.push(i)).or_insert(Few::One(i));
         }
     }
 

@@ -28,6 +28,7 @@ mod debounce;
 mod effects;
 mod event;
 mod facts;
+mod few;
 mod firewall;
 mod group;
 mod handover; // its state, written down

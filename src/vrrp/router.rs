@@ -78,6 +78,11 @@ pub(super) enum Phase {
 impl Router {
     /// A core that waits for [`Event::Interfaces`].
     pub fn new(part: &VrrpPart) -> Self {
+        Self::owning(part.clone())
+    }
+
+    /// The same, without a copy of a large configuration.
+    pub fn owning(part: VrrpPart) -> Self {
         let mut router = Self {
             runs: part.instances.iter().map(Run::new).collect(),
             groups: part.sync_groups.iter().map(|_| GroupRun::default()).collect(),
@@ -85,20 +90,20 @@ impl Router {
             readings: Readings::default(),
             statics: Holdings::none(static_objects(&part.statics).count()),
             facts: Facts::default(),
-            pacer: Pacer::new(Plan::of(part)),
+            pacer: Pacer::new(Plan::of(&part)),
             phase: Phase::Waiting,
             next_script: 1,
             listeners: Vec::new(),
             links: Links::default(),
             firewall: Firewall::default(),
-            sync: Sync::new(part),
+            sync: Sync::new(&part),
             index: Index::default(),
             alarms: Alarms::default(),
             lateness: Lateness::default(),
             wall: Duration::ZERO,
             strangers: Budget::default(),
             ascending: Vec::new(),
-            part: part.clone(),
+            part,
         };
         router.rebuild_index();
         router.alarms.rebuild(&router.runs);

@@ -78,6 +78,14 @@ impl Probes {
     pub async fn run(&self, probe: &Probe, socket: Option<OwnedFd>) -> (Outcome, Vec<Remark>) {
         match probe {
             Probe::Tcp(connection) => (tcp::run(connection, socket).await, Vec::new()),
+            // They need room for what they read; plain connections, of which there may be thousands, are not to take it, too.
+            _ => Box::pin(self.converse(probe, socket)).await,
+        }
+    }
+
+    async fn converse(&self, probe: &Probe, socket: Option<OwnedFd>) -> (Outcome, Vec<Remark>) {
+        match probe {
+            Probe::Tcp(connection) => (tcp::run(connection, socket).await, Vec::new()),
             Probe::Smtp(check) => (smtp::run(check, socket).await, Vec::new()),
             Probe::Dns(check) => (dns::run(check, socket).await, Vec::new()),
             Probe::Udp(check) => (udp::run(check, socket).await, Vec::new()),
