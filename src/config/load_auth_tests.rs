@@ -15,7 +15,7 @@ fn block(lines: &str) -> String {
 
 fn hmac(lines: &str) -> AuthHmac {
     match built(&block(lines)).auth {
-        Auth::Hmac(hmac) => hmac,
+        Auth::Hmac(hmac) => *hmac,
         other => panic!("{other:?}"),
     }
 }

@@ -17,7 +17,7 @@ fn a_minimal_instance_has_the_defaults_of_the_manual() {
     assert_eq!(built.version, VrrpVersion::V2);
     assert_eq!(built.advert_int, Centis::SECOND);
     assert_eq!(built.transport, Transport::Multicast { group: "224.0.0.18".parse().expect("an address") });
-    assert_eq!(built.garp, GarpSettings::default());
+    assert_eq!(*built.garp, GarpSettings::default());
     assert_eq!(built.down_timer_adverts, 3);
     assert!(built.preempt && built.accept && !built.strict);
     assert_eq!(built.vips.len(), 1);

@@ -50,6 +50,9 @@ use crate::time::Time;
 /// is early, and none is later than this.
 const REST: Duration = Duration::from_millis(2);
 
+/// From a new configuration until memory is given back.
+const TIDY_PAUSE: Duration = Duration::from_secs(4);
+
 /// Requests in one message to the prober.
 const PROBES_AT_ONCE: usize = 1000;
 
@@ -79,6 +82,7 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
         marks: Marks::new(),
         marks_due: None,
         sync_due: None,
+        tidy_due: None,
         scripts: HashSet::new(),
         numbers: HashMap::new(),
         sessions: HashMap::new(),
@@ -88,7 +92,7 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
     let mut rested = Time::ZERO;
     loop {
         let checks = checkers.director.deadline().map(|deadline| deadline.max(rested));
-        let others = [checkers.state_due, checkers.marks_due, checkers.sync_due];
+        let others = [checkers.state_due, checkers.marks_due, checkers.sync_due, checkers.tidy_due];
         let deadline = others.into_iter().chain([checks]).flatten().min();
         checkers.timer.set(deadline)?;
         let mut orders = Orders::default();
@@ -105,6 +109,7 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
                     checkers.promptness.served(due, now());
                 }
                 checkers.mark_again();
+                checkers.tidy();
                 let now = now();
                 checkers.director.due(now, &mut checkers.table, &mut orders);
                 rested = now + REST;
@@ -184,6 +189,8 @@ struct Checkers {
     marks_due: Option<Time>,
     /// When the kernel is asked again for the sync daemons that it refused.
     sync_due: Option<Time>,
+    /// When memory that a new configuration needed is given back.
+    tidy_due: Option<Time>,
     /// The scripts that the parent runs for us.
     scripts: HashSet<u64>,
     /// The numbers in tracked files.
@@ -320,6 +327,7 @@ impl Checkers {
         self.marks_due = self.table.mark(mark_table.as_ref(), now());
         self.running = Some(Running { common, virtual_servers, mark_table });
         memory::trim();
+        self.tidy_due = Some(now() + TIDY_PAUSE);
         if first
             && self.options.dump_config
             && let Some(text) = self.data()
@@ -328,6 +336,16 @@ impl Checkers {
         }
         if first && let Err(problem) = self.promptness.keep_rights(&RIGHTS) {
             info!("Health checkers: keeping more rights than needed: {problem}");
+        }
+    }
+
+    /// The first checks were made.
+    fn tidy(&mut self) {
+        if self.tidy_due.is_some_and(|due| due <= now()) {
+            self.tidy_due = None;
+            memory::trim();
+            memory::trim_stack();
+            memory::let_go_of_code();
         }
     }
 

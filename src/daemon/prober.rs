@@ -18,7 +18,7 @@ use super::ipc::{FromProber, ToProber};
 use crate::check::probe::Probes;
 use crate::check::{Outcome, ProbeReport, ProbeRequest};
 use crate::kernel::error::Error;
-use crate::kernel::{process, rights};
+use crate::kernel::{memory, process, rights};
 
 /// Who the process becomes; else it is nobody.
 const USERS: [&str; 1] = ["keepalived-rs"];
@@ -31,6 +31,9 @@ const SURPLUS: usize = RESERVED / 2;
 
 /// After reports have left the next ones wait this long at most for others: where probes are many, they leave by the dozen.
 const REST: Duration = Duration::from_millis(2);
+
+/// From its start until memory that it needed for that is given back.
+const TIDY_PAUSE: Duration = Duration::from_secs(4);
 
 /// Reports that leave together at most.
 const BATCH: usize = 256;
@@ -64,6 +67,9 @@ async fn serve(mut checkers: Checkers, slots: usize, turn: impl Fn()) -> Exit {
     let mut ready: Vec<ProbeReport> = Vec::new();
     let rested = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(rested);
+    let tidy = tokio::time::sleep(TIDY_PAUSE);
+    tokio::pin!(tidy);
+    let mut is_tidy = false;
     loop {
         turn();
         let reports = tokio::select! {
@@ -79,6 +85,11 @@ async fn serve(mut checkers: Checkers, slots: usize, turn: impl Fn()) -> Exit {
             },
             Some(ended) = prober.running.join_next() => prober.collect(ended),
             () = &mut rested, if !ready.is_empty() => Vec::new(),
+            () = &mut tidy, if !is_tidy => {
+                is_tidy = true;
+                prober.tidy();
+                Vec::new()
+            }
         };
         prober.start_queued();
         ready.extend(reports);
@@ -129,6 +140,15 @@ impl Prober {
             }
         }
         Vec::new()
+    }
+
+    /// Gives back what the start and its first probes needed.
+    fn tidy(&mut self) {
+        self.queue.shrink_to_fit();
+        self.handles.shrink_to_fit();
+        memory::trim();
+        memory::trim_stack();
+        memory::let_go_of_code();
     }
 
     fn cancel(&mut self, id: u64) {

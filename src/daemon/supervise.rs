@@ -438,6 +438,7 @@ impl Supervisor {
         self.tidy_at = None;
         memory::trim();
         memory::trim_stack();
+        memory::let_go_of_code();
     }
 
     fn abort(&mut self, reasons: Vec<(Role, String)>, cause: Cause) {

@@ -169,7 +169,7 @@ fn part(priority: u8, vips: &[&str]) -> VrrpPart {
         track_files: Vec::new(),
         track_processes: Vec::new(),
         track_bfds: Vec::new(),
-        garp: GarpSettings { repeat: 2, ..GarpSettings::default() },
+        garp: GarpSettings { repeat: 2, ..GarpSettings::default() }.into(),
         accept: true,
         strict: false,
         skip_check_adv_addr: false,

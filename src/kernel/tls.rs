@@ -277,7 +277,8 @@ impl<S: AsRawFd> Stream<S> {
     /// One call on the stream, which returns 1 when it succeeds.
     fn call(&mut self, call: impl FnOnce(&Library, *mut Ssl) -> c_int) -> Result<(), Interrupted> {
         let (ssl, stream) = (self.library, self.ssl.as_ptr());
-        // Left from an earlier call it would be taken for the reason of this one.
+        // Left from an earlier call they would be taken for the reason of this one.
+        clear(ssl);
         Errno::clear();
         let result = call(ssl, stream);
         let system = io::Error::last_os_error();

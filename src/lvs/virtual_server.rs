@@ -151,7 +151,7 @@ pub struct State {
 /// One real server's part of [`State`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RealServerState {
-    /// Per checker: has it failed?
+    /// Per checker: has it failed? Those that are missing have not.
     pub failed: Vec<bool>,
     /// Per checker: what it adds to the weight. Those that are missing add nothing.
     pub contributions: Vec<i64>,
@@ -164,6 +164,33 @@ pub struct RealServerState {
 impl RealServerState {
     pub(super) fn alive(&self) -> bool {
         !self.failed.contains(&true)
+    }
+
+    /// One with these results. Where nothing has failed nothing is noted: there may be tens of thousands.
+    pub fn with(failed: impl Iterator<Item = bool>) -> Self {
+        let mut state = Self {
+            failed: Vec::new(),
+            contributions: Vec::new(),
+            told_down: false,
+            pooling: Rare::default(),
+        };
+        for (checker, failed) in failed.enumerate() {
+            state.note(checker, failed);
+        }
+        state
+    }
+
+    /// Has this checker failed?
+    pub fn has_failed(&self, checker: usize) -> bool {
+        self.failed.get(checker).copied().unwrap_or(false)
+    }
+
+    /// Says whether that is new.
+    fn note(&mut self, checker: usize, failed: bool) -> bool {
+        if self.failed.len() <= checker && failed {
+            self.failed.resize(checker + 1, false);
+        }
+        self.failed.get_mut(checker).is_some_and(|before| std::mem::replace(before, failed) != failed)
     }
 
     fn contribution(&self, checker: usize) -> i64 {
@@ -282,7 +309,7 @@ impl VirtualServerHealth {
             match state.real_servers.get_mut(index) {
                 None => state.real_servers.push(fresh(rs)),
                 Some(known) => {
-                    known.failed.resize(rs.checkers.len(), false);
+                    known.failed.truncate(rs.checkers.len());
                     known.contributions.truncate(rs.checkers.len());
                 }
             }
@@ -439,7 +466,9 @@ impl VirtualServerHealth {
                 effective_weight: self.effective_weight(index),
                 pool_weight: self.pool_weight(index),
                 pooling: *rs.pooling,
-                contributions: (0..rs.failed.len()).map(|checker| rs.contribution(checker)).collect(),
+                contributions: (0..self.config.real_servers[index].checkers.len())
+                    .map(|checker| rs.contribution(checker))
+                    .collect(),
             })
             .collect();
         Snapshot { quorum_up: self.state.quorum_up, sorry_active: self.sorry_active(), real_servers }
@@ -451,8 +480,8 @@ impl VirtualServerHealth {
             Event::CheckerDown { real_server, checker } => {
                 let Some(rs) = self.state.real_servers.get_mut(real_server) else { return };
                 let was_alive = rs.alive();
-                let Some(failed) = rs.failed.get_mut(checker) else { return };
-                if std::mem::replace(failed, true) {
+                if checker >= self.config.real_servers[real_server].checkers.len() || !rs.note(checker, true)
+                {
                     return;
                 }
                 if was_alive {
@@ -467,8 +496,7 @@ impl VirtualServerHealth {
             }
             Event::CheckerUp { real_server, checker } => {
                 let Some(rs) = self.state.real_servers.get_mut(real_server) else { return };
-                let Some(failed) = rs.failed.get_mut(checker) else { return };
-                if !std::mem::replace(failed, false) {
+                if !rs.note(checker, false) {
                     return;
                 }
                 if rs.alive() {
@@ -490,8 +518,8 @@ impl VirtualServerHealth {
                 }
             }
             Event::Contribution { real_server, checker, weight } => {
-                let Some(rs) = self.state.real_servers.get(real_server) else { return };
-                if checker >= rs.failed.len() {
+                let Some(rs) = self.config.real_servers.get(real_server) else { return };
+                if checker >= rs.checkers.len() {
                     return;
                 }
                 let before = self.effective_weight(real_server);
@@ -524,7 +552,7 @@ impl VirtualServerHealth {
             }
             Some(Waiting::Transition { real_server, checker }) => {
                 let rs = &mut self.state.real_servers[real_server];
-                rs.failed[checker] = !rs.failed[checker];
+                rs.note(checker, !rs.has_failed(checker));
                 rs.pooling = Pooling { ramp: None, held: None, ..*rs.pooling }.into();
                 out.push(Action::Undo { real_server, checker });
             }
@@ -814,12 +842,7 @@ pub(super) fn clamped(weight: i64) -> u32 {
 
 /// A real server at start: alpha checkers count as failed.
 fn fresh(rs: &crate::config::model::RealServer) -> RealServerState {
-    RealServerState {
-        failed: rs.checkers.iter().map(|checker| checker.alpha).collect(),
-        contributions: Vec::new(),
-        told_down: false,
-        pooling: Rare::default(),
-    }
+    RealServerState::with(rs.checkers.iter().map(|checker| checker.alpha))
 }
 
 /// A real server over a reload. Checkers keep their result; new ones of a server that was down because of checkers
@@ -830,20 +853,14 @@ fn carried(old: &RealServerState, origin: &Origin, rs: &crate::config::model::Re
         .iter()
         .enumerate()
         .any(|(index, failed)| *failed && !origin.checkers.contains(&Some(index)));
-    let failed = origin
-        .checkers
-        .iter()
-        .zip(&rs.checkers)
-        .map(|(before, checker)| match before {
-            Some(index) => old.failed[*index],
-            None => lost_a_failed_one || (checker.alpha && !old.alive()),
-        })
-        .collect();
+    let failed = origin.checkers.iter().zip(&rs.checkers).map(|(before, checker)| match before {
+        Some(index) => old.has_failed(*index),
+        None => lost_a_failed_one || (checker.alpha && !old.alive()),
+    });
     let mut state = RealServerState {
-        failed,
-        contributions: Vec::new(),
         told_down: old.told_down,
         pooling: old.pooling.clone(),
+        ..RealServerState::with(failed)
     };
     for (checker, before) in origin.checkers.iter().enumerate() {
         state.contribute(checker, before.map_or(0, |index| old.contribution(index)));

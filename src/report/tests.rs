@@ -109,7 +109,7 @@ fn authentication_and_its_sockets_have_stocks_lines() {
         mode: HmacMode::ReceiveOnly,
     };
     let first = Instance { auth: Auth::Ah(*b"secret\0\0"), ..instance("V1", 51, 150) };
-    let second = Instance { auth: Auth::Hmac(hmac), ..instance("V2", 52, 100) };
+    let second = Instance { auth: Auth::Hmac(Box::new(hmac)), ..instance("V2", 52, 100) };
     let part = crate::vrrp::tests::samples::part(&[first, second]);
     let (bench, out) = Bench::start(&part);
     let Some(Action::Listen(listeners)) = out.iter().find(|action| matches!(action, Action::Listen(_)))

@@ -26,7 +26,7 @@ use super::snapshot::{Counters, Faults, VrrpState};
 use super::timers;
 use super::trailer::Marks;
 use super::transition::{Entry, Zero};
-use crate::config::model::{Centis, InitialState, Instance, VirtualAddress, VrrpVersion};
+use crate::config::model::{Centis, InitialState, Instance, Rare, VirtualAddress, VrrpVersion};
 use crate::time::Time;
 
 /// An advert that leaves so soon after it was due is on time.
@@ -66,9 +66,9 @@ pub(super) struct Run {
     pub(super) logged: u32,
     pub(super) old_checksum: bool,
     pub(super) ah: ah::Sequence,
-    pub(super) marks: Marks,
+    pub(super) marks: Rare<Marks>,
     pub(super) peers: Peers,
-    pub(super) rival: Option<Rival>,
+    pub(super) rival: Option<Box<Rival>>,
     /// When a lower priority was last reacted to.
     pub(super) lower_heard: Option<Time>,
     pub(super) counters: Counters,
@@ -180,7 +180,7 @@ impl Run {
             logged: 0,
             old_checksum: false,
             ah: ah::Sequence::default(),
-            marks: Marks::default(),
+            marks: Rare::default(),
             peers: Peers::default(),
             rival: None,
             lower_heard: None,

@@ -53,9 +53,9 @@ impl Machine<'_> {
         }
         let lasts = self.run.master_down(self.config);
         let now = self.now;
-        let is_over = self.run.rival.is_none_or(|rival| now.since(rival.last) > rival.lasts);
-        if is_over && self.run.rival.is_none_or(|rival| !rival.is_told) {
-            self.run.rival = Some(Rival { first: now, last: now, lasts, is_told: false });
+        let is_over = self.run.rival.as_deref().is_none_or(|rival| now.since(rival.last) > rival.lasts);
+        if is_over && self.run.rival.as_deref().is_none_or(|rival| !rival.is_told) {
+            self.run.rival = Some(Box::new(Rival { first: now, last: now, lasts, is_told: false }));
             return;
         }
         let Some(rival) = &mut self.run.rival else { return };
@@ -74,9 +74,9 @@ impl Machine<'_> {
     /// Another host announces or answers for an address of ours.
     fn rival_announcement(&mut self, address: IpAddr, mac: &[u8], interface: &str) {
         let now = self.now;
-        let was_told = self.run.rival.is_some_and(|rival| rival.is_told);
-        let first = self.run.rival.map_or(now, |rival| rival.first);
-        self.run.rival = Some(Rival { first, last: now, lasts: ANNOUNCEMENTS, is_told: true });
+        let was_told = self.run.rival.as_deref().is_some_and(|rival| rival.is_told);
+        let first = self.run.rival.as_deref().map_or(now, |rival| rival.first);
+        self.run.rival = Some(Box::new(Rival { first, last: now, lasts: ANNOUNCEMENTS, is_told: true }));
         if !was_told {
             self.log(
                 Detail::Normal,
@@ -87,7 +87,7 @@ impl Machine<'_> {
 
     /// With each own advert: is it over?
     pub(super) fn watch_rival(&mut self) {
-        let Some(rival) = self.run.rival else { return };
+        let Some(rival) = self.run.rival.as_deref().copied() else { return };
         if self.now.since(rival.last) <= rival.lasts {
             return;
         }

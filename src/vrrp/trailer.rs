@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::packet::Pdu;
-use crate::config::model::{AntiReplay, HmacKey};
+use crate::config::model::{AntiReplay, Blank, HmacKey};
 
 /// Bytes of a trailer.
 pub const LENGTH: usize = 28;
@@ -128,6 +128,13 @@ pub(super) struct Marks {
     heard: Vec<(IpAddr, u64)>,
     /// A clock that is wrong by more than half the window was told.
     skew_told: bool,
+}
+
+impl Blank for Marks {
+    fn blank() -> &'static Self {
+        static BLANK: Marks = Marks { sent: 0, heard: Vec::new(), skew_told: false };
+        &BLANK
+    }
 }
 
 impl Marks {

@@ -15,7 +15,7 @@ pub enum Auth {
     /// Type 2: an `IPsec` authentication header, keyed with eight bytes, zero padded. Version 2 over IPv4 only.
     Ah([u8; 8]),
     /// `auth_hmac`: type 0 and a trailer.
-    Hmac(AuthHmac),
+    Hmac(Box<AuthHmac>),
 }
 
 impl fmt::Debug for Auth {
@@ -99,7 +99,10 @@ mod tests {
             anti_replay: AntiReplay::Monotonic,
             mode: HmacMode::Enforce,
         };
-        let shown = format!("{:?}", [Auth::Pass(*b"secret\0\0"), Auth::Ah(*b"secret\0\0"), Auth::Hmac(hmac)]);
+        let shown = format!(
+            "{:?}",
+            [Auth::Pass(*b"secret\0\0"), Auth::Ah(*b"secret\0\0"), Auth::Hmac(Box::new(hmac))]
+        );
         assert!(!shown.contains("secret") && !shown.contains("115"), "{shown}");
         assert!(shown.contains("HmacKey(9)"), "{shown}");
     }

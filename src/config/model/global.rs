@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Command, Dbus, Fifos, FilePlaces, FlushOnStop, IpvsNamespace, LvsTimeouts, Nftables, NftablesIpvs,
+    Blank, Command, Dbus, Fifos, FilePlaces, FlushOnStop, IpvsNamespace, LvsTimeouts, Nftables, NftablesIpvs,
     ProcessNames, ReceivePolicy, Reload, ReloadMarker, Scheduling, ScriptGroups, ScriptUsers, Snmp,
     SocketBuffers, SyncDaemon, VrrpVersion,
 };
@@ -358,17 +358,27 @@ pub struct GarpSettings {
     pub extra: GarpExtra,
 }
 
+impl GarpSettings {
+    const DEFAULT: Self = Self {
+        delay: Duration::from_secs(5),
+        repeat: 5,
+        refresh: Duration::ZERO,
+        refresh_repeat: 1,
+        lower_prio_delay: Duration::from_secs(5),
+        lower_prio_repeat: 5,
+        extra: GarpExtra { interval: Duration::ZERO, all: false },
+    };
+}
+
 impl Default for GarpSettings {
     fn default() -> Self {
-        Self {
-            delay: Duration::from_secs(5),
-            repeat: 5,
-            refresh: Duration::ZERO,
-            refresh_repeat: 1,
-            lower_prio_delay: Duration::from_secs(5),
-            lower_prio_repeat: 5,
-            extra: GarpExtra::default(),
-        }
+        Self::DEFAULT
+    }
+}
+
+impl Blank for GarpSettings {
+    fn blank() -> &'static Self {
+        &Self::DEFAULT
     }
 }
 

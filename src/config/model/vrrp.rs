@@ -69,7 +69,7 @@ pub struct Instance {
     /// Tracked BFD sessions.
     pub track_bfds: Vec<Tracked>,
     /// Gratuitous ARP schedule.
-    pub garp: GarpSettings,
+    pub garp: Rare<GarpSettings>,
     /// Accept packets to the VIPs.
     pub accept: bool,
     /// Strict RFC conformance.

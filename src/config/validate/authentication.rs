@@ -106,13 +106,14 @@ impl Builder<'_, '_> {
         } else {
             AntiReplay::Time { window: draft.time_window.unwrap_or(Duration::ZERO) }
         };
-        Auth::Hmac(AuthHmac { keys: draft.keys.clone(), active, anti_replay, mode })
+        Auth::Hmac(Box::new(AuthHmac { keys: draft.keys.clone(), active, anti_replay, mode }))
     }
 }
 
 /// A window that was not given is three intervals, at least 5 s and at most 300 s.
 pub(super) fn window_of(auth: &mut Auth, advert_int: Centis) {
-    if let Auth::Hmac(AuthHmac { anti_replay: AntiReplay::Time { window }, .. }) = auth
+    if let Auth::Hmac(hmac) = auth
+        && let AntiReplay::Time { window } = &mut hmac.anti_replay
         && window.is_zero()
     {
         let seconds = (advert_int.duration() * 3).as_secs_f64().ceil();

@@ -355,7 +355,7 @@ impl Builder<'_, '_> {
             track_files: others.files,
             track_processes: others.processes,
             track_bfds: others.bfds,
-            garp,
+            garp: garp.into(),
             accept,
             strict,
             skip_check_adv_addr: draft.skip_check_adv_addr.unwrap_or(global.vrrp_skip_check_adv_addr),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::hosting::is_suspended;
 use super::{Check, Director, Kernel, Orders, Owners, Server, Short};
 use crate::check::schedule::{Beginning, Schedule, first_delay};
-use crate::config::model::{Rare, VirtualServer, VirtualServerGroup};
+use crate::config::model::{VirtualServer, VirtualServerGroup};
 use crate::config::schema::Hash;
 use crate::lvs::arrangement::Arranged;
 use crate::lvs::difference::{Extent, difference};
@@ -304,7 +304,7 @@ impl Director {
         for (rs_index, rs) in config.real_servers.iter().enumerate() {
             server.checks.push(self.checks.len());
             for (checker_index, checker) in rs.checkers.iter().enumerate() {
-                let failed = server.health.state().real_servers[rs_index].failed[checker_index];
+                let failed = server.health.state().real_servers[rs_index].has_failed(checker_index);
                 let mut check = Check {
                     server: Short::new(server_index),
                     real_server: Short::new(rs_index),
@@ -368,16 +368,10 @@ fn resumed(config: Arc<VirtualServer>, saved: ServerState) -> (VirtualServerHeal
     for rs in &config.real_servers {
         let checkers = rs.checkers.len();
         let (mut state, mut runs) = known.remove(&(rs.address, rs.port)).unwrap_or_else(|| {
-            let failed = rs.checkers.iter().map(|checker| checker.alpha).collect();
-            let fresh = core::RealServerState {
-                failed,
-                contributions: Vec::new(),
-                told_down: false,
-                pooling: Rare::default(),
-            };
+            let fresh = core::RealServerState::with(rs.checkers.iter().map(|checker| checker.alpha));
             (fresh, vec![false; checkers])
         });
-        if state.failed.len() != checkers {
+        if runs.len() != checkers {
             state.failed = vec![state.failed.contains(&true); checkers];
             runs = vec![true; checkers];
         }

@@ -446,7 +446,7 @@ fn an_arp_that_still_waits_is_not_sent_after_the_address_is_given_up() {
 #[test]
 fn a_second_burst_follows_after_the_delay() {
     let garp = GarpSettings { delay: Duration::from_secs(2), repeat: 3, ..GarpSettings::default() };
-    let config = Instance { garp, ..instance("V", 1, 255) };
+    let config = Instance { garp: garp.into(), ..instance("V", 1, 255) };
     let (mut bench, _) = Bench::start(&part(&[config]));
     let out = bench.wait(2.0);
     assert_eq!(announced(&out), 3);

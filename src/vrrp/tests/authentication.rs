@@ -26,7 +26,7 @@ fn hmac(ids: &[u8], active: u8) -> AuthHmac {
 }
 
 fn signing(auth: AuthHmac, priority: u8) -> Instance {
-    Instance { auth: Auth::Hmac(auth), ..instance("V", 1, priority) }
+    Instance { auth: Auth::Hmac(Box::new(auth)), ..instance("V", 1, priority) }
 }
 
 /// A router on host `last` that is MASTER; its packets are for [`heard`].

@@ -421,12 +421,12 @@ fn a_lower_advert_is_answered_with_the_burst_that_is_configured_for_it() {
         ..GarpSettings::default()
     };
     let none = GarpSettings { lower_prio_repeat: 0, ..garp.clone() };
-    let (mut bench, _) = Bench::start(&part(&[Instance { garp, ..of(150) }]));
+    let (mut bench, _) = Bench::start(&part(&[Instance { garp: garp.into(), ..of(150) }]));
     assert_eq!(announced(&bench.wait(4.0)), 5);
     assert_eq!(announced(&bench.hear("10.0.0.2", 100)), 2);
     assert_eq!(announced(&bench.wait(2.9)), 0);
     assert_eq!(announced(&bench.wait(0.2)), 2);
-    let (mut bench, _) = Bench::start(&part(&[Instance { garp: none, ..of(150) }]));
+    let (mut bench, _) = Bench::start(&part(&[Instance { garp: none.into(), ..of(150) }]));
     bench.wait(4.0);
     assert_eq!(announced(&bench.hear("10.0.0.2", 100)), 0);
 }

@@ -37,8 +37,8 @@ fn everything() -> VrrpPart {
         instance("", 1, 150),
         Instance { auth: Auth::Pass(*b"password"), preempt: false, ..instance("", 2, 100) },
         Instance { auth: Auth::Ah(*b"password"), ..instance("", 3, 120) },
-        Instance { auth: Auth::Hmac(hmac), ..v3(4) },
-        Instance { auth: Auth::Hmac(permissive), ..instance("", 5, 100) },
+        Instance { auth: Auth::Hmac(Box::new(hmac)), ..v3(4) },
+        Instance { auth: Auth::Hmac(Box::new(permissive)), ..instance("", 5, 100) },
         Instance { advert_int: Centis(40), ..v3(6) },
         Instance {
             transport: Transport::Unicast { peers, ttl: None, checksum: UnicastChecksum::Auto },

@@ -75,7 +75,7 @@ pub(crate) fn instance(name: &str, vrid: u8, priority: u8) -> Instance {
         track_files: Vec::new(),
         track_processes: Vec::new(),
         track_bfds: Vec::new(),
-        garp: GarpSettings::default(),
+        garp: GarpSettings::default().into(),
         accept: true,
         strict: false,
         skip_check_adv_addr: false,

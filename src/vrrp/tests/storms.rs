@@ -83,7 +83,7 @@ impl Storm {
         let signed = AuthHmac { keys: vec![key], active: 7, anti_replay, mode: HmacMode::Enforce };
         let auth = match dice.below(4) {
             0 if version == VrrpVersion::V2 && family == Family::V4 => Auth::Pass(*b"password"),
-            1 => Auth::Hmac(signed),
+            1 => Auth::Hmac(Box::new(signed)),
             _ => Auth::None,
         };
         let keeps_order = !matches!(auth, Auth::Hmac(_));
