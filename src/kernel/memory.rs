@@ -66,7 +66,7 @@ fn code(line: &str) -> Option<Range<usize>> {
     let mut words = line.split_whitespace();
     let place = words.next()?;
     let is_code = words.next()? == "r-xp";
-    let (_offset, _device, inode) = (words.next()?, words.next()?, words.next()?);
+    let inode = words.nth(2)?;
     (is_code && inode != "0").then(|| range(place)).flatten()
 }
 

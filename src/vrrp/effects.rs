@@ -219,7 +219,8 @@ impl Machine<'_> {
                 let Some(key) = hmac.key(hmac.active) else { return Seal::None };
                 let mut pdu = Vec::with_capacity(self.room());
                 self.advert(priority).encode(Checksum::Kernel, &mut pdu);
-                let sequence = self.run.marks.advance(hmac.anti_replay, self.clock_sequence());
+                let clock = self.clock_sequence();
+                let sequence = self.run.marks.advance(hmac.anti_replay, clock);
                 Seal::Trailer(trailer::sign(key, source, &pdu, sequence))
             }
         }

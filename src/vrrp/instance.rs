@@ -22,7 +22,8 @@ use super::owned::objects;
 use super::pacer::Pacer;
 use super::peers::Peers;
 use super::rival::Rival;
-use super::snapshot::{Counters, Faults, VrrpState};
+use super::snapshot::{Faults, VrrpState};
+use super::tally::Tally;
 use super::timers;
 use super::trailer::Marks;
 use super::transition::{Entry, Zero};
@@ -71,7 +72,7 @@ pub(super) struct Run {
     pub(super) rival: Option<Box<Rival>>,
     /// When a lower priority was last reacted to.
     pub(super) lower_heard: Option<Time>,
-    pub(super) counters: Counters,
+    pub(super) counters: Tally,
     pub(super) last_transition: Option<Time>,
     pub(super) last_advert: Option<Time>,
     pub(super) highest_other: u8,
@@ -184,7 +185,7 @@ impl Run {
             peers: Peers::default(),
             rival: None,
             lower_heard: None,
-            counters: Counters::default(),
+            counters: Tally::default(),
             last_transition: None,
             last_advert: None,
             highest_other: 0,

@@ -55,6 +55,7 @@ pub mod sim;
 mod snapshot;
 mod standing;
 mod sync;
+mod tally;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timers;

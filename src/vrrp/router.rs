@@ -20,7 +20,7 @@ use super::owned::{Object, Owner, objects, static_objects};
 use super::pacer::{Pacer, Plan};
 use super::receive::Received;
 use super::script::ScriptRun;
-use super::snapshot::{Counters, GroupSnapshot, InstanceSnapshot, Snapshot, VrrpState};
+use super::snapshot::{GroupSnapshot, InstanceSnapshot, Snapshot, VrrpState};
 use super::sync::Sync;
 use super::tracker::Readings;
 use super::transition::{Entry, Zero};
@@ -285,8 +285,7 @@ impl Router {
     /// Sets all statistics to zero (signal 63).
     pub fn clear_counters(&mut self) {
         for run in &mut self.runs {
-            let Counters { last_error, master_reason, .. } = run.counters;
-            run.counters = Counters { last_error, master_reason, ..Counters::default() };
+            run.counters.clear();
         }
     }
 
@@ -525,7 +524,7 @@ impl Router {
             routing_set: marks.collect(),
             logged: run.logged,
             old_checksum: run.old_checksum,
-            counters: run.counters,
+            counters: run.counters.counters(),
         }
     }
 }

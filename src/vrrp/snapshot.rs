@@ -250,3 +250,33 @@ pub struct Counters {
     /// Priority 0 sent.
     pub pri_zero_sent: u64,
 }
+
+impl Counters {
+    /// Of one that has seen nothing yet.
+    pub(super) const NONE: Self = Self {
+        advert_rcvd: 0,
+        advert_sent: 0,
+        become_master: 0,
+        release_master: 0,
+        packet_len_err: 0,
+        advert_interval_err: 0,
+        ip_ttl_err: 0,
+        version_err: 0,
+        checksum_err: 0,
+        last_error: 0,
+        master_reason: 0,
+        invalid_type_rcvd: 0,
+        addr_list_err: 0,
+        invalid_authtype: 0,
+        authtype_mismatch: 0,
+        auth_failure: 0,
+        auth_ext_missing: 0,
+        auth_ext_malformed: 0,
+        auth_ext_unknown_key: 0,
+        auth_ext_invalid_hmac: 0,
+        auth_ext_stale: 0,
+        auth_ext_replay: 0,
+        pri_zero_rcvd: 0,
+        pri_zero_sent: 0,
+    };
+}
