@@ -18,6 +18,7 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span;
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
 
 use super::dump::marked;
 use super::options::{Facility, LogOptions};
@@ -136,7 +137,7 @@ pub fn start(
     let hasty = is_punctual.then(console::Console::open).flatten().map(Mutex::new);
     let lines = Lines { level, console, syslog: !options.no_syslog, impatient, hasty, file };
     // Only a second call fails, and its settings are the first one's.
-    let _ = tracing::subscriber::set_global_default(lines);
+    let _ = tracing::subscriber::set_global_default(lines.with_subscriber(Spanless));
     // A daemon has no stderr: its last words belong in the log.
     std::panic::set_hook(Box::new(|panic| tracing::error!("a bug in keepalived-rs: {panic}")));
 }
@@ -191,9 +192,8 @@ impl Lines {
     }
 }
 
-/// There are no spans: keeping a register of them would take 32 KiB of every process.
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+impl<S: Subscriber> Layer<S> for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         // Only our own: the libraries below have no lines an operator would know.
         metadata.is_event()
             && metadata.target().starts_with("keepalived_rs")
@@ -204,7 +204,7 @@ impl Subscriber for Lines {
         Some(self.level)
     }
 
-    fn event(&self, event: &Event<'_>) {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text::default();
         event.record(&mut text);
         let severity =
@@ -213,6 +213,17 @@ impl Subscriber for Lines {
             self.write(severity, &printable(line));
         }
     }
+}
+
+/// What [`Lines`] lies on. There are no spans here: the library's register of them would take 32 KiB of every process.
+struct Spanless;
+
+impl Subscriber for Spanless {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn event(&self, _: &Event<'_>) {}
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
         span::Id::from_u64(1)
