@@ -286,6 +286,9 @@ impl Checkers {
         self.take_on(global, before.as_ref());
         orders.log.extend(arrangement.remarks);
         let first = before.is_none();
+        if !first {
+            info!("Reloading");
+        }
         let adopting = saved.is_some();
         let state = saved.map(|saved| {
             self.table.original_timeouts = saved.original_timeouts;

@@ -11,6 +11,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::alerts::Alerts;
 use crate::check::schedule::{self, Schedule, Subject};
 use crate::check::{Probe, ProbeReport, ProbeRequest, Remark};
 use crate::config::model::{
@@ -25,6 +26,7 @@ use crate::lvs::virtual_server::{self as core, Action, Event, Scope, VirtualServ
 use crate::report::event::{Alert, ReporterEvent, ServerChange};
 use crate::time::Time;
 
+mod alerts; // mails that wait for what becomes of their server
 mod cohorts; // equal checks that are made once
 mod draining; // operators take real servers out of service
 mod hosting; // checks that wait for an address of this host
@@ -175,6 +177,8 @@ pub struct Director {
     log_all_failures: bool,
     /// `no_checker_emails`.
     mail_changes_only: bool,
+    /// What it makes wait.
+    alerts: Alerts,
     /// Virtual servers with a command that failed: the next time all of each is compared.
     dirty: BTreeSet<usize>,
     /// Virtual servers with something that time alone changes: a ramp, a drain.
@@ -446,20 +450,19 @@ impl Director {
                 }
                 schedule::Action::StillDown => Event::StillDown { real_server },
             };
-            let was_alive = self.is_alive(place, real_server);
-            self.tell(place, event, now, out);
-            if was_alive != self.is_alive(place, real_server) {
-                self.mail(place, real_server, alert.take(), out);
+            let may_change = matches!(event, Event::CheckerUp { .. } | Event::CheckerDown { .. });
+            if self.mail_changes_only
+                && may_change
+                && let Some((up, text)) = alert.take()
+            {
+                let rs = &config.real_servers[real_server];
+                self.alerts.wait(place, (rs.address, rs.port), up, text);
             }
+            self.tell(place, event, now, out);
         }
-        // The check changed and its server did not.
         if !self.mail_changes_only {
             self.mail(place, real_server, alert, out);
         }
-    }
-
-    fn is_alive(&self, server: usize, real_server: usize) -> bool {
-        !self.servers[server].health.state().real_servers[real_server].failed.contains(&true)
     }
 
     fn mail(&self, server: usize, real_server: usize, alert: Option<(bool, String)>, out: &mut Orders) {
@@ -492,8 +495,13 @@ impl Director {
                 Action::Notify { receiver, command } => out.notify.push((receiver, command)),
                 // Names, not places: a reload tells of servers that have none any more.
                 Action::Served { real_server, labels: (real_name, virtual_name), up } => {
+                    let mail = self.alerts.changed(server, real_server, up).map(|text| {
+                        let (real_name, virtual_name) = (real_name.clone(), virtual_name.clone());
+                        ReporterEvent::Mail(Alert::RealServer { real_name, virtual_name, up, text })
+                    });
                     let change = ServerChange { real_server, virtual_name, real_name, up };
                     out.events.push(ReporterEvent::RealServer(change));
+                    out.events.extend(mail);
                 }
                 Action::Quorum { label: name, up } => {
                     out.events.push(ReporterEvent::Quorum { name, up });

@@ -420,6 +420,7 @@ impl<'a> Vrrp<'a> {
             self.edge.watch_routing();
         }
         if let Some(router) = &mut self.running {
+            info!("Reloading");
             tell_wall_clock(router, self.clock.0, &mut self.out);
             router.reconfigure(&part, self.clock.at(now()), &mut self.out);
             self.carry_out();

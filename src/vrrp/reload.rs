@@ -229,7 +229,14 @@ impl Router {
 
     /// Makes `part` the running configuration.
     pub fn reconfigure(&mut self, part: &VrrpPart, now: Time, out: &mut Actions) {
-        if self.phase == Phase::Stopped || *part == self.part {
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        if *part == self.part {
+            // Those who read have begun anew all the same.
+            if self.part.global.fifos.states_on_reload && self.phase != Phase::Waiting {
+                self.tell_states(out);
+            }
             return;
         }
         self.finish_takeovers(now, out);

@@ -30,6 +30,7 @@ mod mail_of_checks;
 mod notify_fifo;
 mod notify_mail;
 mod notify_scripts;
+mod notify_words;
 mod packages;
 mod pair;
 mod process_words;
@@ -118,6 +119,7 @@ fn cases() -> Vec<&'static case::Case> {
         notify_mail::CASES,
         mail_of_checks::CASES,
         notify_scripts::CASES,
+        notify_words::CASES,
         scripts_rules::CASES,
         recording::CASES,
         recording_servers::CASES,

@@ -28,10 +28,17 @@ pub(crate) struct Recording {
     pub(crate) lines: BTreeMap<String, Vec<String>>,
     /// Mails by whom they are about, the whole dialogue of each.
     pub(crate) letters: BTreeMap<String, Vec<String>>,
+    /// Lines of the log that others wait for, by whom they are about.
+    pub(crate) log: BTreeMap<String, Vec<String>>,
 }
 
 impl Recording {
-    pub(crate) fn new(told: &Told, fifos: &[(&str, &PipeReader)], relay: &Relay) -> Outcome<Self> {
+    pub(crate) fn new(
+        told: &Told,
+        fifos: &[(&str, &PipeReader)],
+        relay: &Relay,
+        daemon: &Daemon,
+    ) -> Outcome<Self> {
         let mut lines = BTreeMap::<String, Vec<String>>::new();
         for (name, reader) in fifos {
             let text = String::from_utf8_lossy(&reader.bytes()).into_owned();
@@ -50,7 +57,17 @@ impl Recording {
             let about = subject.split(" - ").next().unwrap_or_default().to_owned();
             letters.entry(about).or_default().push(said.join("\n"));
         }
-        Ok(Self { scripts: told.runs()?, lines, letters })
+        let mut log = BTreeMap::<String, Vec<String>>::new();
+        for line in daemon.log() {
+            // Behind the date.
+            let text = line.text.split_once(": ").map_or("", |(_, text)| text);
+            if let Some(about) = waited_for(text) {
+                // Without the version.
+                let text = text.split(" Keepalived v").next().unwrap_or_default();
+                log.entry(about).or_default().push(text.to_owned());
+            }
+        }
+        Ok(Self { scripts: told.runs()?, lines, letters, log })
     }
 
     /// Takes out the mails of the end: whether stock's get through before it ends is chance.
@@ -65,7 +82,12 @@ impl Recording {
     /// The receivers and what each was told, one line per entry.
     fn shown(&self) -> BTreeMap<String, Vec<String>> {
         let mut shown = BTreeMap::new();
-        for (kind, map) in [("script", &self.scripts.words), ("FIFO", &self.lines), ("mail", &self.letters)] {
+        for (kind, map) in [
+            ("script", &self.scripts.words),
+            ("FIFO", &self.lines),
+            ("mail", &self.letters),
+            ("log", &self.log),
+        ] {
             for (receiver, told) in map {
                 let mut told = told.clone();
                 // Stock sends them side by side: their order is chance.
@@ -107,6 +129,40 @@ fn about(line: &str) -> String {
     let behind = if line.starts_with("INSTANCE") || line.starts_with("GROUP") { 2 } else { 1 };
     let words: Vec<&str> = line.split(' ').collect();
     words[..words.len().saturating_sub(behind)].join(" ")
+}
+
+/// Whom a line of the log is about that others look for (spec/daemon-behaviour.md §10).
+fn waited_for(text: &str) -> Option<String> {
+    let first = text.split(' ').next()?;
+    let told = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if first.starts_with("(V") {
+        let words = [
+            " Entering ",
+            " entering FAULT state",
+            "Received advert from",
+            "Master received advert",
+            "received lower priority",
+            "Changing effective priority",
+        ];
+        return told(&words).then(|| first.to_owned());
+    }
+    if let Some(rest) = text.strip_prefix("Script `").or(text.strip_prefix("VRRP_Script(")) {
+        return rest.split(['`', ')', '\'']).next().map(|name| format!("script {name}"));
+    }
+    if first.starts_with("VRRP_Group(") {
+        return Some(first.to_owned());
+    }
+    if text.starts_with("Netlink reports") {
+        return text.split(' ').nth(2).map(|name| format!("interface {name}"));
+    }
+    let daemon = ["Startup complete", "Reloading", "Reload complete", "Stopping", "Stopped Keepalived"];
+    if daemon.iter().any(|word| text.starts_with(word)) {
+        return Some("daemon".to_owned());
+    }
+    let checks =
+        ["success.", "succeed on service.", " service [", "Gained quorum", "Lost quorum", "sorry server"];
+    // By address and service.
+    told(&checks).then(|| text.split(' ').filter(|word| word.starts_with('[')).collect::<Vec<_>>().join(" "))
 }
 
 /// Why the recordings differ in one thing.
@@ -223,8 +279,25 @@ const DIFFERENCES: &[Difference] = &[
                 before > told.len()
             };
             fifos(stock, "INSTANCE \"V9\"", without)
+                & stock.log.get_mut("(V9)").is_some_and(without)
                 & stock.scripts.words.get_mut("V9").is_some_and(without)
                 & stock.letters.get_mut("[my router] VRRP Instance V9").is_some_and(without)
+        },
+    },
+    Difference {
+        reason: Reason::NewerStock("spec/daemon-behaviour.md §10: both lines of a fault at the start"),
+        apply: |stock| {
+            let words = "entering FAULT state";
+            let reason = stock.log.remove("(V10):").and_then(|lines| lines.into_iter().next());
+            let is_known = reason.as_deref() == Some("(V10): entering FAULT state (interface eth1 down)");
+            stock.log.get_mut("(V10)").is_some_and(|lines| {
+                let is_other = *lines == [format!("(V10) {words}")];
+                *lines = vec![
+                    format!("(V10) {words} (interface eth1 down)"),
+                    "(V10) Entering FAULT STATE".to_owned(),
+                ];
+                is_other && is_known
+            })
         },
     },
     Difference {
@@ -245,6 +318,8 @@ const DIFFERENCES: &[Difference] = &[
             fifos(stock, "INSTANCE \"V3\"", |lines| {
                 let place = lines.len() - 2;
                 lines.remove(place) == "INSTANCE \"V3\" BACKUP_PRIORITY 133\n"
+            }) & stock.log.get_mut("(V3)").is_some_and(|lines| {
+                lines.pop().is_some_and(|line| line == "(V3) Changing effective priority from 103 to 133")
             })
         },
     },
@@ -479,9 +554,10 @@ fn live(program: &Program, directory: &Path) -> Outcome<Recording> {
     instance(&daemon, 7, "MASTER", 107, 3)?;
     mailed(&daemon, "Instance V7", "Entering MASTER state", 3)?;
     daemon.stop()?;
+    daemon.wait_log("Stopped Keepalived", secs(5.0))?;
     wait(&daemon, "GROUP \"G1\" STOP 0", 1)?;
     until(secs(5.0), "the scripts to end", || daemon.processes().is_empty().then_some(()))?;
     until(secs(2.0), "the second FIFO to say the same", || (vrrp.lines() == all.lines()).then_some(()))
         .map_err(|e| format!("{e}\n{:#?}\n{:#?}", all.lines(), vrrp.lines()))?;
-    Recording::new(&told, &[("all", &all), ("vrrp", &vrrp)], &relay)
+    Recording::new(&told, &[("all", &all), ("vrrp", &vrrp)], &relay, &daemon)
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::alerts::Alerts;
 use super::hosting::is_suspended;
 use super::{Check, Director, Kernel, Orders, Owners, Server, Short};
 use crate::check::schedule::{Beginning, Schedule, first_delay};
@@ -113,6 +114,7 @@ impl Director {
         self.owners = owners;
         self.log_all_failures = settings.log_all_failures;
         self.mail_changes_only = settings.mail_changes_only;
+        self.alerts = Alerts::default();
         let mut activations = Vec::new();
         for Arranged { config, services } in settings.virtual_servers {
             let index = self.servers.len();

@@ -117,6 +117,8 @@ pub(super) struct World {
     pub(super) now: Time,
     pub(super) out: Orders,
     pub(super) share: bool,
+    /// `no_checker_emails`.
+    pub(super) changes_only: bool,
     /// What runs.
     pub(super) known: Vec<Arranged>,
 }
@@ -129,6 +131,7 @@ impl World {
             now: Time::ZERO,
             out: Orders::default(),
             share: false,
+            changes_only: false,
             known: Vec::new(),
         }
     }
@@ -156,7 +159,7 @@ impl World {
             init_notifies: false,
             log_all_failures: false,
             share_checks: self.share,
-            mail_changes_only: false,
+            mail_changes_only: self.changes_only,
         };
         self.out = Orders::default();
         self.director.run(settings, state, self.now, &mut || 0, &mut self.kernel, &mut self.out);
@@ -509,5 +512,40 @@ fn files_and_sessions_reach_the_checks_that_name_them() {
     for (up, table) in [(false, "10.1.0.2:8000*1"), (true, "10.1.0.1:8000*1 10.1.0.2:8000*1")] {
         world.director.session("b", up, world.now, &mut world.kernel, &mut world.out);
         assert_eq!(world.kernel.shown(), [format!("10.9.0.1:tcp:80 = {table}")]);
+    }
+}
+
+#[test]
+fn servers_that_change_together_are_mailed_of_each_whether_or_not_every_check_is() {
+    for changes_only in [false, true] {
+        let mut world = World::new();
+        world.changes_only = changes_only;
+        let mut vs = checked(3);
+        for rs in &mut vs.real_servers {
+            rs.smtp_alert = true;
+        }
+        world.run(&[vs], None);
+        let mailed = |world: &World| {
+            let events = world.out.events.iter();
+            let mails = events.filter_map(|event| match event {
+                ReporterEvent::Mail(Alert::RealServer { real_name, up, .. }) => {
+                    Some(format!("{real_name} {up}"))
+                }
+                _ => None,
+            });
+            mails.collect::<Vec<_>>()
+        };
+        world.round(|_| false);
+        assert_eq!(mailed(&world), [""; 0]);
+        for up in [false, true] {
+            let mut found = Vec::new();
+            // A retry is allowed for, and one round more.
+            for _ in 0..3 {
+                world.round(|_| !up);
+                found.extend(mailed(&world));
+            }
+            let wanted = [1, 2, 3].map(|number| format!("[10.1.0.{number}]:tcp:8000 {up}"));
+            assert_eq!(found, wanted, "changes only: {changes_only}");
+        }
     }
 }

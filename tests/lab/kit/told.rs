@@ -53,6 +53,8 @@ impl Told {
     /// Writes the script into this directory.
     pub(crate) fn new(directory: &Path) -> Outcome<Self> {
         let folder = directory.join("told");
+        // A guest's directories are named alike from boot to boot, and those of a failure stay.
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         write_script(&directory.join("told.sh"), SCRIPT)?;
         Ok(Self { folder })
