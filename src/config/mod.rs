@@ -33,6 +33,7 @@ mod load_tests;
 mod load_tracked_tests;
 mod loops; // ~SEQ and ~LST
 pub mod model; // typed, validated, immutable
+mod nesting; // what of the lines so far matters to the next ones
 mod physical; // line ends, and the limit of the line buffer
 pub mod preprocess; // include*, $VAR, ~SEQ/~LST, @conditions -> logical lines
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::diagnostic::Diagnostic;
 use super::include::IncludeChecks;
 use super::lines::{LineKind, LogicalLines, Word};
-use super::preprocess::Nesting;
+use super::nesting::Nesting;
 use super::source::{Slice, Source, Span, is_raw_byte};
 use super::syntax::uncomment;
 use super::variables::MAX_LINE;

@@ -14,6 +14,7 @@ use super::draft::Draft;
 use super::files::{Files, MemoryFiles, ReadError};
 use super::include::{Include, Included, alternatives, include_line, join, parent};
 use super::loops::{self, Loop};
+use super::nesting::Nesting;
 use super::physical::{FileFrame, Physical, too_long};
 use super::source::{MAX_TEXT, Slice, SourceMap, Span, decode, has_raw_bytes, is_raw_byte};
 use super::syntax::{
@@ -69,7 +70,7 @@ pub fn read(files: &dyn Files, options: &ReadOptions, diagnostics: &mut Diagnost
         result: Lines::default(),
         frames: Vec::new(),
         definition: None,
-        nesting: Nesting { depth: 0, in_global_defs: false, checks: options.include_checks },
+        nesting: Nesting::new(options.include_checks),
         text: 0,
         lines: 0,
         files_read: 0,
@@ -110,31 +111,6 @@ struct Reader<'a> {
     /// Lines so far that loops and multi-line definitions put in.
     lines: usize,
     files_read: usize,
-}
-
-/// What of the lines so far matters to the reading of the next ones.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Nesting {
-    /// The permanent level of include checks.
-    checks: IncludeChecks,
-    /// Open braces minus closed ones: only to know where `global_defs` ends.
-    depth: usize,
-    in_global_defs: bool,
-}
-
-impl Nesting {
-    /// Takes note of a logical line.
-    pub(super) fn note(&mut self, line: Line<'_>) {
-        match (line.kind, line.words) {
-            (LineKind::Open, _) => self.depth += 1,
-            (LineKind::Close, _) => self.depth = self.depth.saturating_sub(1),
-            (LineKind::Words, [word, ..]) if self.depth == 0 => self.in_global_defs = word == "global_defs",
-            (LineKind::Words, [word, rest @ ..]) if self.in_global_defs && word == "include_check" => {
-                self.checks = self.checks.changed_by(rest.iter().map(Word::as_str));
-            }
-            (LineKind::Words, _) => {}
-        }
-    }
 }
 
 /// Where the next line comes from.

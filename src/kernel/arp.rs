@@ -42,15 +42,7 @@ impl ArpSocket {
     /// Announces these, in order, and tells `refused` what could not be sent. When the socket is full the rest is left:
     /// the number of those that were dealt with is returned.
     pub fn announce(&self, announcements: &[Announcement], mut refused: impl FnMut(Error)) -> usize {
-        let mut done = 0;
-        for some in announcements.chunks(many::MOST) {
-            let sent = self.announce_some(some, &mut refused);
-            done += sent;
-            if sent < some.len() {
-                break;
-            }
-        }
-        done
+        many::in_parts(announcements, |some| self.announce_some(some, &mut refused))
     }
 
     fn announce_some(&self, announcements: &[Announcement], refused: &mut impl FnMut(Error)) -> usize {

@@ -24,6 +24,20 @@ pub(super) struct Datagram<'a> {
     pub(super) beside: &'a [u8],
 }
 
+/// Has `send` send all of these, as many at a time as one system call takes, until it leaves some: the number of those that
+/// were dealt with.
+pub(super) fn in_parts<T>(all: &[T], mut send: impl FnMut(&[T]) -> usize) -> usize {
+    let mut done = 0;
+    for some in all.chunks(MOST) {
+        let sent = send(some);
+        done += sent;
+        if sent < some.len() {
+            break;
+        }
+    }
+    done
+}
+
 /// Sends these in order and tells `refused` which could not be sent, and why; the others go all the same. When the
 /// socket is full the rest is left: the number of those that were dealt with is returned.
 pub(super) fn send(
@@ -175,6 +189,20 @@ mod tests {
             let length = far.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..length], text.as_bytes(), "the one at {place}");
         }
+    }
+
+    #[test]
+    fn what_is_left_is_not_asked_for_again() {
+        let parts = |room: usize| {
+            let mut asked = Vec::new();
+            let done = in_parts(&[0; 2 * MOST + 9], |some| {
+                asked.push(some.len());
+                some.len().min(room)
+            });
+            (done, asked)
+        };
+        assert_eq!(parts(MOST), (2 * MOST + 9, vec![MOST, MOST, 9]));
+        assert_eq!(parts(MOST - 1), (MOST - 1, vec![MOST]));
     }
 
     #[test]

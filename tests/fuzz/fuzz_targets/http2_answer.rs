@@ -9,16 +9,7 @@ use keepalived_rs::check::probe::http_response::{Digesting, HttpResponse};
 use keepalived_rs::check::probe::http2::{Question, ask};
 use tokio::io::AsyncWriteExt as _;
 
-#[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(bytes));
-
-/// Replays files given on the command line.
-#[cfg(not(fuzzing))]
-fn main() {
-    for path in std::env::args_os().skip(1) {
-        run(&std::fs::read(path).expect("a readable file"));
-    }
-}
+keepalived_rs_fuzz::target!(run);
 
 fn run(bytes: &[u8]) {
     let Some((&number, bytes)) = bytes.split_first() else { return };
@@ -56,12 +47,6 @@ fn run(bytes: &[u8]) {
 mod tests {
     #[test]
     fn the_corpus_is_read_without_a_panic() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/http2_answer");
-        let mut count = 0;
-        for entry in std::fs::read_dir(folder).expect("the corpus") {
-            super::run(&std::fs::read(entry.expect("an entry").path()).expect("a file"));
-            count += 1;
-        }
-        assert!(count > 0, "the corpus is empty");
+        keepalived_rs_fuzz::corpus("http2_answer").iter().for_each(|bytes| super::run(bytes));
     }
 }
