@@ -102,7 +102,9 @@ impl Router {
         let group = self.group_of(i).map(|g| &self.part.sync_groups[g]);
         let interfaces = || {
             let of_group = group.iter().flat_map(|group| &group.track_interfaces);
-            config.track_interfaces.iter().chain(of_group)
+            // Stock: the own interface is tracked without a weight, whatever the group says of it.
+            let is_own = |name: &str| !config.dont_track_primary && config.interface.as_deref() == Some(name);
+            config.track_interfaces.iter().chain(of_group.filter(move |it| !is_own(&it.interface)))
         };
         for tracked in interfaces() {
             assessment.interface(tracked, self.will_be_up(&tracked.interface));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::samples::*;
 use crate::config::model::{
-    Instance, InterfaceDelays, ParametersMatch, Priority, ScriptEnd, TrackFile, TrackProcess, Tracked,
-    VrrpPart,
+    Instance, InterfaceDelays, ParametersMatch, Priority, ScriptEnd, SyncGroup, TrackFile, TrackProcess,
+    Tracked, VrrpPart,
 };
 use crate::vrrp::{Action, Event, Router, VrrpState};
 
@@ -235,4 +235,15 @@ fn without_a_delay_in_one_direction_that_change_counts_at_once() {
     assert_eq!(bench.state(0), VrrpState::Fault);
     bench.event(Event::Link(link(2, "eth1", true)));
     assert_eq!(bench.state(0), VrrpState::Backup);
+}
+
+#[test]
+fn a_groups_weight_of_the_own_interface_does_not_count() {
+    let mut all = part(&[instance("A", 1, 100), instance("B", 2, 90)]);
+    let tracked = vec![track_interface("eth0", 7), track_interface("eth1", 3)];
+    all.sync_groups = vec![SyncGroup { track_interfaces: tracked, ..group("G", &["A", "B"]) }];
+    let (bench, _) = Bench::start(&all);
+    let snapshot = bench.router.snapshot(bench.now);
+    let priorities: Vec<u8> = snapshot.instances.iter().map(|it| it.effective_priority).collect();
+    assert_eq!(priorities, [103, 93]);
 }
