@@ -9,11 +9,10 @@ mod wording; // pure: what the log says about it
 
 pub use faults::{Http2Fault, Unhealthy};
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::{Connection, DnsCheck, HttpProtocol, SmtpCheck, UdpCheck, Url};
+use crate::time::Time;
 
 /// One attempt, wanted by the checkers process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,8 +75,8 @@ pub struct ProbeReport {
     pub id: u64,
     /// What came of it.
     pub outcome: Outcome,
-    /// From the first system call to the outcome.
-    pub took: Duration,
+    /// When the outcome was known: the pause to the next attempt counts from there, not from when this arrives.
+    pub known: Time,
     /// Oddities worth a log line that change nothing about the outcome; nearly always empty.
     pub remarks: Vec<Remark>,
 }

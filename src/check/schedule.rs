@@ -21,8 +21,8 @@ use crate::time::Time;
 pub enum Event {
     /// The driver: the deadline is reached.
     Due,
-    /// The prober: what came of the attempt.
-    Outcome(Outcome),
+    /// The prober: what came of the attempt, and when that was known.
+    Outcome(Outcome, Time),
     /// The parent: how the script of a `MISC_CHECK` ended.
     Script(ScriptEnd),
     /// The BFD process, for a `BFD_CHECK`: is the session up?
@@ -261,20 +261,20 @@ impl Schedule {
         match (event, self.next) {
             (Event::Due, Next::At(time)) if time <= now => self.ask(now, out),
             (Event::ProberLost, Next::Asked) => self.ask(now, out),
-            (Event::Outcome(Outcome::Passed), Next::Asked) => {
+            (Event::Outcome(Outcome::Passed, known), Next::Asked) => {
                 let delay = if let CheckKind::Http(http) = &subject.checker.kind {
                     self.url_passed(subject, http, out)
                 } else {
                     self.passed(subject, out);
                     timing.delay_loop
                 };
-                self.next = Next::At(now + delay);
+                self.next = Next::At(self.counted(known) + delay);
             }
-            (Event::Outcome(Outcome::Failed(failure)), Next::Asked) => {
+            (Event::Outcome(Outcome::Failed(failure), known), Next::Asked) => {
                 let delay = self.failed(subject, Why::Failure(&failure), out);
-                self.next = Next::At(now + delay);
+                self.next = Next::At(self.counted(known) + delay);
             }
-            (Event::Outcome(Outcome::NotTried { errno, what }), Next::Asked) => {
+            (Event::Outcome(Outcome::NotTried { errno, what }, known), Next::Asked) => {
                 let reason = errno.map(|errno| format!(": {}", std::io::Error::from_raw_os_error(errno)));
                 out.push(Action::Log(format!(
                     "{} on service {}: {what}{}: bind failed. Rescheduling.",
@@ -282,7 +282,7 @@ impl Schedule {
                     subject.real_server,
                     reason.unwrap_or_default()
                 )));
-                self.next = Next::At(now + timing.delay_loop);
+                self.next = Next::At(self.counted(known) + timing.delay_loop);
             }
             (Event::Script(end), Next::Asked) => {
                 if let CheckKind::Misc(misc) = &subject.checker.kind {
@@ -299,6 +299,11 @@ impl Schedule {
             }
             _ => {}
         }
+    }
+
+    /// Where a pause begins: when the outcome was known, which cannot be before it was asked for.
+    fn counted(&self, known: Time) -> Time {
+        self.last_run.map_or(known, |asked| known.max(asked))
     }
 
     fn ask(&mut self, now: Time, out: &mut Vec<Action>) {

@@ -138,7 +138,7 @@ impl Drive {
         assert_eq!(self.schedule.deadline(), None);
         let outcome = service(url);
         let word = if outcome == Outcome::Passed { "ok" } else { "F" };
-        let out = self.event(Event::Outcome(outcome));
+        let out = self.event(Event::Outcome(outcome, self.now));
         let mark = if out.contains(&Action::Up) || out.contains(&Action::Down) {
             "*"
         } else if out.contains(&Action::StillDown) {
@@ -382,6 +382,22 @@ fn the_first_delay_is_a_second_and_a_part_of_warmup() {
     let _ = first_delay(&checker, u32::MAX);
 }
 
+#[test]
+fn a_pause_counts_from_when_the_outcome_was_known_but_not_from_before_it_was_asked_for() {
+    for (known, begins) in [(50, 50), (200, 200), (-1000, 0)] {
+        let mut drive = Drive::up(tcp(0));
+        let asked = drive.schedule.deadline().expect("an attempt is due");
+        drive.now = asked;
+        drive.event(Event::Due);
+        drive.now = asked + Duration::from_millis(200);
+        let moment =
+            |millis: i64| Time::from_nanos(asked.as_nanos().saturating_add_signed(millis * 1_000_000));
+        drive.event(Event::Outcome(Outcome::Passed, moment(known)));
+        let next = moment(begins) + drive.checker.timing.delay_loop;
+        assert_eq!(drive.schedule.deadline(), Some(next), "known after {known} ms");
+    }
+}
+
 fn any_event() -> impl Strategy<Value = (u64, Event)> {
     let outcome = prop_oneof![
         Just(Outcome::Passed),
@@ -390,7 +406,9 @@ fn any_event() -> impl Strategy<Value = (u64, Event)> {
     ];
     let event = prop_oneof![
         3 => Just(Event::Due),
-        5 => outcome.prop_map(Event::Outcome),
+        5 => (outcome, 0..10_000_u64).prop_map(|(outcome, known)| {
+            Event::Outcome(outcome, Time::ZERO + Duration::from_millis(known))
+        }),
         1 => Just(Event::ProberLost),
         1 => Just(Event::Undo),
     ];

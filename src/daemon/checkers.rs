@@ -538,8 +538,8 @@ impl Checkers {
                     sent = sent.and(prober.send_with(&ToProber::ProbeOn(Box::new(request)), socket));
                 }
                 Err(outcome) => {
-                    let (id, took, remarks) = (request.id, Duration::ZERO, Vec::new());
-                    reports.push(ProbeReport { id, outcome, took, remarks });
+                    let (id, known, remarks) = (request.id, now(), Vec::new());
+                    reports.push(ProbeReport { id, outcome, known, remarks });
                 }
             }
         }

@@ -119,7 +119,7 @@ impl Play {
             } else {
                 Outcome::Failed(Failure::ConnectTimeout)
             },
-            took: Duration::ZERO,
+            known: now(),
             remarks: Vec::new(),
         };
         prober.send(&FromProber::Done(requests.iter().map(report).collect())).unwrap();

@@ -386,8 +386,10 @@ impl Director {
                 check.remarked = remarked.into();
             }
         }
-        self.tell_cohort(index, &report.outcome, now, out);
-        self.schedule(index, now, schedule::Event::Outcome(report.outcome), out);
+        // Whatever another process's clock says.
+        let known = report.known.min(now);
+        self.tell_cohort(index, &report.outcome, known, now, out);
+        self.schedule(index, now, schedule::Event::Outcome(report.outcome, known), out);
     }
 
     fn push_due(&mut self, index: usize) {

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tracing::{debug, info};
@@ -18,6 +18,7 @@ use super::ipc::{FromProber, ToProber};
 use crate::check::probe::Probes;
 use crate::check::{Outcome, ProbeReport, ProbeRequest};
 use crate::kernel::error::Error;
+use crate::kernel::timer::now;
 use crate::kernel::{memory, process, rights};
 
 /// Who the process becomes; else it is nobody.
@@ -130,7 +131,7 @@ impl Prober {
             (ToProber::ProbeOn(request), Some(socket)) => self.start(*request, Some(socket)),
             (ToProber::ProbeOn(request), None) => {
                 let what = "taking over the socket, which did not come".to_owned();
-                return vec![report(request.id, Outcome::NotTried { errno: None, what }, Instant::now())];
+                return vec![report(request.id, Outcome::NotTried { errno: None, what })];
             }
             (ToProber::Tls(profiles), _) => self.probes.present(profiles),
             (ToProber::Cancel(ids), _) => {
@@ -169,9 +170,8 @@ impl Prober {
     fn start(&mut self, ProbeRequest { id, probe }: ProbeRequest, socket: Option<OwnedFd>) {
         let probes = Arc::clone(&self.probes);
         let handle = self.running.spawn(async move {
-            let started = Instant::now();
             let (outcome, remarks) = probes.run(&probe, socket).await;
-            ProbeReport { remarks, ..report(id, outcome, started) }
+            ProbeReport { remarks, ..report(id, outcome) }
         });
         self.handles.insert(id, handle);
     }
@@ -201,12 +201,12 @@ impl Prober {
         let (&id, _) = self.handles.iter().find(|(_, handle)| handle.id() == error.id())?;
         self.handles.remove(&id);
         let what = format!("probing: {error}");
-        Some(report(id, Outcome::NotTried { errno: None, what }, Instant::now()))
+        Some(report(id, Outcome::NotTried { errno: None, what }))
     }
 }
 
-fn report(id: u64, outcome: Outcome, started: Instant) -> ProbeReport {
-    ProbeReport { id, outcome, took: started.elapsed(), remarks: Vec::new() }
+fn report(id: u64, outcome: Outcome) -> ProbeReport {
+    ProbeReport { id, outcome, known: now(), remarks: Vec::new() }
 }
 
 #[cfg(test)]

@@ -61,7 +61,14 @@ impl Director {
     }
 
     /// What one attempt brought is the outcome of all equal checks.
-    pub(super) fn tell_cohort(&mut self, leader: usize, outcome: &Outcome, now: Time, out: &mut Orders) {
+    pub(super) fn tell_cohort(
+        &mut self,
+        leader: usize,
+        outcome: &Outcome,
+        known: Time,
+        now: Time,
+        out: &mut Orders,
+    ) {
         let Some(cohort) = self.checks[leader].cohort.map(Short::at) else { return };
         let url = self.checks[leader].schedule.url();
         for place in 0..self.cohorts[cohort].len() {
@@ -70,8 +77,8 @@ impl Director {
             if index == leader || check.asked.is_some() || check.schedule.url() != url {
                 continue;
             }
-            if check.schedule.join(now) {
-                self.schedule(index, now, schedule::Event::Outcome(outcome.clone()), out);
+            if check.schedule.join(known) {
+                self.schedule(index, now, schedule::Event::Outcome(outcome.clone(), known), out);
             }
         }
     }

@@ -177,7 +177,7 @@ impl World {
             } else {
                 Outcome::Passed
             },
-            took: Duration::ZERO,
+            known: self.now,
             remarks: Vec::new(),
         });
         let reports = reports.collect();
@@ -296,7 +296,7 @@ fn a_reload_that_changes_nothing_touches_nothing_not_even_an_attempt_under_way()
     world.run(&[checked(1)], None);
     assert_eq!(world.kernel.taken(), [""; 0]);
     assert_eq!((&world.out.log[..], &world.out.cancel[..]), (&[][..], &[][..]));
-    let report = ProbeReport { id, outcome: Outcome::Passed, took: Duration::ZERO, remarks: Vec::new() };
+    let report = ProbeReport { id, outcome: Outcome::Passed, known: world.now, remarks: Vec::new() };
     world.director.probed(vec![report], world.now, &mut world.kernel, &mut world.out);
     assert_eq!(world.director.deadline(), Some(world.now + Duration::from_secs(5)));
 }
