@@ -9,6 +9,7 @@ use crate::kit::http::Server;
 use crate::kit::ipvs::wait_table;
 use crate::kit::net::{Host, Switch};
 use crate::kit::wait::{Outcome, secs};
+use crate::kit::wire::Sniffer;
 
 /// The address of the service on the clients' network.
 pub(crate) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
@@ -53,6 +54,13 @@ impl Farm {
     /// Another host on the real servers' network: for another daemon.
     pub(crate) fn beside(&self, name: &str, address: &str) -> Outcome<Host> {
         Host::on(&self.inner, name, &[&format!("{address}/24")])
+    }
+
+    /// Records frames of the real servers' network that `keep` wants, of the director, of the real servers and of `more`.
+    pub(crate) fn record(&self, more: &[&Host], keep: fn(&[u8]) -> bool) -> Outcome<Sniffer> {
+        let hosts: Vec<&Host> =
+            std::iter::once(&self.director).chain(&self.reals).chain(more.iter().copied()).collect();
+        Sniffer::keeping(&self.inner, &hosts, keep)
     }
 
     pub(crate) fn start(&mut self) -> Outcome {

@@ -2,10 +2,11 @@
 //! certificates; and, beyond stock, verification of the server (spec/checkers.md §7, spec/lvs-config.md §11).
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
+use nix::fcntl::OFlag;
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -147,7 +148,7 @@ fn text(ports: impl Iterator<Item = u16>, more: impl Fn(u16) -> String) -> Strin
 }
 
 /// What `openssl s_server` is told, and which certificate it has.
-const VARIANTS: [(&str, &str); 19] = [
+const VARIANTS: [(&str, &str); 23] = [
     ("rsa", ""),
     ("rsa", "-tls1_3"),
     ("rsa", "-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256"),
@@ -165,6 +166,10 @@ const VARIANTS: [(&str, &str); 19] = [
     ("expired", ""),
     ("elliptic", ""),
     ("elliptic", "-tls1_2"),
+    ("rsa", "-tls1_2 -no_renegotiation"),
+    ("rsa", "-tls1_2 -legacy_renegotiation"),
+    ("rsa", "-tls1_2 -client_renegotiation"),
+    ("rsa", "-tls1_2 -no_ticket"),
     ("rsa", "-verify 1"),
     ("rsa", "-Verify 1 -verify_return_error"),
 ];
@@ -194,7 +199,7 @@ fn parity(lab: &Lab) -> Outcome {
         ensure!(made.is_ok_and(|status| status.success()), "openssl made no parameters of {bits} bits");
     }
     let port = |number: usize| 4001 + u16::try_from(number).unwrap_or(0);
-    let count = VARIANTS.len() + OWN.len();
+    let (count, renegotiating) = (VARIANTS.len() + OWN.len() + 1, VARIANTS.len() + OWN.len());
     let config = text((0..count).map(port), |_| String::new());
     let mut farm = Farm::new(lab, 1, &config)?;
     let mut servers = Vec::new();
@@ -209,6 +214,9 @@ fn parity(lab: &Lab) -> Outcome {
     for (number, manner) in OWN.iter().enumerate() {
         own.push(misbehaving(&farm.reals[0], port(VARIANTS.len() + number), manner, folder)?);
     }
+    let files = (folder.join("rsa.pem"), folder.join("rsa.key"));
+    let _renegotiating = renegotiating_server(&farm.reals[0], port(renegotiating), &files)?;
+    listening(&farm.reals[0], port(renegotiating))?;
     for (number, (_, options)) in VARIANTS.iter().enumerate() {
         // One that its own options keep from starting is a closed port for both.
         if !options.contains("dh512") {
@@ -225,18 +233,47 @@ fn parity(lab: &Lab) -> Outcome {
     for number in 0..count {
         let (ours, theirs) = (verdict(&farm.daemon, port(number))?, verdict(&stock, port(number))?);
         let what = VARIANTS.get(number).map_or_else(
-            || OWN[number - VARIANTS.len()].to_owned(),
+            || OWN.get(number - VARIANTS.len()).map_or("renegotiates", |own| *own).to_owned(),
             |(name, options)| format!("{name} {options}"),
         );
         passed += usize::from(theirs);
+        ensure!(theirs || number != renegotiating, "stock does not pass the server that renegotiates");
         if ours != theirs {
             differences.push(format!("{what}: {ours}, stock says {theirs}"));
         }
     }
     ensure!(differences.is_empty(), "{}", farm.daemon.explain(differences.join("\n")));
     // Else the servers do not run, or nothing distinguishes them.
-    ensure!((10..count - 3).contains(&passed), "stock reaches {passed} of {count}");
+    ensure!((10..count - 4).contains(&passed), "stock reaches {passed} of {count}");
     Ok(())
+}
+
+/// An `openssl s_server` on TLS 1.2 that asks for another handshake when a request has come, and answers behind it.
+fn renegotiating_server(host: &Host, port: u16, files: &(PathBuf, PathBuf)) -> Outcome<TlsServer> {
+    // In this mode each write is read by itself, and the server looks for its commands at the start of what it reads.
+    let (told, tell) = nix::unistd::pipe2(OFlag::O_DIRECT | OFlag::O_CLOEXEC).map_err(|e| e.to_string())?;
+    let mut command = tool("openssl");
+    command.args(["s_server", "-tls1_2", "-accept", &port.to_string(), "-cert"]);
+    command.arg(&files.0).arg("-key").arg(&files.1);
+    command.stdin(told).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = host.space.inside(|| command.spawn()).map_err(|e| format!("openssl s_server: {e}"))?;
+    let said = child.stdout.take().ok_or("no standard output")?;
+    std::thread::spawn(move || {
+        let mut tell = fs::File::from(tell);
+        for line in BufReader::new(said).lines().map_while(Result::ok) {
+            let words: &[&str] = if line.starts_with("GET ") {
+                &["r\n"]
+            } else if line.starts_with("SSL_do_handshake -> 1") {
+                &["HTTP/1.0 200 OK\r\n\r\nhello\n", "q\n"]
+            } else {
+                &[]
+            };
+            for word in words {
+                let _ = tell.write_all(word.as_bytes());
+            }
+        }
+    });
+    Ok(TlsServer(child))
 }
 
 fn misbehaving(host: &Host, port: u16, manner: &'static str, folder: &Path) -> Outcome<Server> {

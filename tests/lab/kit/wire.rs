@@ -178,6 +178,11 @@ pub(crate) struct Sniffer {
 impl Sniffer {
     /// Starts to listen; hosts must hang on the switch already.
     pub(crate) fn on(switch: &Switch, hosts: &[&Host]) -> Outcome<Self> {
+        Self::keeping(switch, hosts, of_interest)
+    }
+
+    /// The same for frames of another kind.
+    pub(crate) fn keeping(switch: &Switch, hosts: &[&Host], keep: fn(&[u8]) -> bool) -> Outcome<Self> {
         let mut ports = HashMap::new();
         for host in hosts {
             ports.insert(switch.port(&host.name)?, host.name.clone());
@@ -187,7 +192,7 @@ impl Sniffer {
         let ending = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
             let (frames, ending) = (Arc::clone(&frames), Arc::clone(&ending));
-            move || listen(&socket, &ports, &frames, &ending)
+            move || listen(&socket, &ports, &frames, &ending, keep)
         });
         Ok(Self { frames, ending, thread: Some(thread), started: Stamp::now() })
     }
@@ -298,7 +303,28 @@ fn open() -> nix::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn listen(socket: &OwnedFd, ports: &HashMap<usize, String>, frames: &Mutex<Vec<Frame>>, ending: &AtomicBool) {
+/// VRRP, ARP, multicast memberships and neighbour advertisements.
+fn of_interest(bytes: &[u8]) -> bool {
+    let next = |at: usize| bytes.get(at).copied();
+    match bytes.get(12..14) {
+        Some([8, 6]) => true,
+        // VRRP and IGMP.
+        Some([8, 0]) => matches!(next(23), Some(112 | 51 | 2)),
+        // VRRP, the neighbour advertisements of ICMPv6, and MLD (behind a hop-by-hop header).
+        Some([0x86, 0xdd]) => {
+            matches!(next(20), Some(112 | 0)) || next(20) == Some(58) && next(54) == Some(136)
+        }
+        _ => false,
+    }
+}
+
+fn listen(
+    socket: &OwnedFd,
+    ports: &HashMap<usize, String>,
+    frames: &Mutex<Vec<Frame>>,
+    ending: &AtomicBool,
+    keep: fn(&[u8]) -> bool,
+) {
     let mut buffer = [0_u8; 2048];
     while !ending.load(Ordering::Relaxed) {
         let mut ready = [PollFd::new(std::os::fd::AsFd::as_fd(socket), PollFlags::POLLIN)];
@@ -329,21 +355,8 @@ fn listen(socket: &OwnedFd, ports: &HashMap<usize, String>, frames: &Mutex<Vec<F
                 });
             let length = message.bytes;
             let bytes = buffer[..length.min(2048)].to_vec();
-            let interesting = bytes.get(12..14).is_some_and(|kind| {
-                let next = |at: usize| bytes.get(at).copied();
-                match kind {
-                    [8, 6] => true,
-                    // VRRP and IGMP.
-                    [8, 0] => matches!(next(23), Some(112 | 51 | 2)),
-                    // VRRP, the neighbour advertisements of ICMPv6, and MLD (behind a hop-by-hop header).
-                    [0x86, 0xdd] => {
-                        matches!(next(20), Some(112 | 0)) || next(20) == Some(58) && next(54) == Some(136)
-                    }
-                    _ => false,
-                }
-            });
             let mut frames = frames.lock().unwrap_or_else(PoisonError::into_inner);
-            if interesting && frames.len() < MOST_FRAMES {
+            if keep(&bytes) && frames.len() < MOST_FRAMES {
                 frames.push(Frame { at, from: from.clone(), bytes });
             }
         }
