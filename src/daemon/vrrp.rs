@@ -43,6 +43,8 @@ const TURNS: u32 = 16;
 const ROOM: usize = 256;
 /// The parent is told so much in one turn of the loop.
 const TELLS: usize = 32;
+/// A removal of addresses that takes longer goes on while sockets are closed.
+const CLOSING: Duration = Duration::from_millis(3);
 /// Rounds of packets that are heard before something overdue is done.
 const CATCH_UP: usize = 32;
 /// Rounds of adverts that are sent before anything else is done.
@@ -565,9 +567,13 @@ impl<'a> Vrrp<'a> {
             router.leave(now, release, &mut self.out);
         }
         self.carry_out();
-        let mut ignored = Vec::new();
+        let (mut ignored, begin) = (Vec::new(), now());
         while self.edge.is_busy() {
             self.edge.slice(None, &mut ignored, &mut self.told);
+            // Many addresses: the kernel closes meanwhile. A few would wait for that.
+            if release != Release::Nothing && now().since(begin) > CLOSING {
+                self.edge.begin_to_close();
+            }
         }
         self.edge.begin_to_close();
         if release != Release::Nothing {

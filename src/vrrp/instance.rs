@@ -27,6 +27,7 @@ use super::tally::Tally;
 use super::timers;
 use super::trailer::Marks;
 use super::transition::{Entry, Zero};
+use super::urgent::Starts;
 use crate::config::model::{Centis, InitialState, Instance, Rare, VirtualAddress, VrrpVersion};
 use crate::time::Time;
 
@@ -231,6 +232,7 @@ pub(super) struct Machine<'a> {
     pub(super) run: &'a mut Run,
     pub(super) facts: &'a Facts,
     pub(super) pacer: &'a mut Pacer,
+    pub(super) starts: &'a mut Starts,
     pub(super) now: Time,
     /// What the wall clock would have shown at [`Time::ZERO`], since 1970.
     pub(super) wall: Duration,

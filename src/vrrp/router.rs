@@ -24,6 +24,7 @@ use super::snapshot::{GroupSnapshot, InstanceSnapshot, Snapshot, VrrpState};
 use super::sync::Sync;
 use super::tracker::Readings;
 use super::transition::{Entry, Zero};
+use super::urgent::Starts;
 use crate::config::model::{Family, Instance, Transport, VirtualAddress, VrrpPart};
 use crate::time::Time;
 
@@ -60,6 +61,7 @@ pub struct Router {
     strangers: Budget,
     /// Instances that began a takeover in [`Router::urge`]; some may have ended it since.
     pub(super) ascending: Vec<usize>,
+    pub(super) starts: Starts,
 }
 
 /// How far the core is.
@@ -103,6 +105,7 @@ impl Router {
             wall: Duration::ZERO,
             strangers: Budget::default(),
             ascending: Vec::new(),
+            starts: Starts::default(),
             part,
         };
         router.rebuild_index();
@@ -309,6 +312,7 @@ impl Router {
             run: &mut self.runs[i],
             facts: &self.facts,
             pacer: &mut self.pacer,
+            starts: &mut self.starts,
             now,
             wall: self.wall,
             out,

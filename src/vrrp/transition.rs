@@ -57,6 +57,8 @@ impl Machine<'_> {
         self.run.ah.begin_reign();
         self.run.counters.become_master += 1;
         self.advertise_now();
+        let interval = self.config.advert_int.duration();
+        self.run.timer = Some(self.starts.place(self.now + interval, interval));
         self.run.ascent = Some(self.now);
     }
 

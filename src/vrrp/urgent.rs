@@ -1,6 +1,8 @@
 //! Adverts before everything else: those that are due, and those that end a reign. A takeover and a stop have two halves,
 //! so that a driver can send the first before it works on the second.
 
+use std::time::Duration;
+
 use super::event::{Action, Actions, StateWord};
 use super::notify;
 use super::router::{Phase, Router};
@@ -17,6 +19,36 @@ pub enum Release {
     All,
     /// Send nothing, remove nothing (`-V`).
     Nothing,
+}
+
+/// Between those of two such parts, when many come up together: some times what sending a part takes, so that one that
+/// is held up does not hold up all others.
+const APART: Duration = Duration::from_micros(400);
+/// For that the first adverts after the takeover may be late by this part of their interval.
+const SHARE: u32 = 20;
+
+/// When masters that come up together send next: a part of them at a time. Matters for milliseconds; a successor begins
+/// anew.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Starts {
+    /// Of the part that was begun last.
+    moment: Time,
+    /// How many it has.
+    count: usize,
+}
+
+impl Starts {
+    /// The place of one that would send at `wanted`: then or a little later.
+    pub(super) fn place(&mut self, wanted: Time, interval: Duration) -> Time {
+        let (moment, count) = if wanted <= self.moment && self.count < Router::TOGETHER {
+            (self.moment, self.count + 1)
+        } else {
+            (wanted.max(self.moment + APART), 1)
+        };
+        let is_near = wanted <= self.moment + APART && moment.since(wanted) <= interval / SHARE;
+        (self.moment, self.count) = if is_near { (moment, count) } else { (wanted, 1) };
+        self.moment
+    }
 }
 
 impl Router {
@@ -115,5 +147,29 @@ impl Router {
         self.remove_firewall(release, out);
         self.stop_sync(out);
         self.phase = Phase::Stopped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_start_together_are_kept_apart_but_never_by_much() {
+        let second = Duration::from_secs(1);
+        let (mut starts, from) = (Starts::default(), Time::ZERO + second * 10);
+        let places: Vec<Duration> =
+            (0..20).map(|_| starts.place(from + second, second).since(from + second)).collect();
+        let expected = |n: usize| APART * u32::try_from(n / Router::TOGETHER).unwrap();
+        assert_eq!(places, (0..20).map(expected).collect::<Vec<_>>());
+        // Who comes later has a place of his own already, one of another interval too.
+        let later = from + second * 3;
+        assert_eq!(starts.place(later, second), later);
+        assert_eq!(starts.place(later - second * 2, second), later - second * 2);
+        // Ten milliseconds leave room for one more part.
+        let mut starts = Starts::default();
+        let short = Duration::from_millis(10);
+        let latest = (0..100).map(|_| starts.place(from, short)).max();
+        assert_eq!(latest, Some(from + APART));
     }
 }

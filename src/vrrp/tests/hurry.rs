@@ -35,9 +35,11 @@ fn who_is_on_time_keeps_the_rhythm_and_who_is_late_begins_a_new_one() {
 }
 
 #[test]
-fn many_that_are_due_together_are_sent_in_parts_and_part_for_good() {
+fn many_that_are_due_together_are_sent_in_parts_which_stay_apart() {
     let (mut router, due) = masters(20);
-    let (mut now, mut out, mut parts) = (due, Vec::new(), Vec::new());
+    // Held up, until all are due.
+    let (mut now, mut out, mut parts) = (due + Duration::from_millis(5), Vec::new(), Vec::new());
+    let late = now;
     loop {
         let urged = router.urge(now, &mut out);
         parts.push(sent(&out));
@@ -52,7 +54,7 @@ fn many_that_are_due_together_are_sent_in_parts_and_part_for_good() {
     assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [8, 8, 4]);
     // A second later they come one part after the other.
     for (part, delay) in parts.iter().zip([0, 200, 400]) {
-        let at = due + Duration::from_secs(1) + Duration::from_micros(delay);
+        let at = late + Duration::from_secs(1) + Duration::from_micros(delay);
         assert_eq!(router.deadline(), Some(at));
         router.urge(at, &mut out);
         assert_eq!(sent(&out), *part);
