@@ -19,8 +19,9 @@ use crate::kernel::memfd;
 /// Messages up to this many bytes travel in the packet itself.
 const INLINE: usize = 32 << 10;
 
-/// Packets that may wait for a slow peer; memory files count once, whatever they hold.
-const QUEUE: usize = 8192;
+/// Packets that may wait for a slow peer; memory files count once, whatever they hold. Every real server of the largest
+/// configurations changes its state at once when the daemon starts.
+const QUEUE: usize = 1 << 16;
 
 /// Packets of nonsense that are told; who sends more is not listened to any more.
 const NONSENSE: u32 = 16;
@@ -107,19 +108,24 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Channel<Tx, Rx> {
 
     /// Says something. Never waits.
     pub fn send(&mut self, message: &Tx) -> Result<(), ChannelError> {
-        self.put(message, None)
+        self.put(message, None, QUEUE)
+    }
+
+    /// The same for what must not be lost, however much waits already.
+    pub fn send_surely(&mut self, message: &Tx) -> Result<(), ChannelError> {
+        self.put(message, None, usize::MAX)
     }
 
     /// Says something and hands over a descriptor with it. Never waits.
     pub fn send_with(&mut self, message: &Tx, descriptor: OwnedFd) -> Result<(), ChannelError> {
-        self.put(message, Some(descriptor))
+        self.put(message, Some(descriptor), QUEUE)
     }
 
-    fn put(&mut self, message: &Tx, extra: Option<OwnedFd>) -> Result<(), ChannelError> {
+    fn put(&mut self, message: &Tx, extra: Option<OwnedFd>, most: usize) -> Result<(), ChannelError> {
         if self.closed {
             return Err(ChannelError::Closed);
         }
-        if self.waiting.len() >= QUEUE {
+        if self.waiting.len() >= most {
             return Err(ChannelError::Full);
         }
         let mut bytes = postcard::to_extend(message, vec![0_u8])?;
@@ -338,6 +344,8 @@ mod tests {
             };
             assert!(matches!(error, ChannelError::Full), "{error}");
             assert!(sent > QUEUE);
+            near.send_surely(&"an answer".to_owned()).unwrap();
+            assert_eq!(near.waiting.len(), QUEUE + 1);
         });
     }
 

@@ -198,7 +198,16 @@ impl<P: Serialize + DeserializeOwned> Parent<P> {
 
     /// Says something to the parent. Never waits; a parent that is gone hears nothing, and [`Self::next`] says so.
     pub fn tell(&mut self, message: &FromChild) {
-        if let Err(error) = self.channel.send(message) {
+        // There may be many reports, and a newer state replaces an older one; but for an answer the parent waits.
+        let is_answer = matches!(
+            message,
+            FromChild::Prepared { .. }
+                | FromChild::Refused { .. }
+                | FromChild::Committed { .. }
+                | FromChild::Stopped
+        );
+        let sent = if is_answer { self.channel.send_surely(message) } else { self.channel.send(message) };
+        if let Err(error) = sent {
             debug!("telling the parent: {error}");
         }
     }
