@@ -315,10 +315,11 @@ mod tests {
             }
             for family in ["ip", "ip6"] {
                 let rules = format!(
-                    "table {family} look {{ chain in {{ type filter hook input priority 5; meta mark 1002 counter; }} }}"
+                    "table {family} look {{ chain in {{ type filter hook input priority 5; meta mark 1002 counter; }}; }}"
                 );
-                if !nft().arg(rules).status().is_ok_and(|status| status.success()) {
-                    return eprintln!("SKIPPED: no nft");
+                match nft().arg(rules).status() {
+                    Ok(status) => assert!(status.success(), "{status}"),
+                    Err(error) => return eprintln!("SKIPPED: nft: {error}"),
                 }
             }
             let send = |to: &str| {
