@@ -355,13 +355,14 @@ fn sorry_survives(lab: &Lab) -> Outcome {
     farm.table(&[sorry], 10.0)?;
     let old = farm.daemon.pid("checkers")?;
     kill(Pid::from_raw(old), Signal::SIGKILL).map_err(|e| e.to_string())?;
+    until(secs(8.0), "another checkers process", || {
+        farm.daemon.pid("checkers").ok().filter(|new| *new != old)
+    })?;
+    // Stock's successor puts the dead server in service beside it, until its first check.
     throughout(secs(3.0), "the sorry server stays alone", || {
         brief(&farm.director).is_ok_and(|found| found == [sorry])
     })
     .map_err(|e| farm.daemon.explain(e))?;
-    until(secs(8.0), "another checkers process", || {
-        farm.daemon.pid("checkers").ok().filter(|new| *new != old)
-    })?;
     let _server = Server::named(&farm.reals[0], 80)?;
     farm.table(&["TCP 10.9.0.100:80 rr: 10.0.0.11:80 Masq 1"], 8.0)
 }
