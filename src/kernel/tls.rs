@@ -1,4 +1,4 @@
-//! TLS clients over the host's OpenSSL ([`super::libssl`]): contexts and streams on non-blocking sockets.
+//! TLS clients over the host's OpenSSL (`kernel::libssl`): contexts and streams on non-blocking sockets.
 //!
 //! Nothing is decided here: what a context presents and asks for, and what an error means for a check, is
 //! `check::probe::tls`' business. Every call leaves the library's queue of errors empty.

@@ -55,7 +55,7 @@ impl Router {
     /// Adverts in one call of [`Self::urge`]: the rhythm of one instance shall not wait for a thousand others.
     pub const TOGETHER: usize = 8;
 
-    /// Of what [`Event::Timer`] does only what must not wait for the rest of it: some of the adverts that are due, the
+    /// Of what `Event::Timer` does only what must not wait for the rest of it: some of the adverts that are due, the
     /// earliest ones. Says how many there were; as many as [`Self::TOGETHER`] mean that there may be more. What else there is
     /// to do, the rest of takeovers too, is due at once and left to the timer.
     pub fn urge(&mut self, now: Time, out: &mut Actions) -> usize {

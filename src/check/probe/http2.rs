@@ -3,7 +3,7 @@
 //! The crate `h2` does frames, HPACK and flow control; here are what is asked, what of the answer counts, and how much a
 //! server may make us do. An answer ends with its stream, so no connection is waited out as over HTTP/1, and it must be
 //! there within the timeout of the check. Memory: one window of body and one header list, both stated to the server, and what
-//! [`Sips`] lets in at once.
+//! `Sips` lets in at once.
 
 use std::io;
 use std::pin::Pin;

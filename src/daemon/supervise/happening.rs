@@ -44,7 +44,7 @@ pub enum Happening {
         /// The daemon cannot start: what the status of a child says that ended before anything ran.
         permanent: Option<Exit>,
     },
-    /// All children have ended after [`Supervisor::stop`].
+    /// All children have ended after [`stop`](super::Supervisor::stop).
     Stopped,
 }
 
