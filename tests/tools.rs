@@ -304,9 +304,7 @@ fn roff_has_nothing_to_warn_of_in_the_manual_pages() {
             None => println!("SKIPPED: no groff"),
         }
         let mandoc = ["mandoc", "-Tlint", "-Wwarning", name];
-        if let Some(warnings) =
-            Command::new(mandoc[0]).args(&mandoc[1..]).current_dir(folder.path()).output().ok()
-        {
+        if let Ok(warnings) = Command::new(mandoc[0]).args(&mandoc[1..]).current_dir(folder.path()).output() {
             let text = out(&warnings);
             let mut others = text.lines().filter(|line| !line.contains("missing date"));
             assert_eq!(others.next(), None, "{name}");

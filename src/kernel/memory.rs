@@ -99,7 +99,7 @@ mod tests {
         trim_stack();
         assert_eq!(go_deep(20), 210);
         let stack = stack().unwrap();
-        assert!(stack.start < stack.end && stack.start % 4096 == 0);
+        assert!(stack.start < stack.end && stack.start.is_multiple_of(4096));
     }
 
     #[test]

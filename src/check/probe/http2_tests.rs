@@ -157,7 +157,7 @@ fn status_digest_and_pattern_are_judged_as_over_http1() {
             max_offset: None,
             stack: None,
         };
-        let body = [&[b'x'; 100_000][..], b" needle "].concat();
+        let body = [vec![b'x'; 100_000].as_slice(), b" needle "].concat();
         outcome(serving(page(&body)).address, |url| url.regex = Some(Box::new(regex)))
     };
     assert_eq!(pattern("needle "), Outcome::Passed);

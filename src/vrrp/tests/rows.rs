@@ -126,7 +126,7 @@ fn a_fault_says_goodbye_twice_and_a_pulled_member_once() {
     assert_eq!((of_vrid(1), of_vrid(2)), (2, 1), "{out:?}");
 }
 
-/// §6.1: "Interfaces of VIPs with `dev` are tracked implicitly, too, unless no_track"; `dont_track_primary` is for the own one.
+/// §6.1: "Interfaces of VIPs with `dev` are tracked implicitly, too, unless `no_track`"; `dont_track_primary` is for the own one.
 #[test]
 fn the_interface_of_an_address_is_tracked_unless_that_is_not_wanted() {
     let on = |interface: &str, no_track| VirtualAddress { no_track, ..vip("10.0.1.200", interface) };
