@@ -88,7 +88,10 @@ impl Twin {
         let mut lines = Vec::new();
         for mut object in self.shown(&["address", "show"])? {
             let name = object["ifname"].as_str().unwrap_or_default().to_owned();
-            if ["far1", "lo", "tunl0", "sit0", "ip6tnl0"].contains(&name.as_str()) {
+            // Tunnel modules that another case of the guest loads put their own devices into every namespace.
+            if ["far1", "lo", "tunl0", "sit0", "ip6tnl0", "gre0", "gretap0", "erspan0", "ip6gre0"]
+                .contains(&name.as_str())
+            {
                 continue;
             }
             for address in object["addr_info"].as_array().into_iter().flatten() {
