@@ -79,6 +79,7 @@ pub async fn run(options: Options, channel: OwnedFd) -> Result<Exit, Error> {
         random: Random::seeded(),
         presented: Vec::new(),
         state_due: None,
+        state_rest: Time::ZERO,
         marks: Marks::new(),
         marks_due: None,
         sync_due: None,
@@ -181,8 +182,10 @@ struct Checkers {
     random: Random,
     /// What the prober was told of TLS; empty while it knows only what it is born with.
     presented: Vec<TlsProfile>,
-    /// When the parent is told the state.
+    /// When the parent is told the state: at once after a rest, for who is lost next is gone without a word.
     state_due: Option<Time>,
+    /// Until when it is not told again.
+    state_rest: Time,
     /// The marks of virtual server groups (`nftables_ipvs`).
     marks: Marks,
     /// When nftables is asked again for what it refused.
@@ -511,7 +514,7 @@ impl Checkers {
         }
         self.start_probes(orders.probe);
         if orders.state_changed && self.state_due.is_none() {
-            self.state_due = Some(now() + self.state_pause());
+            self.state_due = Some(now().max(self.state_rest));
         }
         if self.state_due.is_some_and(|due| due <= now()) {
             self.tell_state();
@@ -570,6 +573,7 @@ impl Checkers {
 
     fn tell_state(&mut self) {
         self.state_due = None;
+        self.state_rest = now() + self.state_pause();
         let saved = Saved {
             version: SAVED_VERSION,
             original_timeouts: self.table.original_timeouts,
