@@ -60,9 +60,18 @@ fn package(name: &str) -> Outcome<String> {
         .ok_or(format!("no {name} in {DEBS}: run tests/lab/fetch systemd"))
 }
 
+/// How it stands with a unit, and what it said.
 fn journal(unit: &str) -> String {
-    let output = tool("journalctl").args(["--no-pager", "-n", "40", "-u", unit]).output();
-    output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
+    let asked =
+        [&["systemctl", "status", "--no-pager", "-l"][..], &["journalctl", "--no-pager", "-n", "40", "-u"]];
+    let said = asked.map(|words| {
+        let output = tool(words[0]).args(&words[1..]).arg(unit).output();
+        output.map_or_else(
+            |e| e.to_string(),
+            |o| String::from_utf8_lossy(&[o.stdout, o.stderr].concat()).into_owned(),
+        )
+    });
+    said.join("\n")
 }
 
 fn wait_vip(unit: &str) -> Outcome {
@@ -123,6 +132,15 @@ fn over_and_back(lab: &Lab) -> Outcome {
     for path in ["/usr/sbin/keepalived-rs", "/etc/systemd/system/keepalived-rs.service"] {
         fs::remove_file(path).map_err(|e| format!("{path}: {e}"))?;
     }
+    // What a run has left that was ended half-way.
+    let left = ["keepalived-rs-compat", OURS, STOCK].map(|name| {
+        let _ = fs::remove_file(format!("/etc/systemd/system/multi-user.target.wants/{name}.service"));
+        let _ = fs::remove_file(format!("/etc/systemd/system/{name}.service"));
+        tool("dpkg").args(["--force-all", "--purge", name]).output().is_ok()
+    });
+    ensure!(left == [true; 3], "dpkg cannot be started");
+    command(&["systemctl", "daemon-reload"])?;
+    let _ = tool("systemctl").args(["reset-failed"]).output();
     write(Path::new(CONFIG), config(150, ""))?;
     // Its libraries are there, not their packages.
     command(&["dpkg", "--force-depends", "-i", &package(STOCK)?])?;
