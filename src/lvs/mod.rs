@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows netlink or checks. Rules: spec/ipvs-behaviour.md, spec/checkers.md §3-§5.
 
+pub mod adoption; // what a killed predecessor could not tell stands in the table
 pub mod arrangement; // which virtual server owns which kernel service
 pub mod difference; // desired against known -> the commands, in stock's order
 pub mod label; // how logs, scripts and dumps name virtual and real servers

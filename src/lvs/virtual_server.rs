@@ -609,7 +609,7 @@ impl VirtualServerHealth {
             self.mail_quorum(Direction::Up, format!("{what} {mailed}"), notifiers);
             return true;
         }
-        let lost = self.state.quorum_up && (sum == 0 || sum < lose_below);
+        let lost = self.state.quorum_up && self.is_quorum_lost();
         let sorry = self.config.sorry_server.is_some();
         let new_sorry = matches!(occasion, Occasion::Start | Occasion::Reload(Sorry::Changed));
         let begins_down = !self.state.quorum_up && new_sorry && sorry;
@@ -650,6 +650,12 @@ impl VirtualServerHealth {
             .sum()
     }
 
+    /// Is less alive than keeps a quorum?
+    pub(super) fn is_quorum_lost(&self) -> bool {
+        let sum = self.sum();
+        sum == 0 || sum < i64::from(self.config.quorum) - i64::from(self.config.hysteresis)
+    }
+
     fn gain_at(&self) -> i64 {
         i64::from(self.config.quorum) + i64::from(self.config.hysteresis)
     }
@@ -674,7 +680,7 @@ impl VirtualServerHealth {
             .is_some_and(|sorry| (sorry.address, sorry.port) == (rs.address, rs.port))
     }
 
-    fn wanted(&self, index: usize) -> Wanted {
+    pub(super) fn wanted(&self, index: usize) -> Wanted {
         let rs = &self.config.real_servers[index];
         let in_service = self.is_pooled(index) && !self.sorry_active();
         let weight = if self.sorry_active() && self.sorry_is(index) {

@@ -34,6 +34,9 @@ impl Router {
                 self.log_link(name, out);
             }
         }
+        if std::mem::take(&mut self.is_heir) {
+            self.remove_unknown_leftovers(out);
+        }
         self.check_links(now, out);
         self.update_listeners(out);
         for i in 0..self.runs.len() {

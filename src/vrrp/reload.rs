@@ -176,6 +176,7 @@ impl Router {
             return router;
         }
         router.phase = state.phase;
+        router.is_heir = router.is_started();
         router.readings = state.readings;
         router.lateness = state.lateness;
         router.facts = state.facts;

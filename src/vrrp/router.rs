@@ -3,6 +3,7 @@
 //! This file takes events and finds whom they concern; `instance` decides what one instance does, `group` what its
 //! group makes of it, `reload` what a new configuration changes.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::alarms::{Alarms, Lateness};
@@ -16,7 +17,7 @@ use super::holdings::{Holdings, in_removal_order};
 use super::index::Index;
 use super::instance::{Follow, Machine, Rang, Run, is_owner_from_start};
 use super::links::Links;
-use super::owned::{Object, Owner, objects, static_objects};
+use super::owned::{Object, Owner, addresses, objects, static_objects};
 use super::pacer::{Pacer, Plan};
 use super::receive::Received;
 use super::script::ScriptRun;
@@ -62,6 +63,8 @@ pub struct Router {
     /// Instances that began a takeover in [`Router::urge`]; some may have ended it since.
     pub(super) ascending: Vec<usize>,
     pub(super) starts: Starts,
+    /// It went on from a state and has not seen the host yet.
+    pub(super) is_heir: bool,
 }
 
 /// How far the core is.
@@ -106,6 +109,7 @@ impl Router {
             strangers: Budget::default(),
             ascending: Vec::new(),
             starts: Starts::default(),
+            is_heir: false,
             part,
         };
         router.rebuild_index();
@@ -441,6 +445,34 @@ impl Router {
         if !leftovers.is_empty() {
             let objects = in_removal_order(leftovers);
             out.push(Action::Remove { owner: Owner::Instance(i), objects });
+        }
+    }
+
+    /// A predecessor that was killed in the middle of a takeover has not told of it: here its instance is not MASTER, and
+    /// some of what a MASTER owns is on the host.
+    pub(super) fn remove_unknown_leftovers(&self, out: &mut Actions) {
+        let of_masters: HashSet<_> = (self.part.instances.iter().zip(&self.runs))
+            .filter(|(_, run)| run.state == VrrpState::Master)
+            .flat_map(|(config, _)| addresses(config))
+            .chain(&self.part.statics.addresses)
+            .map(|vip| (&vip.interface, vip.address, vip.prefix))
+            .collect();
+        for (i, (config, run)) in self.part.instances.iter().zip(&self.runs).enumerate() {
+            let is_left = |vip: &VirtualAddress| {
+                self.is_present(vip) && !of_masters.contains(&(&vip.interface, vip.address, vip.prefix))
+            };
+            let has_left = run.state != VrrpState::Master
+                && !config.priority.is_owner()
+                && addresses(config).any(is_left);
+            if has_left {
+                log_removing(config, out);
+                let left = objects(config).filter(|object| match object {
+                    Object::Address(vip) => is_left(vip),
+                    Object::Route(_) | Object::Rule(_) => true,
+                });
+                let objects = in_removal_order(left.map(Object::to_owned).collect());
+                out.push(Action::Remove { owner: Owner::Instance(i), objects });
+            }
         }
     }
 

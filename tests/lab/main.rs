@@ -1,8 +1,9 @@
 //! The lab: black-box cases on real kernels, with stock keepalived as the other router and as the measure.
 //!
 //! `LAB_SUBJECT` and `LAB_PEER` choose the programs (`stock`, `ours` or a path); without them ours plays against stock and
-//! against itself. `LAB_REQUIRED` makes missing prerequisites a failure instead of a skip. Own options before libtest's:
-//! none; everything else is as with `cargo test` (a filter, `--exact`, `--list`, `--test-threads`).
+//! against itself. `LAB_REQUIRED` makes missing prerequisites a failure instead of a skip; `LAB_STRICT` forbids second tries
+//! of what failed beside others. Own options before libtest's: none; everything else is as with `cargo test` (a filter,
+//! `--exact`, `--list`, `--test-threads`).
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
 
 mod bfd_frr;

@@ -280,6 +280,15 @@ fn usr2(lab: &Lab) -> Outcome {
     Ok(())
 }
 
+/// Waits for the advert after that of the takeover: by then the parent knows of it. A successor of a process that is lost
+/// earlier begins anew.
+fn wait_told(pair: &Pair) -> Outcome {
+    until(secs(5.0), "the second advert of a", || {
+        (pair.wire.adverts_of("a", pair.born).len() >= 2).then_some(())
+    })
+    .map_err(|e| pair.a.explain(e))
+}
+
 /// Kills the vrrp process alone and waits for another one.
 fn kill_vrrp(daemon: &Daemon) -> Outcome<Stamp> {
     let old = daemon.pid("vrrp")?;
@@ -303,6 +312,7 @@ fn child_replaced(lab: &Lab) -> Outcome {
 fn stopped_without_its_child(lab: &Lab) -> Outcome {
     let mut pair = Pair::only_a(lab, &config(150, ""))?;
     pair.wait_vip(A, secs(6.0))?;
+    wait_told(&pair)?;
     for _ in 0..2 {
         kill_vrrp(&pair.a)?;
     }
@@ -318,6 +328,7 @@ fn stopped_without_its_child(lab: &Lab) -> Outcome {
 
 fn child_keeps_mastership(lab: &Lab) -> Outcome {
     let pair = Pair::elected(lab, &config(150, ""), &config(100, ""))?;
+    wait_told(&pair)?;
     let at = kill_vrrp(&pair.a)?;
     throughout(secs(5.0), "a stays master", || pair.has_vip(A) && !pair.has_vip(B))
         .map_err(|e| pair.a.explain(e))?;

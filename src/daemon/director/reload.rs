@@ -140,7 +140,18 @@ impl Director {
                 let origins = health.reconfigure(config, &mut actions);
                 (health, Source::Kept { config: before, checks, origins })
             } else if let Some(saved) = states.remove(&Identity::of(&config)) {
-                let (health, has_run) = resumed(config, saved);
+                let (mut health, mut has_run) = resumed(config, saved);
+                // Checks that rest would not bring them back.
+                if !self.distrust && !is_suspended(health.config(), &self.groups, &self.hosted) {
+                    for absent in health.believe(&services, &self.table) {
+                        out.log.push(format!(
+                            "Service {} is not in the pool of VS {}: it waits for its checks",
+                            health.real_server_label(absent),
+                            health.label()
+                        ));
+                        has_run[absent].fill(true);
+                    }
+                }
                 // The table is compared, but nobody is told anything.
                 self.applies.push((index, Scope::Whole));
                 (health, Source::Resumed(has_run))

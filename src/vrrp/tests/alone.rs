@@ -66,6 +66,37 @@ fn leftovers_of_an_earlier_life_are_removed_at_start() {
 }
 
 #[test]
+fn an_heir_removes_what_an_untold_takeover_has_left_and_nothing_of_a_masters() {
+    let part = part(&[instance("V", 1, 100), instance("W", 2, 100)]);
+    let (mut bench, _) = Bench::start(&part);
+    bench.wait(4.0);
+    // V is a BACKUP again, W a MASTER; the state says nothing of the address that V's last, interrupted takeover added.
+    bench.hear("10.0.0.2", 150);
+    assert_eq!((bench.state(0), bench.state(1)), (VrrpState::Backup, VrrpState::Master));
+    let mut interfaces = interfaces(1);
+    interfaces[0].addresses.extend([(ip("10.0.0.101"), 32), (ip("10.0.0.102"), 32)]);
+    let mut out = Vec::new();
+    let mut heir = crate::vrrp::Router::resume(&part, bench.router.state(), &mut out);
+    let removals = |out: &[Action]| -> Vec<String> {
+        let removed = out.iter().filter_map(|action| match action {
+            Action::Remove { owner, objects } => Some(format!("{owner:?} {objects:?}")),
+            _ => None,
+        });
+        removed.collect()
+    };
+    let now = bench.now;
+    heir.handle(now, Event::Interfaces(interfaces.clone()), &mut out);
+    let removed = removals(&out);
+    assert!(
+        matches!(&removed[..], [one] if one.contains("10.0.0.101") && !one.contains("10.0.0.102")),
+        "{removed:?}"
+    );
+    out.clear();
+    heir.handle(now, Event::Interfaces(interfaces), &mut out);
+    assert_eq!(removals(&out), [""; 0], "later dumps are no inheritance");
+}
+
+#[test]
 fn a_higher_priority_is_yielded_to_without_a_farewell() {
     let (mut bench, _) = Bench::start(&part(&[notifying("V", 1, 100)]));
     bench.wait(4.0);

@@ -85,6 +85,8 @@ impl Guest {
                 "--kill-after=2",
                 &limit.to_string(),
             ])
+            // All of a guest shares what one process gets of the machine, beside dozens of others.
+            .args(["nice", "-n", "-10"])
             .args(["linux.uml", "mem=512M", "root=/dev/root", "rootfstype=hostfs", "rw", "quiet"])
             .args(["con=null", "con0=null,fd:1", &format!("uml_dir={}/", directory.display())])
             .args(words)

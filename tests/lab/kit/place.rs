@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -81,12 +82,20 @@ pub(crate) fn clear_old_cases() {
 /// A new empty directory for one case, readable afterwards when the case failed.
 pub(crate) fn case_directory(name: &str) -> Outcome<PathBuf> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let folder: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let guest = if in_guest() { "g" } else { "" };
-    let path = store().join("cases").join(format!("{}{guest}-{number}-{folder}", std::process::id()));
-    fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok(path)
+    let cases = store().join("cases");
+    fs::create_dir_all(&cases).map_err(|e| format!("{}: {e}", cases.display()))?;
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = cases.join(format!("{}{guest}-{number}-{folder}", std::process::id()));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            // Pids come again, above all a guest's.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(format!("{}: {e}", path.display())),
+        }
+    }
 }
 
 /// Whether this program runs inside the guest kernel (see `guest.rs`).
