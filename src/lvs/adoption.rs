@@ -11,8 +11,9 @@ impl VirtualServerHealth {
     /// failed. Says which. Of services that are not there nothing is concluded, nor of servers without a checker, which
     /// nothing would bring back.
     pub fn believe(&mut self, services: &[(ServiceKey, ServiceSettings)], table: &Table) -> Vec<usize> {
-        let absent: Vec<usize> =
-            (0..self.config.real_servers.len()).filter(|index| self.is_absent(*index, services, table)).collect();
+        let absent: Vec<usize> = (0..self.config.real_servers.len())
+            .filter(|index| self.is_absent(*index, services, table))
+            .collect();
         for &index in &absent {
             let checkers = self.config.real_servers[index].checkers.len();
             self.state.real_servers[index].failed = vec![true; checkers];

@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +17,14 @@ use crate::case::{Judgement, play};
 use crate::kit::daemon::Program;
 use crate::kit::guest::{self, Guest};
 use crate::kit::place::{self, write};
-use crate::kit::wait::Outcome;
+use crate::kit::wait::{Door, Outcome};
 use crate::runner::matchups;
 use crate::systemd;
 
 /// Cases at a time in one guest: it has one processor, and a slow one.
 const SIDE_BY_SIDE: usize = 6;
+/// As long as there are fewer, the next one begins whether there is room or not.
+const AT_LEAST: usize = 2;
 /// Seconds a guest may live.
 const LIMIT: u32 = 420;
 /// The same with systemd, which may have packages to install.
@@ -179,20 +182,25 @@ pub(crate) fn main() -> Option<ExitCode> {
         text.lines().filter_map(|name| matchups().into_iter().find(|one| one.name() == name)).collect();
     let queue = Mutex::new(wanted.into_iter());
     let file = Mutex::new(OpenOptions::new().append(true).open(results).ok()?);
+    let (door, inside) = (Door::default(), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         // With systemd the cases follow each other.
         let threads = if env::var_os("LAB_SYSTEMD").is_some() { 1 } else { SIDE_BY_SIDE };
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner);
+                    door.pass(|| take().len() == 0 || inside.load(Ordering::Relaxed) < AT_LEAST);
+                    let next = take().next();
                     let Some(one) = next else { break };
+                    inside.fetch_add(1, Ordering::Relaxed);
                     let name = one.name();
                     let (judgement, reason) = match play(one.case, &name, &one.subject, &one.peer) {
                         Judgement::Passed => ("passed", String::new()),
                         Judgement::Ignored(reason) => ("ignored", reason),
                         Judgement::Failed(reason) => ("failed", reason),
                     };
+                    inside.fetch_sub(1, Ordering::Relaxed);
                     let line = json!({"name": name, "judgement": judgement, "reason": reason});
                     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                     let _ = file.write_all(format!("{line}\n").as_bytes());

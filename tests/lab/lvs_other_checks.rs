@@ -3,10 +3,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::case::{Case, Lab};
 use crate::farm::{Farm, real, service};
@@ -58,9 +61,13 @@ impl Behind {
         let listener = host.space.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 25)));
         let listener = listener.map_err(|e| format!("mail on {}: {e}", host.name))?;
         listener.set_nonblocking(true).map_err(|e| e.to_string())?;
-        Ok(Self::playing(move || match listener.accept() {
-            Ok((stream, _)) => mail_server(stream),
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        Ok(Self::playing(move || {
+            if let Ok((stream, _)) = listener.accept() {
+                mail_server(stream);
+            } else {
+                let mut ready = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+                let _ = poll(&mut ready, PollTimeout::from(50_u8));
+            }
         }))
     }
 }

@@ -11,10 +11,13 @@ use crate::case::{Case, Cast, Judgement, Verdict, Where, play};
 use crate::cases;
 use crate::inner::{Boot, Guests};
 use crate::kit::daemon::Program;
+use crate::kit::wait::Door;
 use crate::kit::{frr, place};
 
 /// Cases on the machine's kernel at a time; most of their time is waiting for protocol timers.
-const SIDE_BY_SIDE: usize = 12;
+const SIDE_BY_SIDE: usize = 14;
+/// As long as there are fewer, the next one begins whether the processors have room or not.
+const AT_LEAST: usize = 4;
 /// Guests at a time, each with its share of the cases that need IPVS.
 const GUESTS: usize = 2;
 /// Cases that may be played once more, alone, when they failed beside others: one that lost a race against a busy machine
@@ -225,6 +228,7 @@ pub(crate) fn matchups() -> Vec<Matchup> {
 
 /// Lets a few cases run side by side, and those that measure alone, after all others.
 struct Gate {
+    door: Door,
     state: Mutex<GateState>,
     changed: Condvar,
 }
@@ -238,7 +242,7 @@ struct GateState {
 
 impl Gate {
     fn new() -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new() }
+        Self { door: Door::default(), state: Mutex::default(), changed: Condvar::new() }
     }
 
     fn expect(&self, place: Where) {
@@ -249,6 +253,9 @@ impl Gate {
 
     fn enter(&self, place: Where) {
         let jobs = env::var("LAB_JOBS").ok().and_then(|n| n.parse().ok()).unwrap_or(SIDE_BY_SIDE);
+        if place == Where::Machine {
+            self.door.pass(|| self.state.lock().unwrap_or_else(PoisonError::into_inner).running < AT_LEAST);
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match place {

@@ -309,7 +309,11 @@ fn a_successor_believes_the_table_where_its_predecessor_was_killed_before_it_cou
     successor.now = world.now;
     successor.run(&all, Some(untold));
     assert_eq!(successor.kernel.taken(), [""; 0], "the table stays as it is");
-    assert!(successor.out.log[0].contains("[10.1.0.1]:tcp:8000 is not in the pool"), "{:?}", successor.out.log);
+    assert!(
+        successor.out.log[0].contains("[10.1.0.1]:tcp:8000 is not in the pool"),
+        "{:?}",
+        successor.out.log
+    );
     successor.round(|_| false);
     assert_eq!(
         successor.kernel.shown(),

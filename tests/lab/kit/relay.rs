@@ -2,9 +2,12 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::net::Host;
 use super::wait::{Outcome, until};
@@ -39,7 +42,8 @@ impl Relay {
         std::thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
                 let Ok((stream, _)) = listener.accept() else {
-                    std::thread::sleep(Duration::from_millis(5));
+                    let mut ready = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+                    let _ = poll(&mut ready, PollTimeout::from(50_u8));
                     continue;
                 };
                 let (letters, refusals) = (Arc::clone(&letters), Arc::clone(&refusals));

@@ -1,6 +1,7 @@
 //! Time in the lab: wall-clock nanoseconds (what the kernel stamps on packets), and waiting with a deadline.
 
 use std::fmt::Display;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Why a case failed, in words; helpers return it and cases pass it on with `?`.
@@ -35,29 +36,70 @@ pub(crate) fn until<T>(
     let limit = limit * if super::place::in_guest() { 3 } else { 2 };
     let end = Instant::now() + limit;
     loop {
+        let begin = Instant::now();
         if let Some(found) = condition() {
             return Ok(found);
         }
         if Instant::now() >= end {
             return Err(format!("waited {:.1} s in vain: {what}", limit.as_secs_f64()));
         }
-        std::thread::sleep(pause());
+        std::thread::sleep(pause(begin.elapsed()));
     }
 }
 
-/// Between two looks: the guest's one processor has better things to do.
-fn pause() -> Duration {
-    Duration::from_millis(if super::place::in_guest() { 40 } else { 5 })
+/// Between two looks: whoever waits uses a small part of the processor only, although a look may run a program.
+fn pause(look: Duration) -> Duration {
+    let least = Duration::from_millis(if super::place::in_guest() { 40 } else { 5 });
+    (look * 4).clamp(least, Duration::from_millis(400))
+}
+
+/// One after the other, when the processors have room: what just began is under way before the next one begins. A case that
+/// begins beside too many others spends its deadlines on waiting for the processor.
+#[derive(Default)]
+pub(crate) struct Door(Mutex<()>);
+
+impl Door {
+    /// How long what came in last may show what it needs, and how long the processors are watched.
+    const LOOK: Duration = Duration::from_millis(250);
+    /// For so long at most; then in it goes.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    /// The part of the processors' time that is to be idle, in percent.
+    const ROOM: u64 = 20;
+
+    /// Waits for its turn and for room; `is_empty` says that nobody is inside.
+    pub(crate) fn pass(&self, is_empty: impl Fn() -> bool) {
+        let _turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = Instant::now() + Self::PATIENCE;
+        while !is_empty() && Instant::now() < end {
+            let before = processors();
+            std::thread::sleep(Self::LOOK);
+            let now = processors();
+            let share = now.1.saturating_sub(before.1) * 100 / now.0.saturating_sub(before.0).max(1);
+            if share >= Self::ROOM {
+                return;
+            }
+        }
+    }
+}
+
+/// Of all processors: their time and how much of it they were idle, in ticks.
+fn processors() -> (u64, u64) {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    (ticks.iter().take(8).sum(), ticks.iter().skip(3).take(2).sum())
 }
 
 /// Holds `condition` for the whole of `span`; fails at the first moment it does not hold.
 pub(crate) fn throughout(span: Duration, what: impl Display, mut condition: impl FnMut() -> bool) -> Outcome {
     let start = Instant::now();
     while start.elapsed() < span {
+        let begin = Instant::now();
         if !condition() {
             return Err(format!("no longer true after {:.2} s: {what}", start.elapsed().as_secs_f64()));
         }
-        std::thread::sleep(pause() * 2);
+        std::thread::sleep(pause(begin.elapsed()) * 2);
     }
     Ok(())
 }
