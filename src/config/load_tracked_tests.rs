@@ -17,7 +17,7 @@ fn a_tracked_file_takes_its_weight_from_the_block_or_from_the_list() {
         instance("track_file {\n a\n b weight 4 reverse\n}")
     );
     let config = config(&text);
-    assert_eq!(config.instances[0].track_files, [tracked("a", -3, true), tracked("b", 4, true)]);
+    assert_eq!(config.instances[0].track_files[..], [tracked("a", -3, true), tracked("b", 4, true)]);
     let init = Some(InitFile { value: 7, overwrite: true });
     let a = TrackFile { name: "a".into(), path: "/x/a".into(), weight: -3, reverse: true, init };
     assert_eq!(config.track_files[0], a);
@@ -34,7 +34,7 @@ fn a_tracked_process_has_its_words_its_quorum_and_its_delays() {
         instance("track_process {\n p weight -5\n none\n}")
     );
     let config = config(&text);
-    assert_eq!(config.instances[0].track_processes, [tracked("p", -5, false), tracked("none", 0, false)]);
+    assert_eq!(config.instances[0].track_processes[..], [tracked("p", -5, false), tracked("none", 0, false)]);
     let p = TrackProcess {
         name: "p".into(),
         command: "/usr/bin/x".into(),
@@ -62,7 +62,7 @@ fn members_of_a_group_and_owners_do_not_track_files_with_a_weight() {
         instance("track_file {\n one\n two\n}").replace("vrrp_instance V1", "vrrp_instance V")
     );
     let config = config(&grouped);
-    assert_eq!(config.instances[0].track_files, [tracked("one", 0, false)]);
+    assert_eq!(config.instances[0].track_files[..], [tracked("one", 0, false)]);
     assert_eq!(config.sync_groups[0].track_files, [tracked("two", 2, false)]);
     assert!(reports(&grouped).iter().filter(|report| report.ends_with(":weight-dropped")).count() == 2);
 }

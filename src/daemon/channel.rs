@@ -23,6 +23,9 @@ const INLINE: usize = 32 << 10;
 /// configurations changes its state at once when the daemon starts.
 const QUEUE: usize = 1 << 16;
 
+/// Room for packets that wait that is kept.
+const ROOM: usize = 16;
+
 /// Packets of nonsense that are told; who sends more is not listened to any more.
 const NONSENSE: u32 = 16;
 
@@ -148,15 +151,21 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Channel<Tx, Rx> {
     fn push(&mut self) -> Result<(), ChannelError> {
         while let Some((bytes, descriptors)) = self.waiting.front() {
             match self.socket.send(bytes, descriptors) {
-                Ok(()) => {
-                    self.waiting.pop_front();
-                }
+                Ok(()) => self.sent(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.broken(error)),
             }
         }
         Ok(())
+    }
+
+    /// The first of those that wait has left.
+    fn sent(&mut self) {
+        self.waiting.pop_front();
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to(ROOM);
+        }
     }
 
     /// Says nothing any more, not even what waits.
@@ -187,7 +196,7 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Channel<Tx, Rx> {
                     packet = self.socket.receive() => packet,
                     sent = self.socket.send_later(bytes, descriptors) => {
                         match sent {
-                            Ok(()) => { self.waiting.pop_front(); }
+                            Ok(()) => self.sent(),
                             // What the peer said before it closed is still to be read.
                             Err(error) => { self.broken(error); }
                         }
@@ -223,7 +232,7 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Channel<Tx, Rx> {
             if let Err(error) = self.socket.send_later(bytes, descriptors).await {
                 return Err(self.broken(error));
             }
-            self.waiting.pop_front();
+            self.sent();
         }
         Ok(())
     }

@@ -24,7 +24,8 @@ const LEFT: usize = 256;
 pub(super) struct Guards {
     /// For IPv4 and IPv6, each opened when it is first needed and never closed: closing one takes the kernel long.
     sockets: [Slot; 2],
-    watched: HashSet<(u32, IpAddr)>,
+    /// In order.
+    watched: Vec<(u32, IpAddr)>,
     deaf_until: Option<Time>,
     /// What is to be watched has changed.
     is_stale: bool,
@@ -51,9 +52,11 @@ impl Guards {
     }
 
     /// Watches these addresses, and listens again after a pause. `number` is the sockets' first number in `set`.
-    pub(super) fn refresh(&mut self, now: Time, held: Vec<(u32, IpAddr)>, set: &ReadySet, number: u64) {
+    pub(super) fn refresh(&mut self, now: Time, mut held: Vec<(u32, IpAddr)>, set: &ReadySet, number: u64) {
         self.is_stale = false;
-        let held: HashSet<(u32, IpAddr)> = held.into_iter().collect();
+        held.sort_unstable();
+        held.dedup();
+        held.shrink_to_fit();
         let is_deaf = self.deaf_until.is_some_and(|until| until > now);
         let hears_again = self.deaf_until.is_some() && !is_deaf;
         if hears_again {
@@ -125,7 +128,10 @@ impl Guards {
                 match guard.receive() {
                     Ok(Some(claim)) => {
                         let place = (claim.index, claim.address);
-                        if self.watched.contains(&place) && !is_ours(&claim.mac) && claimed.insert(place) {
+                        if self.watched.binary_search(&place).is_ok()
+                            && !is_ours(&claim.mac)
+                            && claimed.insert(place)
+                        {
                             let (index, address) = place;
                             events.push(Event::Conflict { index, address, mac: claim.mac.to_vec() });
                         }

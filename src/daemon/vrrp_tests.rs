@@ -16,7 +16,7 @@ use super::ipc::{FromChild, ToChild};
 use super::options::Options;
 use crate::config::model::{
     Auth, Centis, Command, Family, GarpSettings, Identity, InitialState, Instance, InstanceLinks,
-    NotifyScripts, Priority, Transport, VipRepair, VirtualAddress, Vrid, VrrpPart, VrrpVersion,
+    NotifyScripts, Priority, Rare, Transport, VipRepair, VirtualAddress, Vrid, VrrpPart, VrrpVersion,
 };
 use crate::kernel::readiness::Watched;
 use crate::kernel::testing::{in_namespace, ip_json, run, wire};
@@ -156,19 +156,19 @@ fn part(priority: u8, vips: &[&str]) -> VrrpPart {
         track_source: false,
         auth: Auth::None,
         vips: vips.iter().map(vip).collect(),
-        excluded: Vec::new(),
-        routes: Vec::new(),
-        rules: Vec::new(),
+        excluded: Rare::default(),
+        routes: Rare::default(),
+        rules: Rare::default(),
         preempt: true,
         preempt_delay: Duration::ZERO,
         down_timer_adverts: 3,
         timer_expired_backup: None,
         dont_track_primary: false,
-        track_interfaces: Vec::new(),
-        track_scripts: Vec::new(),
-        track_files: Vec::new(),
-        track_processes: Vec::new(),
-        track_bfds: Vec::new(),
+        track_interfaces: Rare::default(),
+        track_scripts: Rare::default(),
+        track_files: Rare::default(),
+        track_processes: Rare::default(),
+        track_bfds: Rare::default(),
         garp: GarpSettings { repeat: 2, ..GarpSettings::default() }.into(),
         accept: true,
         strict: false,
@@ -317,7 +317,7 @@ fn a_takeover_of_two_thousand_addresses_delays_no_other_instances_advert() {
         large.vrid = Vrid::new(8).unwrap();
         large.advert_int = Centis(10);
         large.vips.truncate(1);
-        large.excluded = part(100, &vips[1..]).instances.remove(0).vips;
+        large.excluded = part(100, &vips[1..]).instances.remove(0).vips.into();
         two.instances.push(large);
         outside.start(&two, None).await;
         // From the takeover of V2 until its last address is announced V1 goes on every 10 ms.
@@ -344,7 +344,7 @@ fn a_router_that_yields_in_the_middle_of_a_takeover_announces_no_more_and_leaves
         let vips: Vec<String> = (0..2000).map(|n| format!("10.1.{}.{}", n / 250, 1 + n % 250)).collect();
         let vips: Vec<&str> = vips.iter().map(String::as_str).collect();
         let mut part = part(100, &vips[..1]);
-        part.instances[0].excluded = super::vrrp_tests::part(100, &vips[1..]).instances.remove(0).vips;
+        part.instances[0].excluded = super::vrrp_tests::part(100, &vips[1..]).instances.remove(0).vips.into();
         part.instances[0].v3_checksum_as_v2 = true;
         part.instances[0].advert_int = Centis(20);
         // Where the router sends and hears: on the way to the other end a busy kernel may let frames wait.

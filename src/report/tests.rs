@@ -17,8 +17,8 @@ fn part() -> VrrpPart {
     let notify = NotifyScripts { master: Some(command("/etc/n.sh")), ..NotifyScripts::default() };
     let first = Instance {
         auth: Auth::Pass(*b"secret\0\0"),
-        excluded: vec![vip("10.0.1.9", "eth1")],
-        track_scripts: vec![track_script("s", 20)],
+        excluded: vec![vip("10.0.1.9", "eth1")].into(),
+        track_scripts: vec![track_script("s", 20)].into(),
         notify: notify.into(),
         ..instance("V1", 51, 150)
     };
@@ -29,7 +29,7 @@ fn part() -> VrrpPart {
         transport: Transport::Unicast { peers, ttl: None, checksum: UnicastChecksum::Auto },
         preempt: false,
         preempt_delay: Duration::from_millis(2500),
-        track_interfaces: vec![track_interface("eth1", -10)],
+        track_interfaces: vec![track_interface("eth1", -10)].into(),
         ..instance("V2", 52, 100)
     };
     let mut part = crate::vrrp::tests::samples::part(&[first, second]);

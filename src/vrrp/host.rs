@@ -151,7 +151,7 @@ impl Router {
         if !self.facts.add_address(index, address, prefix) || !self.is_started() {
             return;
         }
-        if self.index.addresses.contains_key(&address) {
+        if self.index.addresses.has(&address) {
             return;
         }
         let name = self.interface_name(index);
@@ -171,14 +171,15 @@ impl Router {
             return;
         }
         let name = self.interface_name(index);
-        for position in self.index.static_addresses.get(&address).cloned().unwrap_or_default() {
+        for (_, position) in self.index.static_addresses.of(&address).to_vec() {
             let ours = self.part.statics.addresses.get(position);
             if ours.is_some_and(|ours| ours.interface == name && ours.prefix == prefix) {
                 self.static_lost(position, by, now, out);
             }
         }
-        if let Some(holders) = self.index.addresses.get(&address).map(|holders| holders.to_vec()) {
-            for (i, position) in holders {
+        let holders = self.index.addresses.of(&address).to_vec();
+        if !holders.is_empty() {
+            for (_, (i, position)) in holders {
                 let vip = addresses(&self.part.instances[i]).nth(position);
                 if vip.is_some_and(|vip| vip.interface == name && vip.prefix == prefix) {
                     self.object_lost(i, position, by, now, out);

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::event::{Action, Actions, Carrier, Listener, ListenerKind};
-use super::few::Few;
 use super::instance::Fixed;
 use super::owned::{Object, Owner, objects, static_objects};
 use super::router::Router;
+use super::sorted::Sorted;
 use super::{ah, ip, packet, trailer};
 use crate::config::model::{
     Auth, Family, Instance, ReceivePolicy, Statics, TrackGroup, Transport, VrrpVersion,
@@ -23,7 +23,7 @@ const IPV6_HEADER: usize = 40;
 pub(super) struct Index {
     pub(super) fixed: Vec<Fixed>,
     /// By interface index (0 without interface), family and VRID.
-    pub(super) by_vrid: HashMap<(u32, Family, u8), Few<usize>>,
+    pub(super) by_vrid: Sorted<(u32, Family, u8), usize>,
     /// Instances that depend on an interface, by its name.
     pub(super) watchers: HashMap<String, Vec<usize>>,
     /// Instances that track a script, by its index.
@@ -35,9 +35,9 @@ pub(super) struct Index {
     /// Instances that track a BFD session, by its name.
     pub(super) bfds: HashMap<String, Vec<usize>>,
     /// (instance, position in its addresses) by address.
-    pub(super) addresses: HashMap<IpAddr, Few<(usize, usize)>>,
+    pub(super) addresses: Sorted<IpAddr, (usize, usize)>,
     /// Positions of static addresses by address.
-    pub(super) static_addresses: HashMap<IpAddr, Vec<usize>>,
+    pub(super) static_addresses: Sorted<IpAddr, usize>,
     /// Owner of every route and position in its objects.
     pub(super) routes: Vec<(Owner, usize)>,
     /// The same of every rule.
@@ -71,8 +71,11 @@ impl Router {
             scripts: part.scripts.iter().enumerate().map(|(s, script)| (script.name.clone(), s)).collect(),
             trackers: vec![Vec::new(); part.scripts.len()],
             needs_wall_clock: part.instances.iter().any(|instance| matches!(instance.auth, Auth::Hmac(_))),
+            fixed: Vec::with_capacity(part.instances.len()),
             ..Index::default()
         };
+        let mut addresses = Vec::with_capacity(part.instances.len());
+        let mut static_addresses = Vec::new();
         let names: HashMap<&str, usize> =
             part.instances.iter().enumerate().map(|(i, instance)| (instance.name.as_str(), i)).collect();
         let mut group_of = HashMap::new();
@@ -86,7 +89,7 @@ impl Router {
             index.fixed.push(Fixed {
                 addresses: instance.vips.iter().map(|vip| vip.address).collect(),
                 group,
-                static_interfaces: static_interfaces(&part.statics, &instance.name),
+                static_interfaces: static_interfaces(&part.statics, &instance.name).into(),
                 old_group: matches!(instance.transport, Transport::Unicast { .. })
                     .then_some(part.global.vrrp_mcast_group4),
             });
@@ -128,11 +131,7 @@ impl Router {
             }
             for (position, object) in objects(instance).enumerate() {
                 match object {
-                    Object::Address(vip) => {
-                        let place = (i, position);
-                        let places = index.addresses.entry(vip.address);
-                        places.and_modify(|places| places.push(place)).or_insert(Few::One(place));
-                    }
+                    Object::Address(vip) => addresses.push((vip.address, (i, position))),
                     Object::Route(_) => index.routes.push((Owner::Instance(i), position)),
                     Object::Rule(_) => index.rules.push((Owner::Instance(i), position)),
                 }
@@ -140,25 +139,23 @@ impl Router {
         }
         for (position, object) in static_objects(&part.statics).enumerate() {
             match object {
-                Object::Address(address) => {
-                    index.static_addresses.entry(address.address).or_default().push(position);
-                }
+                Object::Address(address) => static_addresses.push((address.address, position)),
                 Object::Route(_) => index.routes.push((Owner::Static, position)),
                 Object::Rule(_) => index.rules.push((Owner::Static, position)),
             }
         }
+        index.addresses = addresses.into_iter().collect();
+        index.static_addresses = static_addresses.into_iter().collect();
         self.index = index;
         self.rebuild_receivers();
     }
 
     /// Computes the table that depends on interface indices, too.
     pub(super) fn rebuild_receivers(&mut self) {
-        self.index.by_vrid.clear();
-        for (i, instance) in self.part.instances.iter().enumerate() {
-            let Some(interface) = self.interface_index(instance) else { continue };
-            let key = (interface, instance.family, instance.vrid.get());
-            self.index.by_vrid.entry(key).and_modify(|known| known.push(i)).or_insert(Few::One(i));
-        }
+        let receiver = |(i, instance): (usize, &Instance)| {
+            Some(((self.interface_index(instance)?, instance.family, instance.vrid.get()), i))
+        };
+        self.index.by_vrid = self.part.instances.iter().enumerate().filter_map(receiver).collect();
     }
 
     /// 0 without interface, `None` if it does not exist.

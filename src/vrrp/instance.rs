@@ -109,11 +109,11 @@ pub(super) enum Rogue {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Fixed {
     /// The advertised addresses.
-    pub(super) addresses: Vec<IpAddr>,
+    pub(super) addresses: Box<[IpAddr]>,
     /// Index of the sync group.
     pub(super) group: Option<usize>,
     /// Interfaces it depends on for the sake of static objects.
-    pub(super) static_interfaces: Vec<String>,
+    pub(super) static_interfaces: Rare<Vec<String>>,
     /// The group that the old form of the unicast checksum is made with.
     pub(super) old_group: Option<Ipv4Addr>,
 }

@@ -438,7 +438,7 @@ impl Router {
                 VirtualLinkKind::Vmac { .. } if link.family == Family::V6 && !is_unused => {
                     let below = self.facts.by_name(&link.base);
                     let source = if is_own { self.runs[i].source } else { None };
-                    let is_vip = |address| self.index.addresses.contains_key(&address);
+                    let is_vip = |address| self.index.addresses.has(&address);
                     let shared =
                         source.or_else(|| below.and_then(|below| below.first_address(Family::V6, is_vip)));
                     wanted.extend(shared.map(|shared| VirtualAddress {

@@ -28,7 +28,6 @@ mod debounce;
 mod effects;
 mod event;
 mod facts;
-mod few;
 mod firewall;
 mod group;
 mod handover; // its state, written down
@@ -53,6 +52,7 @@ mod router;
 mod script;
 pub mod sim;
 mod snapshot;
+mod sorted;
 mod standing;
 mod sync;
 mod tally;

@@ -296,8 +296,8 @@ impl Machine<'_> {
                 );
             }
         }
-        self.run.counters.addr_list_err += u64::from(is_wrong);
         if is_wrong {
+            self.run.counters.addr_list_err += 1;
             let fixed = self.fixed;
             let ours = Listed(fixed.addresses.iter().copied());
             self.differs(from, Field::Addresses, mark(theirs()), ours, Listed(theirs()));

@@ -127,8 +127,7 @@ impl Router {
         let Some(interface) = self.facts.by_index(index).map(|interface| interface.link.name.clone()) else {
             return;
         };
-        let Some(places) = self.index.addresses.get(&address) else { return };
-        let owners: Vec<usize> = places.iter().map(|(i, _)| *i).collect();
+        let owners: Vec<usize> = self.index.addresses.of(&address).iter().map(|(_, (i, _))| *i).collect();
         for i in owners {
             let is_here = addresses(&self.part.instances[i])
                 .any(|vip| vip.address == address && vip.interface == interface);

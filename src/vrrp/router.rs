@@ -177,7 +177,8 @@ impl Router {
         }
         let Some(received) = Received::new(envelope, packet) else { return };
         let vrid = received.pdu.vrid();
-        let Some(candidates) = self.index.by_vrid.get(&(index, received.family, vrid)) else {
+        let candidates = self.index.by_vrid.of(&(index, received.family, vrid));
+        let Some((_, first)) = candidates.first() else {
             if self.part.global.log_unknown_vrids && self.strangers.spend(now, STRANGERS, SECOND) {
                 let name = self.facts.by_index(index).map_or("?", |interface| &interface.link.name);
                 let text = format!("Unknown VRID({vrid}) received on interface({name}). ignoring...");
@@ -186,14 +187,14 @@ impl Router {
             return;
         };
         // One VRID may serve multicast and several unicast instances of one interface.
-        let fits = |i: &&usize| match &self.part.instances[**i].transport {
+        let fits = |i: &usize| match &self.part.instances[*i].transport {
             Transport::Multicast { group } => received.destination == *group,
             Transport::Unicast { peers, .. } => {
-                self.runs[**i].source == Some(received.destination)
+                self.runs[*i].source == Some(received.destination)
                     && (candidates.len() == 1 || peers.iter().any(|peer| peer.address == received.source))
             }
         };
-        let i = *candidates.iter().find(fits).unwrap_or(&candidates[0]);
+        let i = candidates.iter().map(|(_, i)| *i).find(fits).unwrap_or(*first);
         if matches!(self.runs[i].state, VrrpState::Init | VrrpState::Fault) {
             return;
         }

@@ -80,7 +80,7 @@ impl Router {
             let is_there = !config.track_source || interface.is_some_and(|interface| interface.has(source));
             return is_there.then_some(source);
         }
-        interface?.first_address(config.family, |address| self.index.addresses.contains_key(&address))
+        interface?.first_address(config.family, |address| self.index.addresses.has(&address))
     }
 
     pub(super) fn assessment(&self, i: usize, source: Option<IpAddr>) -> Assessment {

@@ -486,7 +486,7 @@ impl<'a> Builder<'a> {
         if let Of::Instance(instance) = of {
             let held = match setting.keyword.name {
                 "virtual_ipaddress" => Some(&instance.vips),
-                "virtual_ipaddress_excluded" => Some(&instance.excluded),
+                "virtual_ipaddress_excluded" => Some(&*instance.excluded),
                 _ => None,
             };
             if let Some(held) = held {

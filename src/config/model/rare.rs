@@ -15,6 +15,22 @@ pub trait Blank: Default + PartialEq + 'static {
 #[derive(Debug, Clone, Default)]
 pub struct Rare<T>(Option<Box<T>>);
 
+/// A list that mostly is empty, as part of a [`Rare`].
+impl<T: PartialEq + 'static> Blank for Vec<T> {
+    fn blank() -> &'static Self {
+        const { &Self::new() }
+    }
+}
+
+impl<'a, T: PartialEq + 'static> IntoIterator for &'a Rare<Vec<T>> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl<T: Blank> From<T> for Rare<T> {
     fn from(value: T) -> Self {
         Self((value != *T::blank()).then(|| Box::new(value)))
@@ -85,6 +101,9 @@ mod tests {
         assert_eq!(*rare, Words { list: vec![3] });
         let bytes = postcard::to_stdvec(&rare).unwrap();
         assert_eq!(postcard::from_bytes::<Rare<Words>>(&bytes).unwrap(), rare);
+        let list: Rare<Vec<u8>> = vec![1, 2].into();
+        assert_eq!((&list).into_iter().sum::<u8>(), 3);
+        assert_eq!(size_of_val(&list), size_of::<usize>());
         rare.list.clear();
         assert_eq!(rare, Rare::default());
         assert_eq!(postcard::to_stdvec(&rare).unwrap(), [0]);

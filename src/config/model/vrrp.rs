@@ -43,11 +43,11 @@ pub struct Instance {
     /// Advertised addresses in file order; all of `family`.
     pub vips: Vec<VirtualAddress>,
     /// Not advertised addresses, any family.
-    pub excluded: Vec<VirtualAddress>,
+    pub excluded: Rare<Vec<VirtualAddress>>,
     /// `virtual_routes` in file order.
-    pub routes: Vec<Route>,
+    pub routes: Rare<Vec<Route>>,
     /// `virtual_rules` in file order.
-    pub rules: Vec<Rule>,
+    pub rules: Rare<Vec<Rule>>,
     /// Take over from a lower-priority master?
     pub preempt: bool,
     /// Wait this long before taking over.
@@ -59,15 +59,15 @@ pub struct Instance {
     /// Ignore faults of the own interface.
     pub dont_track_primary: bool,
     /// Further interfaces.
-    pub track_interfaces: Vec<TrackedInterface>,
+    pub track_interfaces: Rare<Vec<TrackedInterface>>,
     /// Tracked scripts by name; each name exists in `scripts`.
-    pub track_scripts: Vec<TrackedScript>,
+    pub track_scripts: Rare<Vec<TrackedScript>>,
     /// Tracked files.
-    pub track_files: Vec<Tracked>,
+    pub track_files: Rare<Vec<Tracked>>,
     /// Tracked processes.
-    pub track_processes: Vec<Tracked>,
+    pub track_processes: Rare<Vec<Tracked>>,
     /// Tracked BFD sessions.
-    pub track_bfds: Vec<Tracked>,
+    pub track_bfds: Rare<Vec<Tracked>>,
     /// Gratuitous ARP schedule.
     pub garp: Rare<GarpSettings>,
     /// Accept packets to the VIPs.

@@ -244,7 +244,7 @@ fn a_lost_carrier_is_a_fault_and_its_return_a_fresh_start() {
 #[test]
 fn of_two_tracked_interfaces_that_are_down_both_must_come_back() {
     let config = Instance {
-        track_interfaces: vec![track_interface("eth1", 0), track_interface("eth2", 0)],
+        track_interfaces: vec![track_interface("eth1", 0), track_interface("eth2", 0)].into(),
         ..instance("V", 1, 150)
     };
     let (mut bench, out) = Bench::start(&part(&[config]));
@@ -275,7 +275,7 @@ fn the_source_follows_the_interface_and_without_one_there_is_a_fault() {
 }
 
 fn script_part(weight: i32) -> VrrpPart {
-    let config = Instance { track_scripts: vec![track_script("s", weight)], ..notifying("V", 1, 150) };
+    let config = Instance { track_scripts: vec![track_script("s", weight)].into(), ..notifying("V", 1, 150) };
     VrrpPart { scripts: vec![script("s")], ..part(&[config]) }
 }
 

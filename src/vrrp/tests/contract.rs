@@ -13,18 +13,18 @@ use crate::vrrp::{
 
 /// Two instances in a group, one of version 3 with a password-free life of its own, an owner, three scripts.
 fn everything() -> VrrpPart {
-    let a = Instance { track_scripts: vec![track_script("s", 0)], ..instance("A", 1, 150) };
+    let a = Instance { track_scripts: vec![track_script("s", 0)].into(), ..instance("A", 1, 150) };
     let b = Instance {
         interface: Some("eth1".into()),
         vips: vec![vip("10.0.1.102", "eth1")],
-        excluded: vec![vip("10.0.1.202", "eth1")],
+        excluded: vec![vip("10.0.1.202", "eth1")].into(),
         ..instance("B", 2, 100)
     };
     let c = Instance {
         version: VrrpVersion::V3,
         advert_int: Centis(40),
-        track_scripts: vec![track_script("weighted", -30), track_script("more", 20)],
-        track_interfaces: vec![track_interface("eth1", 10)],
+        track_scripts: vec![track_script("weighted", -30), track_script("more", 20)].into(),
+        track_interfaces: vec![track_interface("eth1", 10)].into(),
         preempt_delay: Duration::from_secs(2),
         ..instance("C", 3, 120)
     };

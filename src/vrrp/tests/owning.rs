@@ -44,9 +44,9 @@ fn rule(priority: u32, iif: Option<&str>) -> Rule {
 /// Two addresses, a route, a rule.
 fn rich() -> Instance {
     let mut config = instance("V", 1, 150);
-    config.excluded = vec![vip("10.0.0.7", "eth0")];
-    config.routes = vec![Route { source: Some(ip("10.0.0.101")), ..route("192.0.2.0/24", "eth0") }];
-    config.rules = vec![rule(1000, None)];
+    config.excluded = vec![vip("10.0.0.7", "eth0")].into();
+    config.routes = vec![Route { source: Some(ip("10.0.0.101")), ..route("192.0.2.0/24", "eth0") }].into();
+    config.rules = vec![rule(1000, None)].into();
     config
 }
 
@@ -322,7 +322,7 @@ fn a_reload_touches_only_what_changed() {
     bench.wait(4.0);
     let mut next = static_part();
     next.statics.routes[0] = route("198.51.101.0/24", "eth0");
-    next.instances[0].routes = vec![route("192.0.2.0/24", "eth0")];
+    next.instances[0].routes = vec![route("192.0.2.0/24", "eth0")].into();
     let mut out = Vec::new();
     bench.router.reconfigure(&next, bench.now, &mut out);
     assert_eq!(removed(&out), [STATIC[1]]);

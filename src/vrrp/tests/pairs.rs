@@ -99,7 +99,8 @@ fn a_crash_costs_the_master_down_time_and_a_stop_only_the_skew() {
 #[test]
 fn a_failing_script_moves_the_address_and_its_recovery_brings_it_back() {
     let node = |priority| {
-        let config = Instance { track_scripts: vec![track_script("s", -60)], ..instance("V", 1, priority) };
+        let config =
+            Instance { track_scripts: vec![track_script("s", -60)].into(), ..instance("V", 1, priority) };
         VrrpPart { scripts: vec![script("s")], ..part(&[config]) }
     };
     let mut cluster = Cluster::new(1, Network::QUIET);

@@ -169,7 +169,7 @@ fn states_are_told_again_after_a_reload_if_asked_for_and_not_to_scripts() {
 
 #[test]
 fn a_script_of_the_same_name_and_command_keeps_its_verdict() {
-    let config = Instance { track_scripts: vec![track_script("s", 20)], ..instance("V", 1, 150) };
+    let config = Instance { track_scripts: vec![track_script("s", 20)].into(), ..instance("V", 1, 150) };
     let mut part = part(&[config]);
     part.scripts = vec![script("s")];
     let (mut bench, _) = Bench::start(&part);

@@ -72,7 +72,7 @@ fn promote_secondaries_is_set_from_start_to_stop() {
 fn an_owner_keeps_its_priority_whatever_it_tracks() {
     for (priority, expected) in [(255, 255), (200, 170)] {
         let mut part = part(&[of(priority)]);
-        part.instances[0].track_files = vec![Tracked { name: "f".into(), weight: -1, reverse: false }];
+        part.instances[0].track_files = vec![Tracked { name: "f".into(), weight: -1, reverse: false }].into();
         part.track_files =
             vec![TrackFile { name: "f".into(), path: "/f".into(), weight: 1, reverse: false, init: None }];
         let (mut bench, _) = Bench::start(&part);
@@ -111,7 +111,7 @@ fn a_fault_says_goodbye_twice_and_a_pulled_member_once() {
     };
     let mut part = part(&[Instance { name: "A".into(), ..of(150) }, other]);
     part.sync_groups = vec![group("G", &["A", "B"])];
-    part.instances[0].track_scripts = vec![track_script("s", 0)];
+    part.instances[0].track_scripts = vec![track_script("s", 0)].into();
     part.scripts = vec![script("s")];
     let (mut bench, _) = Bench::start(&part);
     bench.event(Event::ScriptEnded { id: 1, end: ScriptEnd::Exited { status: 0 } });
@@ -137,7 +137,7 @@ fn the_interface_of_an_address_is_tracked_unless_that_is_not_wanted() {
         (on("eth0", false), true, 1, VrrpState::Backup),
         (on("eth0", false), false, 1, VrrpState::Fault),
     ] {
-        let config = Instance { excluded: vec![address.clone()], dont_track_primary, ..of(100) };
+        let config = Instance { excluded: vec![address.clone()].into(), dont_track_primary, ..of(100) };
         let (mut bench, _) = Bench::start(&part(&[config]));
         bench.event(Event::Link(link(lost, if lost == 1 { "eth0" } else { "eth1" }, false)));
         assert_eq!(bench.state(0), expected, "{address:?}, {dont_track_primary}");
@@ -159,7 +159,7 @@ fn an_address_that_somebody_else_adds_is_nothing_to_a_backup() {
 #[test]
 fn an_instance_that_waits_hears_nothing() {
     let mut part = part(&[of(100)]);
-    part.instances[0].track_scripts = vec![track_script("s", 0)];
+    part.instances[0].track_scripts = vec![track_script("s", 0)].into();
     part.scripts = vec![script("s")];
     let (mut bench, _) = Bench::start(&part);
     assert_eq!(bench.state(0), VrrpState::Init);
@@ -177,7 +177,7 @@ fn an_instance_that_waits_hears_nothing() {
 #[test]
 fn every_end_of_a_script_has_its_words() {
     let mut part = part(&[of(150)]);
-    part.instances[0].track_scripts = vec![track_script("s", -10)];
+    part.instances[0].track_scripts = vec![track_script("s", -10)].into();
     part.scripts = vec![script("s")];
     let (mut bench, _) = Bench::start(&part);
     for (end, lines) in [

@@ -142,7 +142,7 @@ impl Storm {
             first.higher_prio_send_advert = dice.is(20);
             if has_script {
                 let weight = if is_group || priority == 255 { 0 } else { dice.one(&[0, -60]) };
-                first.track_scripts = vec![track_script("s", weight)];
+                first.track_scripts = vec![track_script("s", weight)].into();
             }
             let mut instances = vec![first];
             if is_group {

@@ -42,12 +42,12 @@ fn run(name: &str, count: u32) -> Event {
 }
 
 fn with_file(weight: i32) -> VrrpPart {
-    let a = Instance { track_files: vec![tracked("f", weight)], ..instance("A", 1, 100) };
+    let a = Instance { track_files: vec![tracked("f", weight)].into(), ..instance("A", 1, 100) };
     VrrpPart { track_files: vec![file("f")], ..part(&[a]) }
 }
 
 fn with_process(process: TrackProcess) -> VrrpPart {
-    let a = Instance { track_processes: vec![tracked(&process.name, 0)], ..instance("A", 1, 100) };
+    let a = Instance { track_processes: vec![tracked(&process.name, 0)].into(), ..instance("A", 1, 100) };
     VrrpPart { track_processes: vec![process], ..part(&[a]) }
 }
 
@@ -156,7 +156,7 @@ fn a_bfd_session_that_goes_down_is_a_fault_for_all_members_of_the_group_that_tra
 
 #[test]
 fn a_successor_learns_the_end_of_its_predecessors_script_or_runs_it_again() {
-    let a = Instance { track_scripts: vec![track_script("s", 0)], ..instance("A", 1, 100) };
+    let a = Instance { track_scripts: vec![track_script("s", 0)].into(), ..instance("A", 1, 100) };
     let part = VrrpPart { scripts: vec![script("s")], ..part(&[a]) };
     let (bench, out) = Bench::start(&part);
     let id = out.iter().find_map(|action| match action {
@@ -202,7 +202,7 @@ fn a_master_that_was_held_up_beyond_the_others_patience_listens_again_without_a_
 }
 
 fn delayed(down: f64, up: f64) -> Bench {
-    let a = Instance { track_interfaces: vec![track_interface("eth1", 0)], ..instance("A", 1, 100) };
+    let a = Instance { track_interfaces: vec![track_interface("eth1", 0)].into(), ..instance("A", 1, 100) };
     let delays = InterfaceDelays { interface: "eth1".into(), down: secs(down), up: secs(up) };
     Bench::start(&VrrpPart { interface_delays: vec![delays], ..part(&[a]) }).0
 }
