@@ -22,6 +22,7 @@ pub mod exit; // the exit codes, listed once
 pub mod fifos; // notification FIFOs and their readers
 pub mod ipc; // what is said between the processes
 mod kept; // the running configuration, as the parent keeps it
+mod litter; // memory that goes back after a burst of work
 pub mod log; // stock's log lines
 pub mod mailer; // mails on their way to the relay
 pub mod options; // what the command line asked for

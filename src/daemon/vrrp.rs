@@ -13,6 +13,7 @@ use super::child::Parent;
 use super::dump;
 use super::exit::Exit;
 use super::ipc::{Dump, FromChild, Order, Reading, ToChild};
+use super::litter::Litter;
 use super::options::Options;
 use super::promptness::Promptness;
 use super::vrrp_io::Edge;
@@ -20,9 +21,9 @@ use super::vrrp_scribe::Scribe;
 use crate::config::model::VrrpPart;
 use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
+use crate::kernel::process;
 use crate::kernel::sysctl::{self, ReversePath};
 use crate::kernel::timer::{Timer, now, wall_clock_at_zero};
-use crate::kernel::{memory, process};
 use crate::report::clock::Clock;
 use crate::report::json::json;
 use crate::report::vrrp::{self as report, Socket, View};
@@ -39,7 +40,7 @@ const STATE_SHARE: u32 = 20;
 const LATENCY: Duration = Duration::from_millis(20);
 /// In a flood of adverts the event loop looks at signals and the parent after this many wake-ups.
 const TURNS: u32 = 16;
-/// Room for actions that is kept; what a thousand instances do at once needs more for a moment.
+/// Room for actions and messages that is kept; what a thousand instances do at once needs more for a moment.
 const ROOM: usize = 256;
 /// The parent is told so much in one turn of the loop.
 const TELLS: usize = 32;
@@ -77,8 +78,7 @@ struct Vrrp<'a> {
     scribe: Scribe,
     /// The state is told again then, if there is something new.
     tell_at: Time,
-    /// Memory was used that is not used any more.
-    has_litter: bool,
+    litter: Litter,
     clock: Forwards,
     /// The core's, as of the last turn of the loop: the alarm may ring earlier.
     deadline: Option<Time>,
@@ -135,7 +135,7 @@ impl<'a> Vrrp<'a> {
             news: News::None,
             scribe: Scribe::default(),
             tell_at: Time::ZERO,
-            has_litter: false,
+            litter: Litter::default(),
             clock: Forwards::default(),
             deadline: None,
         })
@@ -155,7 +155,9 @@ impl<'a> Vrrp<'a> {
                 self.edge.choose(now(), || router.slack());
             }
             self.deadline = self.running.as_ref().and_then(Router::deadline);
-            let alarm = [self.deadline, self.report_due(), self.edge.look_at()].into_iter().flatten().min();
+            let tidying = self.litter.due(now());
+            let alarm =
+                [self.deadline, self.report_due(), self.edge.look_at(), tidying].into_iter().flatten().min();
             if let Err(error) = self.timer.set_by(alarm) {
                 info!("{error}");
                 return Exit::Fatal;
@@ -288,22 +290,21 @@ impl<'a> Vrrp<'a> {
     }
 
     fn carry_out(&mut self) {
-        for action in &self.out {
-            let news = match action {
-                Action::SendAdvert { .. }
-                | Action::Announce { .. }
-                | Action::BadAdvert { .. }
-                | Action::Log { .. } => News::None,
-                Action::Transition(_) => News::Important,
-                _ => News::Some,
-            };
-            self.news = self.news.max(news);
+        let news = |action: &Action| match action {
+            Action::SendAdvert { .. }
+            | Action::Announce { .. }
+            | Action::BadAdvert { .. }
+            | Action::Log { .. } => News::None,
+            Action::Transition(_) => News::Important,
+            _ => News::Some,
+        };
+        let news = self.out.iter().map(news).max().unwrap_or(News::None);
+        if news == News::Important {
+            self.litter.leave(now());
         }
+        self.news = self.news.max(news);
         self.edge.carry_out(self.out.drain(..), &mut self.told);
-        if self.out.capacity() > ROOM {
-            self.out = Vec::new();
-            self.has_litter = true;
-        }
+        self.litter.shrink(&mut self.out, ROOM);
     }
 
     /// Tells the parent what there is to tell.
@@ -312,6 +313,7 @@ impl<'a> Vrrp<'a> {
         for message in self.told.drain(..some) {
             self.parent.tell(&message);
         }
+        self.litter.shrink(&mut self.told, ROOM);
         let Some(router) = &self.running else { return };
         let is_writing = self.scribe.is_writing();
         if !is_writing && self.news == News::None {
@@ -354,11 +356,11 @@ impl<'a> Vrrp<'a> {
         at.filter(|_| is_waiting)
     }
 
-    /// After a change of the configuration, when all is done that it asked for.
+    /// Some time after a change of the configuration or of many instances, when there is nothing else to do.
     fn tidy(&mut self) {
-        if !self.edge.is_busy() && std::mem::take(&mut self.has_litter) {
-            memory::trim();
-            memory::trim_stack();
+        if !self.edge.is_busy() && self.litter.is_due(now(), self.deadline) {
+            self.running.iter_mut().for_each(Router::rest);
+            self.litter.clear();
         }
     }
 
@@ -408,7 +410,7 @@ impl<'a> Vrrp<'a> {
 
     /// Makes a prepared configuration the running one.
     fn commit(&mut self, Prepared { part, state, .. }: Prepared) {
-        self.has_litter = true;
+        self.litter.leave(now());
         // What is half written of the state is worth nothing now.
         self.news = self.news.max(News::Some);
         self.edge.admit_all = part.global.log_unknown_vrids;

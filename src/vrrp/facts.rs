@@ -93,6 +93,11 @@ impl Facts {
         was_known
     }
 
+    /// Gives back what is made again when it is needed.
+    pub(super) fn rest(&mut self) {
+        self.index = AddressIndex::default();
+    }
+
     pub(super) fn by_index(&self, index: u32) -> Option<&Interface> {
         self.interfaces.get(&index)
     }

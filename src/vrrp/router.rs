@@ -290,6 +290,11 @@ impl Router {
         }
     }
 
+    /// Nothing has happened for some time: gives back memory that is not needed for adverts.
+    pub fn rest(&mut self) {
+        self.facts.rest();
+    }
+
     /// Sets all statistics to zero (signal 63).
     pub fn clear_counters(&mut self) {
         for run in &mut self.runs {
