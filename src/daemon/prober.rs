@@ -33,8 +33,15 @@ const SURPLUS: usize = RESERVED / 2;
 /// After reports have left the next ones wait this long at most for others: where probes are many, they leave by the dozen.
 const REST: Duration = Duration::from_millis(2);
 
-/// From its start until memory that it needed for that is given back.
+/// From its start, or a burst of requests, until memory that was needed for that is given back.
 const TIDY_PAUSE: Duration = Duration::from_secs(4);
+
+/// More requests at a time are a burst.
+const BURST: usize = 512;
+
+/// Probes that begin together. Before the next ones do, these get on: most need little time, and so ten thousand requests
+/// that come at once are never ten thousand probes at once.
+const BEGINNERS: usize = 16;
 
 /// Reports that leave together at most.
 const BATCH: usize = 256;
@@ -73,6 +80,9 @@ async fn serve(mut checkers: Checkers, slots: usize, turn: impl Fn()) -> Exit {
     let mut is_tidy = false;
     loop {
         turn();
+        if prober.may_start() {
+            tokio::task::yield_now().await;
+        }
         let reports = tokio::select! {
             // Each message may bring a socket.
             received = checkers.next(), if prober.running.len() < slots + SURPLUS => match received {
@@ -85,6 +95,7 @@ async fn serve(mut checkers: Checkers, slots: usize, turn: impl Fn()) -> Exit {
                 None => return Exit::Success,
             },
             Some(ended) = prober.running.join_next() => prober.collect(ended),
+            () = std::future::ready(()), if prober.may_start() => Vec::new(),
             () = &mut rested, if !ready.is_empty() => Vec::new(),
             () = &mut tidy, if !is_tidy => {
                 is_tidy = true;
@@ -93,6 +104,10 @@ async fn serve(mut checkers: Checkers, slots: usize, turn: impl Fn()) -> Exit {
             }
         };
         prober.start_queued();
+        if is_tidy && prober.is_in_burst() {
+            is_tidy = false;
+            tidy.as_mut().reset(tokio::time::Instant::now() + TIDY_PAUSE);
+        }
         ready.extend(reports);
         if !ready.is_empty() && (rested.is_elapsed() || rested.deadline() <= tokio::time::Instant::now()) {
             if let Err(error) = checkers.send(&FromProber::Done(std::mem::take(&mut ready))) {
@@ -143,7 +158,7 @@ impl Prober {
         Vec::new()
     }
 
-    /// Gives back what the start and its first probes needed.
+    /// Gives back what the start, or a burst, needed.
     fn tidy(&mut self) {
         self.queue.shrink_to_fit();
         self.handles.shrink_to_fit();
@@ -160,10 +175,26 @@ impl Prober {
         }
     }
 
+    /// Does a request wait that has a slot?
+    fn may_start(&self) -> bool {
+        !self.queue.is_empty() && self.running.len() < self.slots
+    }
+
+    fn is_in_burst(&self) -> bool {
+        self.queue.len() + self.running.len() > BURST
+    }
+
     fn start_queued(&mut self) {
-        while self.running.len() < self.slots {
-            let Some(request) = self.queue.pop_front() else { return };
-            self.start(request, None);
+        for _ in 0..BEGINNERS {
+            if !self.may_start() {
+                break;
+            }
+            if let Some(request) = self.queue.pop_front() {
+                self.start(request, None);
+            }
+        }
+        if self.queue.is_empty() {
+            self.queue.shrink_to(BEGINNERS);
         }
     }
 
