@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Outcome;
 use super::wording::{self, Turn, Why};
 use crate::config::model::{CheckKind, Checker, HttpCheck, MiscCheck, ScriptEnd};
+use crate::lvs::label::RealServerName;
 use crate::time::Time;
 
 /// What happened to a checker.
@@ -71,7 +72,7 @@ pub struct Subject<'a> {
     /// Its configuration.
     pub checker: &'a Checker,
     /// How logs name its real server: `[10.0.0.2]:tcp:80`.
-    pub real_server: &'a str,
+    pub real_server: RealServerName,
     /// How logs name its virtual server: `[10.0.0.1]:tcp:80`.
     pub virtual_server: &'a str,
     /// The configured weight of its real server.

@@ -1,15 +1,20 @@
 //! The moment table of spec/checkers.md §3, and what stands around it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::check::Failure;
 use crate::config::model::{BfdCheck, Command, DnsCheck, DnsType, FileCheck, Identity, SmtpCheck};
-use crate::config::model::{CheckTiming, Connection, HttpProtocol, Rare, Url};
+use crate::config::model::{CheckTiming, Connection, HttpProtocol, Protocol, Rare, Url};
 
-const SERVER: &str = "[10.1.0.1]:tcp:80";
+const SERVER: RealServerName = RealServerName {
+    protocol: Some(Protocol::Tcp),
+    address: IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1)),
+    port: 80,
+};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -22,12 +27,12 @@ fn at(second: u64) -> Time {
 fn checker(kind: CheckKind, retry: u32) -> Checker {
     Checker {
         kind,
-        timing: CheckTiming {
+        timing: Arc::new(CheckTiming {
             delay_loop: seconds(5),
             retry,
             delay_before_retry: seconds(1),
             warmup: Duration::ZERO,
-        },
+        }),
         alpha: false,
         log_all_failures: false,
     }
@@ -179,9 +184,9 @@ fn an_http_check_needs_the_failed_url_and_then_a_round() {
     assert_eq!(row(http(&["/"], 1), 13), ["F 0", "*F 1", "F 6", "F 11", "ok 16", "*ok 21"]);
     assert_eq!(row(http(&["/"], 3), 16), ["F 0", "F 1", "F 2", "*F 3", "F 8", "F 13", "ok 18", "*ok 23"]);
     let mut slow = http(&["/"], 1);
-    slow.timing.delay_before_retry = seconds(3);
+    Arc::make_mut(&mut slow.timing).delay_before_retry = seconds(3);
     assert_eq!(row(slow.clone(), 16), ["F 0", "*F 3", "F 8", "F 13", "ok 18", "*ok 23"]);
-    slow.timing.delay_before_retry = seconds(7);
+    Arc::make_mut(&mut slow.timing).delay_before_retry = seconds(7);
     assert_eq!(row(slow, 16), ["F 0", "*F 7", "F 14", "ok 21", "*ok 26"]);
 }
 
@@ -207,7 +212,7 @@ fn fast_recovery_leaves_out_the_pauses_while_recovering() {
 #[test]
 fn with_three_urls_the_failed_one_is_polled_and_then_all_are_visited() {
     let mut checker = http(&["/a", "/b", "/c"], 2);
-    checker.timing.delay_loop = seconds(3);
+    Arc::make_mut(&mut checker.timing).delay_loop = seconds(3);
     let mut drive = Drive::up(checker);
     drive.names = vec!["a", "b", "c"];
     drive.attempt(|_| Outcome::Passed);
@@ -360,7 +365,7 @@ fn new_options_keep_the_result_and_begin_with_the_first_url() {
     for _ in 0..3 {
         drive.attempt(|_| refused());
     }
-    drive.checker.timing.retry = 1;
+    Arc::make_mut(&mut drive.checker.timing).retry = 1;
     drive.schedule.carry_over(&drive.checker, at(1000));
     assert_eq!(drive.schedule.failures(), 1);
     assert!(drive.schedule.is_up());
@@ -375,10 +380,10 @@ fn new_options_keep_the_result_and_begin_with_the_first_url() {
 #[test]
 fn the_first_delay_is_a_second_and_a_part_of_warmup() {
     let mut checker = tcp(0);
-    checker.timing.warmup = seconds(10);
+    Arc::make_mut(&mut checker.timing).warmup = seconds(10);
     assert_eq!(first_delay(&checker, 0), seconds(1));
     assert_eq!(first_delay(&checker, u32::MAX), seconds(11));
-    checker.timing.warmup = Duration::MAX;
+    Arc::make_mut(&mut checker.timing).warmup = Duration::MAX;
     let _ = first_delay(&checker, u32::MAX);
 }
 
@@ -478,14 +483,15 @@ fn a_smtp_check_takes_its_retries_in_every_cycle_and_from_the_first_on() {
 fn a_dns_check_says_nothing_when_it_recovers() {
     let dns = DnsCheck { connection: connection(), record: DnsType::Soa, name: String::new() };
     let mut checker = checker(CheckKind::Dns(Box::new(dns)), 3);
-    checker.timing.delay_before_retry = seconds(5);
+    Arc::make_mut(&mut checker.timing).delay_before_retry = seconds(5);
     // The default, retry 3 and delay_loop between: three failures in 15 s are forgiven.
     assert_eq!(Drive::up(checker.clone()).outage(15), ["F 0", "F 5", "F 10", "ok 15"]);
     let mut row = checker.clone();
-    (row.timing.retry, row.timing.delay_before_retry) = (1, seconds(1));
+    let timing = Arc::make_mut(&mut row.timing);
+    (timing.retry, timing.delay_before_retry) = (1, seconds(1));
     assert_eq!(Drive::up(row).outage(17), ["F 0", "*F 1", "F 6", "F 11", "F 16", "*ok 21"]);
 
-    checker.timing.retry = 0;
+    Arc::make_mut(&mut checker.timing).retry = 0;
     let mut drive = Drive::up(checker);
     drive.attempt(|_| Outcome::Failed(Failure::Rcode { rcode: 3 }));
     drive.attempt(|_| Outcome::Passed);

@@ -256,7 +256,7 @@ impl Checkers {
         let known = self.running.as_ref().map_or(&[][..], |running| &running.virtual_servers);
         let mut damage = None;
         let virtual_servers = virtual_servers
-            .iter()
+            .sharing()
             .map_while(|server| server.map_err(|error| damage = Some(error.to_string())).ok());
         let arrangement = arrange(virtual_servers, known, &common.groups, marking);
         let arrangement = damage.map_or(arrangement, |damage| Err(vec![damage])).and_then(|arrangement| {
@@ -349,6 +349,7 @@ impl Checkers {
     fn tidy(&mut self) {
         if self.tidy_due.is_some_and(|due| due <= now()) {
             self.tidy_due = None;
+            self.director.rest();
             memory::trim();
             memory::trim_stack();
             memory::let_go_of_code();
@@ -483,7 +484,8 @@ impl Checkers {
             None => {
                 self.prober = None;
                 let count = self.director.under_way().count();
-                let some: Vec<&str> = self.director.under_way().take(NAMED).collect();
+                let some: Vec<String> =
+                    self.director.under_way().take(NAMED).map(|name| name.to_string()).collect();
                 let more = if count > NAMED { " …" } else { "" };
                 info!("The prober is gone with {count} checks under way: {}{more}", some.join(" "));
             }

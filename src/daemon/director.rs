@@ -21,6 +21,7 @@ use crate::config::schema::Hash;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::ipvs::{Ipvs, Report};
 use crate::lvs::difference::{Command, Extent, difference};
+use crate::lvs::label::RealServerName;
 use crate::lvs::table::{ServiceKey, ServiceSettings, Table};
 use crate::lvs::virtual_server::{self as core, Action, Event, Scope, VirtualServerHealth};
 use crate::report::event::{Alert, ReporterEvent, ServerChange};
@@ -114,8 +115,6 @@ pub struct ServerReport<'a> {
 struct Server {
     health: VirtualServerHealth,
     services: Arc<[(ServiceKey, ServiceSettings)]>,
-    /// How logs name its real servers.
-    labels: Vec<Box<str>>,
     /// Per real server the index of its first check.
     checks: Vec<usize>,
     /// Per real server: was it there before the last reload? Empty if the virtual server was not.
@@ -311,11 +310,19 @@ impl Director {
     }
 
     /// The real servers whose attempts the prober has, as logs name them.
-    pub fn under_way(&self) -> impl Iterator<Item = &str> {
+    pub fn under_way(&self) -> impl Iterator<Item = RealServerName> {
         self.checks
             .iter()
             .filter(|check| self.is_probed(check))
-            .map(|check| &*self.servers[check.server.at()].labels[check.real_server.at()])
+            .map(|check| self.servers[check.server.at()].health.real_server_name(check.real_server.at()))
+    }
+
+    /// Some time after a change of the configuration: gives back room that only that needed.
+    pub fn rest(&mut self) {
+        self.table.compact();
+        self.asked.shrink_to_fit();
+        self.due.shrink_to_fit();
+        self.checks.shrink_to_fit();
     }
 
     /// The daemon stops: says so, and releases the table.
@@ -372,7 +379,7 @@ impl Director {
         check.asked = None;
         for remark in report.remarks {
             if check.remarked.len() < REMARKS && !check.remarked.contains(&remark) {
-                let rs = &self.servers[check.server.at()].labels[check.real_server.at()];
+                let rs = self.servers[check.server.at()].health.real_server_name(check.real_server.at());
                 out.log.push(match &remark {
                     Remark::Length { announced, received } => format!(
                         "Web server {rs}: Content-Length says {announced} bytes, the body has {received}"
@@ -407,7 +414,7 @@ impl Director {
         let configured = &config.real_servers[real_server].checkers[checker];
         let subject = Subject {
             checker: configured,
-            real_server: &server.labels[real_server],
+            real_server: server.health.real_server_name(real_server),
             virtual_server: server.health.label(),
             weight: config.real_servers[real_server].weight,
             log_all_failures: self.log_all_failures,
@@ -469,8 +476,8 @@ impl Director {
 
     fn mail(&self, server: usize, real_server: usize, alert: Option<(bool, String)>, out: &mut Orders) {
         let Some((up, text)) = alert else { return };
-        let Server { health, labels, .. } = &self.servers[server];
-        let (real_name, virtual_name) = (labels[real_server].to_string(), health.label().to_owned());
+        let health = &self.servers[server].health;
+        let (real_name, virtual_name) = (health.real_server_label(real_server), health.label().to_owned());
         out.events.push(ReporterEvent::Mail(Alert::RealServer { real_name, virtual_name, up, text }));
     }
 

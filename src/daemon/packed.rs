@@ -3,12 +3,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::slot::Part;
-use crate::config::model::{CheckersPart, Config, VirtualServer};
+use crate::config::model::{CheckTiming, CheckersPart, Config, VirtualServer};
 
 /// What the checkers process is given.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -74,6 +75,23 @@ impl<T: DeserializeOwned> Packed<T> {
     }
 }
 
+impl Packed<VirtualServer> {
+    /// One after the other; checks that follow each other share their timing, if it is the same.
+    pub(super) fn sharing(&self) -> impl Iterator<Item = Result<VirtualServer, postcard::Error>> {
+        let mut last: Option<Arc<CheckTiming>> = None;
+        self.iter().map(move |server| {
+            let mut server = server?;
+            for checker in server.real_servers.iter_mut().flat_map(|real| &mut real.checkers) {
+                match &last {
+                    Some(known) if *known == checker.timing => checker.timing = Arc::clone(known),
+                    _ => last = Some(Arc::clone(&checker.timing)),
+                }
+            }
+            Ok(server)
+        })
+    }
+}
+
 impl<T> Serialize for Packed<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(&self.bytes)
@@ -115,6 +133,17 @@ mod tests {
         let out: Result<Vec<_>, _> = received.iter().collect();
         assert_eq!(out.unwrap(), servers);
         assert_eq!(Packed::<VirtualServer>::default().iter().count(), 0);
+    }
+
+    #[test]
+    fn checks_that_follow_each_other_share_their_timing() {
+        let mut servers: Vec<_> = (2..4).map(virtual_server).collect();
+        Arc::make_mut(&mut servers[1].real_servers[2].checkers[0].timing).retry = 7;
+        let out: Vec<_> = Packed::new(&servers).sharing().map(Result::unwrap).collect();
+        assert_eq!(out, servers);
+        let timing = |server: usize, real: usize| &out[server].real_servers[real].checkers[0].timing;
+        assert!(Arc::ptr_eq(timing(0, 0), timing(1, 1)));
+        assert!(!Arc::ptr_eq(timing(1, 1), timing(1, 2)));
     }
 
     #[test]

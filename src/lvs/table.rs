@@ -231,6 +231,13 @@ impl Table {
         }
     }
 
+    /// Gives back the room that destinations leave between them when they come one by one.
+    pub fn compact(&mut self) {
+        for known in self.services.values_mut() {
+            known.destinations = std::mem::take(&mut known.destinations).into_iter().collect();
+        }
+    }
+
     /// What is known of a service.
     pub fn get(&self, key: &ServiceKey) -> Option<&KnownService> {
         self.services.get(key)

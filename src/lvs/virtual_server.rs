@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::{Command, Rare, VirtualServer};
-use crate::lvs::label;
+use crate::lvs::label::{self, RealServerName};
 use crate::lvs::matching::{Origin, origins};
 use crate::lvs::pooling::Pooling;
 use crate::lvs::table::{DestinationSettings, Pool, ServiceKey, ServiceSettings, Wanted, WantedServer};
@@ -448,8 +448,13 @@ impl VirtualServerHealth {
 
     /// How logs name one of its real servers.
     pub fn real_server_label(&self, index: usize) -> String {
+        self.real_server_name(index).to_string()
+    }
+
+    /// The same, not yet written.
+    pub fn real_server_name(&self, index: usize) -> RealServerName {
         let rs = &self.config.real_servers[index];
-        label::real_server(self.config.protocol, rs.address, rs.port)
+        RealServerName { protocol: self.config.protocol, address: rs.address, port: rs.port }
     }
 
     /// For reports.

@@ -18,12 +18,12 @@ pub(crate) fn tcp_check(port: u16) -> Checker {
             local: Rare::default(),
             timeout: Duration::from_secs(5),
         }),
-        timing: CheckTiming {
+        timing: Arc::new(CheckTiming {
             delay_loop: Duration::from_secs(5),
             retry: 1,
             delay_before_retry: Duration::from_secs(1),
             warmup: Duration::ZERO,
-        },
+        }),
         alpha: false,
         log_all_failures: false,
     }

@@ -1,6 +1,7 @@
 //! Checker blocks (spec/checkers.md).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,8 @@ use super::{Blank, Command, Rare};
 pub struct Checker {
     /// What is done.
     pub kind: CheckKind,
-    /// When it is done.
-    pub timing: CheckTiming,
+    /// When it is done; of thousands that are equal there is one.
+    pub timing: Arc<CheckTiming>,
     /// Starts as failed.
     pub alpha: bool,
     /// Log every failed attempt.

@@ -2,6 +2,7 @@
 //! spec/checkers.md §2).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::scripts::{Purpose, Scripts};
@@ -85,7 +86,7 @@ impl Checks<'_, '_> {
             // A check that is not run must not keep its server down.
             alpha: own.alpha.unwrap_or(inherited.alpha) && draft.kind != Kind::File,
             kind,
-            timing: CheckTiming {
+            timing: Arc::new(CheckTiming {
                 delay_loop,
                 retry: own.retry.or(inherited.retry).unwrap_or(draft.kind.default_retry()),
                 delay_before_retry: own
@@ -93,7 +94,7 @@ impl Checks<'_, '_> {
                     .or(inherited.delay_before_retry)
                     .unwrap_or(default_retry_delay),
                 warmup: own.warmup.or(inherited.warmup).unwrap_or(delay_loop),
-            },
+            }),
             log_all_failures: draft.log_all_failures
                 || self.reader.drafts.global.values.checker_log_all_failures,
         }

@@ -114,6 +114,8 @@ fn are_equal(one: &Checker, other: &Checker) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::daemon::director::tests::{World, at_port, checked};
 
     fn removed(world: &World) -> usize {
@@ -145,7 +147,7 @@ mod tests {
         let mut world = World::new();
         world.share = true;
         let mut other = at_port(checked(1), 81);
-        other.real_servers[0].checkers[0].timing.retry += 1;
+        Arc::make_mut(&mut other.real_servers[0].checkers[0].timing).retry += 1;
         world.run(&[checked(1), other], None);
         world.round(|_| false);
         assert_eq!(world.out.probe.len(), 2);

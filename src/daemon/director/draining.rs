@@ -82,8 +82,9 @@ impl Director {
     pub fn drained(&self, now: Time) -> Vec<String> {
         let mut lines = Vec::new();
         for server in &self.servers {
-            for (label, rs) in server.labels.iter().zip(&server.health.state().real_servers) {
+            for (index, rs) in server.health.state().real_servers.iter().enumerate() {
                 let Some(drain) = rs.pooling.drain else { continue };
+                let label = server.health.real_server_name(index);
                 let rest = drain.until.map_or_else(
                     || "until it is undone".to_owned(),
                     |until| format!("for another {} s", until.since(now).as_secs()),
@@ -96,7 +97,7 @@ impl Director {
 
     fn drain_line(&self, server: usize, real_server: usize, wish: Wish) -> String {
         let server = &self.servers[server];
-        let (label, vs) = (&server.labels[real_server], server.health.label());
+        let (label, vs) = (server.health.real_server_name(real_server), server.health.label());
         let was = server.health.state().real_servers[real_server].pooling.drain.is_some();
         match wish {
             Wish::Drain { lasts: Some(lasts) } => {

@@ -79,7 +79,8 @@ impl Director {
     fn log_hosting(&self, index: usize, verb: &str, out: &mut Orders) {
         let server = &self.servers[index];
         let vs = server.health.label();
-        for (label, rs) in server.labels.iter().zip(&server.health.config().real_servers) {
+        for (index, rs) in server.health.config().real_servers.iter().enumerate() {
+            let label = server.health.real_server_name(index);
             let line = format!("{verb} healthchecker for service {label} for VS {vs}");
             out.log.extend(std::iter::repeat_n(line, rs.checkers.len()));
         }

@@ -159,8 +159,6 @@ impl Director {
                 let health = VirtualServerHealth::start(config, settings.init_notifies, &mut actions);
                 (health, Source::New(beginning))
             };
-            let labels = (0..health.config().real_servers.len()).map(|i| health.real_server_label(i).into());
-            let labels = labels.collect();
             let reloaded = match &source {
                 Source::Kept { origins, .. } => {
                     origins.iter().map(|origin| origin.real_server.is_some()).collect()
@@ -170,7 +168,7 @@ impl Director {
             let checks = Vec::new();
             let suspended = is_suspended(health.config(), &self.groups, &self.hosted);
             let place = self.servers.len();
-            self.servers.push(Server { health, services, labels, checks, reloaded, suspended });
+            self.servers.push(Server { health, services, checks, reloaded, suspended });
             self.take_checks(&source, &mut before.checks, now, random, &mut activations, out);
             self.follow_hosting(place, now, random, out);
             self.carry(index, actions, out);
@@ -331,7 +329,7 @@ impl Director {
                     let verb = if server.suspended { "Deactivating" } else { "Activating" };
                     activations.push(format!(
                         "{verb} healthchecker for service {} for VS {}",
-                        server.labels[rs_index],
+                        server.health.real_server_name(rs_index),
                         server.health.label()
                     ));
                     Schedule::new(checker, beginning, now + first_delay(checker, random()))

@@ -362,7 +362,7 @@ fn a_reload_adds_removes_and_keeps_and_forgets_attempts_of_changed_checks() {
     let ids: Vec<u64> = world.out.probe.iter().map(|request| request.id).collect();
 
     let mut changed = checked(2);
-    changed.real_servers[1].checkers[0].timing.delay_loop = Duration::from_secs(9);
+    Arc::make_mut(&mut changed.real_servers[1].checkers[0].timing).delay_loop = Duration::from_secs(9);
     world.run(&[at_port(checked(1), 82), at_port(changed, 80)], None);
     assert_eq!(
         world.kernel.taken(),
