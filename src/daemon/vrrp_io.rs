@@ -69,6 +69,9 @@ pub(super) struct Edge {
     links: HashMap<u32, Known>,
     /// Their indices by name.
     indices: Indices,
+    /// And by the name before the last one: what was added under that name is removed under it. Notifications come in
+    /// heaps, and the name may be another one before anybody has heard that the interface was down.
+    former: Indices,
     /// IPv6 addresses that we removed and whose notification is still to come: it does not say who asked.
     removed: Vec<(u32, IpAddr)>,
     queue: Queue,
@@ -106,6 +109,7 @@ impl Edge {
             ears: Ears::open()?,
             links: HashMap::new(),
             indices: Indices::new(),
+            former: Indices::new(),
             removed: Vec::new(),
             queue: Queue::default(),
             others: Vec::new(),
@@ -391,15 +395,17 @@ impl Edge {
     fn change_objects(&mut self, events: &mut Vec<Event>) {
         let asked = self.queue.changes(MESSAGES);
         let changes = asked.iter().map(|(_, change, object)| (*change, object));
-        let answers = object::apply(&mut self.netlink, &self.indices, changes).unwrap_or_else(|error| {
-            info!("{error}");
-            vec![Answer::Lost; asked.len()]
-        });
+        let answers =
+            object::apply(&mut self.netlink, &self.indices, &self.former, changes).unwrap_or_else(|error| {
+                info!("{error}");
+                vec![Answer::Lost; asked.len()]
+            });
         let mut lost = false;
         for (answer, (owner, change, object)) in answers.into_iter().zip(asked) {
             match (answer, &object) {
                 (Answer::Done, Owned::Address(vip)) if change == Change::Remove && vip.address.is_ipv6() => {
-                    if let Some(index) = self.index(&vip.interface) {
+                    let former = || self.former.get(&vip.interface).copied();
+                    if let Some(index) = self.index(&vip.interface).or_else(former) {
                         self.removed.push((index, vip.address));
                     }
                 }
@@ -516,6 +522,7 @@ impl Edge {
                     self.indices.remove(&known.name);
                 }
                 self.removed.retain(|(index, _)| *index != link.index);
+                self.former.retain(|_, index| *index != link.index);
                 Some(Event::LinkDeleted { index: link.index })
             }
             // It is told again when duplicate address detection is over.
@@ -572,6 +579,8 @@ impl Edge {
                 for interface in &interfaces {
                     self.know(&interface.link);
                 }
+                let links = &self.links;
+                self.former.retain(|_, index| links.contains_key(index));
                 Some(Event::Interfaces(interfaces))
             }
             Err(error) => {
@@ -584,8 +593,11 @@ impl Edge {
     fn know(&mut self, link: &Link) {
         let known = Known::new(link.name.clone(), link.mac.clone());
         self.indices.insert(link.name.clone(), link.index);
+        self.former.remove(&link.name);
         if let Some(before) = self.links.insert(link.index, known).filter(|before| before.name != link.name) {
             self.indices.remove(&before.name);
+            self.former.retain(|_, index| *index != link.index);
+            self.former.insert(before.name, link.index);
         }
     }
 

@@ -269,6 +269,27 @@ fn a_leftover_address_is_removed_before_the_start() {
 }
 
 #[test]
+fn addresses_leave_an_interface_that_has_another_name_before_its_end_is_heard_of() {
+    beside(Options::default(), |mut outside| async move {
+        outside.start(&part(100, &["10.0.0.10"]), None).await;
+        while outside.see().await != garp("10.0.0.10") {}
+        // All three are notified before the process has heard of the first.
+        run("ip link set va down");
+        run("ip link set va name vx");
+        run("ip link set vx up");
+        let left = || {
+            let seen = ip_json("ip -j -4 addr show dev vx");
+            seen[0]["addr_info"].as_array().unwrap().len()
+        };
+        while left() != 1 {
+            tokio::task::yield_now().await;
+        }
+        outside.channel.send(&ToChild::Stop).unwrap();
+        outside.until(&FromChild::Stopped).await;
+    });
+}
+
+#[test]
 fn a_successor_goes_on_where_a_crash_interrupted_and_touches_no_address() {
     beside(Options { keep_vrrp: true, ..Options::default() }, |mut outside| async move {
         let part = part(100, &["10.0.0.10"]);

@@ -13,15 +13,17 @@ use crate::vrrp::{Change, Owned};
 /// Kernel indices by name.
 pub type Indices = HashMap<String, u32>;
 
-/// One answer for each change, in order: what is already as wanted is [`Answer::Done`].
+/// One answer for each change, in order: what is already as wanted is [`Answer::Done`]. Removals find an interface by a
+/// `former` name, too.
 pub fn apply<'a>(
     connection: &mut Connection,
     indices: &Indices,
+    former: &Indices,
     changes: impl Iterator<Item = (Change, &'a Owned)> + Clone,
 ) -> Result<Vec<Answer>, Error> {
     // Those on an interface that does not exist are not sent.
     let built: Vec<Option<Request>> =
-        changes.clone().map(|(change, object)| request(change, object, indices)).collect();
+        changes.clone().map(|(change, object)| request(change, object, (indices, former))).collect();
     let requests: Vec<Request> = built.iter().flatten().cloned().collect();
     let mut answers = connection.execute(&requests)?.into_iter();
     let answer = |((change, object), request): ((Change, &Owned), Option<Request>)| match request {
@@ -33,8 +35,11 @@ pub fn apply<'a>(
     Ok(changes.zip(built).map(answer).collect())
 }
 
-fn request(change: Change, object: &Owned, indices: &Indices) -> Option<Request> {
-    let index = |name: &str| indices.get(name).copied();
+fn request(change: Change, object: &Owned, (indices, former): (&Indices, &Indices)) -> Option<Request> {
+    let index = |name: &str| {
+        let former = (change == Change::Remove).then(|| former.get(name)).flatten();
+        indices.get(name).or(former).copied()
+    };
     match (object, change) {
         (Owned::Address(address), change) => {
             let address = Address::of(address, index(&address.interface)?);

@@ -26,7 +26,7 @@ const SIDE_BY_SIDE: usize = 6;
 /// As long as there are fewer, the next one begins whether there is room or not.
 const AT_LEAST: usize = 2;
 /// Seconds a guest may live.
-const LIMIT: u32 = 420;
+const LIMIT: u32 = 720;
 /// The same with systemd, which may have packages to install.
 const SYSTEMD_LIMIT: u32 = 900;
 

@@ -22,6 +22,8 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 const ROLES: [&str; 4] = ["parent", "vrrp", "checkers", "bfd"];
+/// Looks that find everything as the look before did.
+const STILL: u32 = 20;
 /// The kernel's own place for the pattern of core files; the guest has one of its own.
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
 
@@ -82,20 +84,24 @@ fn observe(program: &Program, parent: &Path, words: &str, options: &[&str]) -> O
     daemon.start(&host, options)?;
     until(secs(20.0), "the address", || host.has("10.0.0.9".parse().ok()?).then_some(()))
         .map_err(|e| daemon.explain(e))?;
+    let pids = ROLES.map(|role| daemon.pid(role));
+    let pids: Vec<i32> = pids.into_iter().collect::<Result<_, _>>()?;
+    let (mut last, mut equal) = (Vec::new(), 0);
+    let facts = until(secs(20.0), "all processes to stand still", || {
+        let before = std::mem::replace(&mut last, pids.iter().map(|pid| facts(*pid)).collect::<Vec<_>>());
+        equal = if before == last { equal + 1 } else { 0 };
+        let all: Option<Vec<_>> = last.iter().cloned().collect();
+        // Stock's set their priorities one after the other, when they come to it.
+        all.filter(|_| equal >= STILL)
+    })?;
     let mut found = Vec::new();
-    for role in ROLES {
-        let pid = daemon.pid(role)?;
-        let mut last = None;
-        let facts = until(secs(10.0), format!("{role} to stand still"), || {
-            let before = std::mem::replace(&mut last, facts(pid));
-            last.clone().filter(|_| before == last)
-        })?;
+    for ((role, pid), facts) in ROLES.iter().zip(&pids).zip(facts) {
         let mut text = format!("{role}:");
         for (what, value) in &facts {
             let _ = write!(text, " {what} {value},");
         }
         if facts["policy"] == "2" {
-            let _ = write!(text, " limit {}", rttime(pid));
+            let _ = write!(text, " limit {}", rttime(*pid));
         }
         found.push(text);
     }
