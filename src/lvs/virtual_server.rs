@@ -9,234 +9,26 @@
 //! configuration; unknown ones are ignored.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::config::model::{Command, Rare, VirtualServer};
+use self::state::{carried, fresh};
+use self::telling::Direction;
+use crate::config::model::VirtualServer;
 use crate::lvs::label::{self, RealServerName};
 use crate::lvs::matching::{Origin, origins};
 use crate::lvs::pooling::Pooling;
 use crate::lvs::table::{DestinationSettings, Pool, ServiceKey, ServiceSettings, Wanted, WantedServer};
 use crate::time::Time;
 
+mod event; // what comes in and what goes out
+mod state; // what is known of the real servers
+mod telling; // log, notify scripts, mail
+
+pub use event::{Action, Alert, Event, Scope};
+pub use state::{RealServerSnapshot, RealServerState, Snapshot, State};
+
 /// Largest weight the kernel takes and the quorum counts.
 const MAX_WEIGHT: i64 = 2_147_483_647;
-
-/// What happened to a virtual server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Event {
-    /// The schedule: a checker went from up to down.
-    CheckerDown {
-        /// Index of the real server.
-        real_server: usize,
-        /// Index of its checker.
-        checker: usize,
-    },
-    /// The schedule: a checker went from down to up.
-    CheckerUp {
-        /// Index of the real server.
-        real_server: usize,
-        /// Index of its checker.
-        checker: usize,
-    },
-    /// The schedule: a checker that started as failed has now really failed.
-    StillDown {
-        /// Index of the real server.
-        real_server: usize,
-    },
-    /// A dynamic check: what it adds to the configured weight now.
-    Contribution {
-        /// Index of the real server.
-        real_server: usize,
-        /// Index of its checker.
-        checker: usize,
-        /// Added to the weight, 0 for none.
-        weight: i64,
-    },
-    /// An operator: no new connections for it, until this moment if there is one.
-    Drain {
-        /// Index of the real server.
-        real_server: usize,
-        /// When it ends by itself.
-        until: Option<Time>,
-    },
-    /// An operator: the drain is over.
-    Undrain {
-        /// Index of the real server.
-        real_server: usize,
-    },
-    /// The driver: what the last [`Action::Apply`] wanted is in the kernel.
-    Applied,
-    /// The driver: the kernel refused a command of the last [`Action::Apply`].
-    Refused,
-}
-
-/// What the driver has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Log this line.
-    Log(String),
-    /// Make the kernel's table as [`VirtualServerHealth::pool`] wants it, then answer.
-    Apply(Scope),
-    /// Run this notify script, after earlier ones of the same receiver.
-    Notify {
-        /// `RS <rs> <vs>` or `VS <vs>`.
-        receiver: String,
-        /// With its final arguments.
-        command: Command,
-    },
-    /// The kernel refused what a checker's result asked for, so its result does not count: the schedule must report
-    /// it again.
-    Undo {
-        /// Index of the real server.
-        real_server: usize,
-        /// Index of its checker.
-        checker: usize,
-    },
-    /// A real server came into service or left it: for mail and SNMP.
-    Served {
-        /// Its address and port: it may be gone from the configuration.
-        real_server: (IpAddr, u16),
-        /// How logs name it, and the virtual server.
-        labels: (String, String),
-        /// Is it in service now?
-        up: bool,
-    },
-    /// The quorum was gained or lost: for mail and SNMP.
-    Quorum {
-        /// How logs name the virtual server.
-        label: String,
-        /// Is there one now?
-        up: bool,
-    },
-    /// Its `smtp_alert` asks for a mail of this.
-    Alert(Alert),
-    /// Something that [`VirtualServerHealth::state`] holds has changed.
-    StateChanged,
-}
-
-/// What a mail is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alert {
-    /// How logs name the real server; `None` for the virtual server itself.
-    pub real_server: Option<String>,
-    /// How logs name the virtual server.
-    pub virtual_server: String,
-    /// Is this good news?
-    pub up: bool,
-    /// The text, in stock's words.
-    pub text: String,
-}
-
-/// How much of the pool an [`Action::Apply`] concerns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// All of it.
-    Whole,
-    /// One real server; only what the kernel says about this one makes the answer [`Event::Refused`].
-    RealServer(usize),
-}
-
-/// What a successor needs to know (version 1).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
-    /// Is there a quorum?
-    pub quorum_up: bool,
-    /// Per real server, in the order of the configuration.
-    pub real_servers: Vec<RealServerState>,
-}
-
-/// One real server's part of [`State`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RealServerState {
-    /// Per checker: has it failed? Those that are missing have not.
-    pub failed: Vec<bool>,
-    /// Per checker: what it adds to the weight. Those that are missing add nothing.
-    pub contributions: Vec<i64>,
-    /// Was `notify_down` run for a start as failed?
-    pub told_down: bool,
-    /// Ramp, drain, held.
-    pub pooling: Rare<Pooling>,
-}
-
-impl RealServerState {
-    pub(super) fn alive(&self) -> bool {
-        !self.failed.contains(&true)
-    }
-
-    /// One with these results. Where nothing has failed nothing is noted: there may be tens of thousands.
-    pub fn with(failed: impl Iterator<Item = bool>) -> Self {
-        let mut state = Self {
-            failed: Vec::new(),
-            contributions: Vec::new(),
-            told_down: false,
-            pooling: Rare::default(),
-        };
-        for (checker, failed) in failed.enumerate() {
-            state.note(checker, failed);
-        }
-        state
-    }
-
-    /// Has this checker failed?
-    pub fn has_failed(&self, checker: usize) -> bool {
-        self.failed.get(checker).copied().unwrap_or(false)
-    }
-
-    /// Says whether that is new.
-    fn note(&mut self, checker: usize, failed: bool) -> bool {
-        if self.failed.len() <= checker && failed {
-            self.failed.resize(checker + 1, false);
-        }
-        self.failed.get_mut(checker).is_some_and(|before| std::mem::replace(before, failed) != failed)
-    }
-
-    fn contribution(&self, checker: usize) -> i64 {
-        self.contributions.get(checker).copied().unwrap_or(0)
-    }
-
-    /// Most checkers never add anything, and take no room for it.
-    fn contribute(&mut self, checker: usize, weight: i64) {
-        if self.contributions.len() <= checker && weight != 0 {
-            self.contributions.resize(checker + 1, 0);
-        }
-        if let Some(place) = self.contributions.get_mut(checker) {
-            *place = weight;
-        }
-    }
-}
-
-/// For reports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// Is there a quorum?
-    pub quorum_up: bool,
-    /// Is the sorry server in service?
-    pub sorry_active: bool,
-    /// In the order of the configuration.
-    pub real_servers: Vec<RealServerSnapshot>,
-}
-
-/// One real server of a [`Snapshot`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RealServerSnapshot {
-    /// No checker has failed.
-    pub alive: bool,
-    /// It is wanted in the kernel's table (perhaps with weight 0).
-    pub set: bool,
-    /// How many checkers have failed.
-    pub failed_checkers: usize,
-    /// Configured weight and contributions, not clamped.
-    pub effective_weight: i64,
-    /// Its weight in the pool: less during a slow start, 0 while it is drained.
-    pub pool_weight: u32,
-    /// Ramp, drain, held.
-    pub pooling: Pooling,
-    /// Per checker: what it adds to the weight.
-    pub contributions: Vec<i64>,
-}
 
 /// The state machine of one virtual server.
 #[derive(Debug, Clone)]
@@ -730,120 +522,6 @@ impl VirtualServerHealth {
             }),
         })
     }
-
-    fn sorry_label(&self) -> String {
-        self.config.sorry_server.as_ref().map_or_else(String::new, |sorry| {
-            label::real_server(self.config.protocol, sorry.address, sorry.port)
-        })
-    }
-
-    fn log_transition(&self, index: usize, direction: Direction, out: &mut Vec<Action>) {
-        let (rs, vs) = (self.real_server_label(index), &self.label);
-        let inhibit = self.config.real_servers[index].inhibit_on_failure;
-        out.push(Action::Log(match (direction, inhibit) {
-            (Direction::Up, false) => format!("Adding service {rs} to VS {vs}"),
-            (Direction::Down, false) => format!("Removing service {rs} from VS {vs}"),
-            (Direction::Up, true) => format!("Enabling service {rs} of VS {vs}"),
-            (Direction::Down, true) => format!("Disabling service {rs} of VS {vs}"),
-        }));
-    }
-
-    /// Stock: only of a server that is in the table.
-    fn log_removal(&self, index: usize, out: &mut Vec<Action>) {
-        if self.wanted(index).settings.is_some() {
-            let rs = self.real_server_label(index);
-            out.push(Action::Log(format!("Removing service {rs} from VS {}", self.label)));
-        }
-    }
-
-    fn log_sorry(&self, direction: Direction, out: &mut Vec<Action>) {
-        let inhibit = self.config.sorry_server.as_ref().is_some_and(|sorry| sorry.inhibit);
-        let (verb, joint) = match (direction, inhibit) {
-            (Direction::Up, false) => ("Adding", "to"),
-            (Direction::Up, true) => ("Enabling", "to"),
-            (Direction::Down, false) => ("Removing", "from"),
-            (Direction::Down, true) => ("Disabling", "from"),
-        };
-        let (sorry, vs) = (self.sorry_label(), &self.label);
-        out.push(Action::Log(format!("{verb} sorry server {sorry} {joint} VS {vs}")));
-    }
-
-    fn log_weight(&self, index: usize, from: i64, to: i64, out: &mut Vec<Action>) {
-        let active = if self.state.real_servers[index].alive() { "active" } else { "inactive" };
-        let (rs, vs) = (self.real_server_label(index), &self.label);
-        out.push(Action::Log(format!(
-            "Changing weight from {from} to {to} for {active} service {rs} of VS {vs}"
-        )));
-    }
-
-    fn notify_real_server(&self, index: usize, direction: Direction, out: &mut Vec<Action>) {
-        let rs = &self.config.real_servers[index];
-        out.push(Action::Served {
-            real_server: (rs.address, rs.port),
-            labels: (self.real_server_label(index), self.label.clone()),
-            up: direction == Direction::Up,
-        });
-        let command = match direction {
-            Direction::Up => &rs.notify_up,
-            Direction::Down => &rs.notify_down,
-        };
-        if let Some(command) = command {
-            out.push(Action::Notify {
-                receiver: format!("RS {} {}", self.real_server_label(index), self.label),
-                command: Command::clone(command),
-            });
-        }
-    }
-
-    fn notify_quorum(&self, direction: Direction, out: &mut Vec<Action>) {
-        out.push(Action::Quorum { label: self.label.clone(), up: direction == Direction::Up });
-        let command = match direction {
-            Direction::Up => &self.config.quorum_up,
-            Direction::Down => &self.config.quorum_down,
-        };
-        if let Some(command) = command {
-            out.push(Action::Notify { receiver: format!("VS {}", self.label), command: command.clone() });
-        }
-    }
-
-    /// `notify_down` of everyone alive, `quorum_down` if there was a quorum; mails say `why`.
-    fn notify_end(&self, why: &str, out: &mut Vec<Action>) {
-        for index in 0..self.config.real_servers.len() {
-            if self.state.real_servers[index].alive() {
-                self.notify_real_server(index, Direction::Down, out);
-                self.mail_real_server(index, Direction::Down, why, out);
-            }
-        }
-        if self.state.quorum_up {
-            self.notify_quorum(Direction::Down, out);
-            self.mail_quorum(Direction::Down, why.to_owned(), out);
-        }
-    }
-
-    fn mail_real_server(&self, index: usize, direction: Direction, text: &str, out: &mut Vec<Action>) {
-        if self.config.real_servers[index].smtp_alert {
-            out.push(Action::Alert(Alert {
-                real_server: Some(self.real_server_label(index)),
-                virtual_server: self.label.clone(),
-                up: direction == Direction::Up,
-                text: text.to_owned(),
-            }));
-        }
-    }
-
-    fn mail_quorum(&self, direction: Direction, text: String, out: &mut Vec<Action>) {
-        if self.config.smtp_alert {
-            let (virtual_server, up) = (self.label.clone(), direction == Direction::Up);
-            out.push(Action::Alert(Alert { real_server: None, virtual_server, up, text }));
-        }
-    }
-}
-
-/// Into or out of service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Up,
-    Down,
 }
 
 /// What is sent to the kernel and counted.
@@ -851,33 +529,8 @@ pub(super) fn clamped(weight: i64) -> u32 {
     u32::try_from(weight.clamp(0, MAX_WEIGHT)).unwrap_or(0)
 }
 
-/// A real server at start: alpha checkers count as failed.
-fn fresh(rs: &crate::config::model::RealServer) -> RealServerState {
-    RealServerState::with(rs.checkers.iter().map(|checker| checker.alpha))
-}
-
-/// A real server over a reload. Checkers keep their result; new ones of a server that was down because of checkers
-/// that are gone start as failed, so that the server stays down until a check has passed (stock revives it).
-fn carried(old: &RealServerState, origin: &Origin, rs: &crate::config::model::RealServer) -> RealServerState {
-    let lost_a_failed_one = old
-        .failed
-        .iter()
-        .enumerate()
-        .any(|(index, failed)| *failed && !origin.checkers.contains(&Some(index)));
-    let failed = origin.checkers.iter().zip(&rs.checkers).map(|(before, checker)| match before {
-        Some(index) => old.has_failed(*index),
-        None => lost_a_failed_one || (checker.alpha && !old.alive()),
-    });
-    let mut state = RealServerState {
-        told_down: old.told_down,
-        pooling: old.pooling.clone(),
-        ..RealServerState::with(failed)
-    };
-    for (checker, before) in origin.checkers.iter().enumerate() {
-        state.contribute(checker, before.map_or(0, |index| old.contribution(index)));
-    }
-    state
-}
+#[cfg(test)]
+mod reload_tests;
 
 #[cfg(test)]
 #[path = "virtual_server_tests.rs"]
