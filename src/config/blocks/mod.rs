@@ -31,6 +31,7 @@ pub mod virtual_server;
 pub mod virtual_server_group;
 pub mod vmac;
 pub mod vrrp_instance;
+mod vrrp_instance_draft; // what it says, as read
 mod vrrp_instance_values; // what its keywords do
 pub mod vrrp_script;
 pub mod vrrp_sync_group;
