@@ -8,6 +8,7 @@ pub mod global; // scripts of global_defs, the sync daemon
 mod instance; // one instance
 mod links; // its VMACs and ipvlans
 pub mod lvs; // virtual servers
+mod lvs_servers; // their real servers
 pub mod scripts; // may this script be run?
 mod statics; // static addresses, routes, rules
 mod tls; // what TLS checks present and ask for
