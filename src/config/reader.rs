@@ -358,17 +358,26 @@ impl<'a> Reader<'a> {
             Shape::Int { .. } | Shape::Seconds { .. } | Shape::Choice(_) | Shape::Address | Shape::Word => 2,
             Shape::Bool | Shape::Words | Shape::Script | Shape::Block(_) | Shape::List(_) => return,
         };
-        let Some(&(table, _)) = self.open.last() else { return };
         let surplus = line.words.get(own..).unwrap_or_default();
-        if let Some(word) = surplus.iter().find(|word| table.find(word).is_some()) {
-            let message = format!("`{word}` on the line of `{}` is passed over", keyword.name);
-            self.push(
-                Diagnostic::warning("keyword-behind-value", word.span(), message)
-                    .class(Class::None)
-                    .help("put each keyword on a line of its own")
-                    .stock("passes over the rest of the line without a word"),
-            );
-        }
+        self.passed_over(keyword, surplus.iter().map(|word| (word.as_str(), word.span())));
+    }
+
+    /// Says which of the words that stock passes over is a keyword of the open block: the first of them. Is there one?
+    pub fn passed_over<'w>(
+        &mut self,
+        keyword: &Keyword,
+        mut words: impl Iterator<Item = (&'w str, Span)>,
+    ) -> bool {
+        let Some(&(table, _)) = self.open.last() else { return false };
+        let Some((word, span)) = words.find(|(word, _)| table.find(word).is_some()) else { return false };
+        let message = format!("`{word}` on the line of `{}` is passed over", keyword.name);
+        self.push(
+            Diagnostic::warning("keyword-behind-value", span, message)
+                .class(Class::None)
+                .help("put each keyword on a line of its own")
+                .stock("passes over the rest of the line without a word"),
+        );
+        true
     }
 
     /// Says that an argument is missing; may the keyword go on?

@@ -37,10 +37,9 @@ const KEYWORDS: &[Keyword] = &[
         .mark(Mark::A)
         .missing(Missing::Silent)
         .apply(|r, g| {
-            if let Some((argv, command, span, _)) = scripts::words(r, g) {
+            if let Some(script) = scripts::alone(r, g) {
                 let identity = r.world.facts.own_identity;
-                r.drafts.misc.script =
-                    Some(ScriptDraft { argv, command, span, keyword: "misc_path", identity });
+                r.drafts.misc.script = Some(ScriptDraft { identity, ..script });
             }
         }),
     keyword("misc_timeout", lenient(0, 4294), "Seconds until it is killed.")

@@ -13,6 +13,7 @@ use crate::config::schema::{
     Block, Given, Keyword, Mark, Missing, Opened, Repeat, Shape, Table, keyword, lenient, micros, strict,
 };
 use crate::config::source::Span;
+use crate::config::suggest::did_you_mean;
 use crate::config::syntax::Word;
 use crate::config::value::{self, Reading, Strictness};
 
@@ -195,9 +196,9 @@ pub fn method(
         _ => {
             let mut report =
                 bad_value(given.keyword, first, "is none of NAT, DR, TUN").stock("the line is ignored");
-            let upper = first.to_uppercase();
-            if matches!(upper.as_str(), "NAT" | "DR" | "TUN") {
-                report = report.help(format!("write `{} {upper}`, in capitals", given.keyword.name));
+            if let Some(meant) = meant_method(first) {
+                let how = if first.eq_ignore_ascii_case(meant) { ", in capitals" } else { "" };
+                report = report.help(format!("write `{} {meant}`{how}", given.keyword.name));
             }
             reader.push(report);
             return before;
@@ -206,6 +207,16 @@ pub fn method(
     match tunnel(reader, given, rest) {
         Ok(Some(tunnel)) if matches!(method, ForwardingMethod::Tun(_)) => Some(ForwardingMethod::Tun(tunnel)),
         _ => Some(method),
+    }
+}
+
+/// The method that was probably meant: a slip, or what other tools call it.
+fn meant_method(word: &str) -> Option<&'static str> {
+    match word.to_ascii_lowercase().as_str() {
+        "masq" | "masquerade" | "masquerading" => Some("NAT"),
+        "direct" | "gate" | "gatewaying" | "route" => Some("DR"),
+        "ipip" | "tunnel" | "tunneling" => Some("TUN"),
+        _ => did_you_mean(word, ["NAT", "DR", "TUN"]),
     }
 }
 

@@ -62,6 +62,9 @@ pub fn repeated(given: Given<'_>, first: Span) -> Diagnostic {
 /// Reads script, user and group of a line.
 pub fn read<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Option<ScriptDraft> {
     let (argv, command, span, rest) = words(reader, given)?;
+    // A user, and a group, perhaps with a colon before it.
+    let own = if rest.get(1).is_some_and(|word| word.text == ":") { 3 } else { 2 };
+    surplus(reader, given, rest.get(own..).unwrap_or_default());
     let identity = match rest.split_first() {
         None => default_identity(reader, given.keyword, span)?,
         Some((user, rest)) => match identity(reader, user, rest) {
@@ -76,7 +79,7 @@ pub fn read<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Option<ScriptDraft
 }
 
 /// The words of a script line: arguments, command as written, its span, and what follows.
-pub fn words<'a>(
+fn words<'a>(
     reader: &mut Reader<'a>,
     given: Given<'a>,
 ) -> Option<(Vec<String>, String, Span, Vec<ScriptWord>)> {
@@ -96,6 +99,28 @@ pub fn words<'a>(
     };
     reader.push(report.stock("no script is set"));
     None
+}
+
+/// Reads the script of a line that names no user.
+pub fn alone<'a>(reader: &mut Reader<'a>, given: Given<'a>) -> Option<ScriptDraft> {
+    let (argv, command, span, rest) = words(reader, given)?;
+    surplus(reader, given, &rest);
+    Some(ScriptDraft { argv, command, span, keyword: given.keyword.name, identity: Identity::default() })
+}
+
+/// Says that words behind a script are lost: keywords, or arguments that stand outside its quotes.
+fn surplus(reader: &mut Reader<'_>, given: Given<'_>, words: &[ScriptWord]) {
+    let Some(first) = words.first() else { return };
+    let name = given.keyword.name;
+    if !reader.passed_over(given.keyword, words.iter().map(|word| (word.text.as_str(), word.span))) {
+        let message = format!("`{}` behind the script of `{name}` is passed over", first.text);
+        reader.push(
+            Diagnostic::warning("words-behind-script", first.span, message)
+                .class(Class::None)
+                .help("arguments of a script belong inside its quotes: \"/path/to/script argument\"")
+                .stock("passes over the rest of the line without a word"),
+        );
+    }
 }
 
 /// `USER [:][GROUP]`, given as words.

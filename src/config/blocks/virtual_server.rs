@@ -478,7 +478,10 @@ fn protocol<'a>(reader: &mut Reader<'a>, given: Given<'a>) {
         "UDP" => Protocol::Udp,
         "SCTP" => Protocol::Sctp,
         _ => {
-            let report = bad_value(given.keyword, word, "is none of TCP, UDP, SCTP");
+            let mut report = bad_value(given.keyword, word, "is none of TCP, UDP, SCTP");
+            if let Some(meant) = did_you_mean(word, ["TCP", "UDP", "SCTP"]) {
+                report = report.help(format!("write `{} {meant}`", given.keyword.name));
+            }
             reader.push(report.stock("the line is ignored; it is UDP"));
             return;
         }

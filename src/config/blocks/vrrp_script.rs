@@ -53,10 +53,8 @@ const KEYWORDS: &[Keyword] = &[
         .since("≤0.4.0")
         .missing(Missing::Fine)
         .apply(|r, g| {
-            if let Some((argv, command, span, _)) = scripts::words(r, g) {
-                let identity = Identity::default();
-                r.drafts.script.script =
-                    Some(ScriptDraft { argv, command, span, keyword: "script", identity });
+            if let Some(script) = scripts::alone(r, g) {
+                r.drafts.script.script = Some(script);
             }
         }),
     keyword("interval", millis(0, 4_294_967_000), "Seconds from one start to the next.")
