@@ -2,7 +2,7 @@
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
-use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 /// Who has nothing, where no user is made for it: `nobody` on Linux.
 const NOBODY: u32 = 65534;
@@ -32,7 +32,7 @@ pub fn keep(wanted: &[Capability]) -> Result<(), String> {
     if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
 }
 
-/// Becomes the first of these users that exists, else nobody, gives up every capability, and for good: no program
+/// Becomes the first of these local users that exists, else nobody, gives up every capability, and for good: no program
 /// executed later gains any. Returns what was impossible, as in some containers; the rest is done.
 pub fn keep_none(users: &[&str]) -> Vec<String> {
     let mut failed = Vec::new();
@@ -44,9 +44,9 @@ pub fn keep_none(users: &[&str]) -> Vec<String> {
     let changing = [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_SETPCAP];
     attempt("giving up capabilities", keep(&changing));
     if geteuid().is_root() {
-        let user = users.iter().find_map(|name| User::from_name(name).ok().flatten());
-        let (uid, gid) =
-            user.map_or((Uid::from_raw(NOBODY), Gid::from_raw(NOBODY)), |user| (user.uid, user.gid));
+        let passwd = std::fs::read_to_string(PASSWD).unwrap_or_default();
+        let user = users.iter().find_map(|name| local_user(&passwd, name));
+        let (uid, gid) = user.unwrap_or((Uid::from_raw(NOBODY), Gid::from_raw(NOBODY)));
         let text = |errno: nix::errno::Errno| errno.to_string();
         attempt("leaving all groups", setgroups(&[]).map_err(text));
         attempt("changing the group", setresgid(gid, gid, gid).map_err(text));
@@ -58,9 +58,32 @@ pub fn keep_none(users: &[&str]) -> Vec<String> {
     failed
 }
 
+/// The users of this host itself. Other directories are not asked: one that does not answer would hold up the start of a
+/// process, and with it all checks.
+const PASSWD: &str = "/etc/passwd";
+
+/// The ids of a user in the text of passwd(5).
+fn local_user(passwd: &str, name: &str) -> Option<(Uid, Gid)> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.strip_prefix(name)?.strip_prefix(':')?.split(':').skip(1);
+        let mut id = || fields.next()?.parse().ok();
+        Some((Uid::from_raw(id()?), Gid::from_raw(id()?)))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_local_user_is_found_by_its_whole_name() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nkeepalived-rs2:x:7:7::/:\nkeepalived-rs:x:990:991::/:/bin/false\nodd:x\n";
+        assert_eq!(local_user(passwd, "keepalived-rs"), Some((Uid::from_raw(990), Gid::from_raw(991))));
+        assert_eq!(
+            [local_user(passwd, "keepalived"), local_user(passwd, "odd"), local_user("", "root")],
+            [None; 3]
+        );
+    }
 
     #[test]
     fn a_process_that_keeps_nothing_is_nobody_for_good() {
