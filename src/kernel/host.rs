@@ -1,6 +1,9 @@
 //! What validation must know of this host: its name, its interfaces, its users.
 
 use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use neli::consts::socket::NlFamily;
 use nix::unistd::{Gid, Group, User, getegid, geteuid};
@@ -59,6 +62,43 @@ impl Users for HostUsers {
     }
 
     fn host(&self, name: &str) -> Option<IpAddr> {
-        Some((name, 0).to_socket_addrs().ok()?.next()?.ip())
+        let name = name.to_owned();
+        within(PATIENCE, move || Some((name.as_str(), 0).to_socket_addrs().ok()?.next()?.ip()))?
+    }
+}
+
+/// Name servers that do not answer keep nobody waiting for longer: `reload_check_config` asks them while signals and scripts
+/// wait, and the resolver alone could take minutes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Enough for the resolver and the modules that it loads.
+const STACK: usize = 1 << 20;
+
+/// What `work` comes to, on a thread of its own; `None` if that takes longer than `limit`.
+fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, result) = mpsc::channel();
+    let work = move || {
+        // Nobody waits any more.
+        let _ = done.send(work());
+    };
+    thread::Builder::new().stack_size(STACK).spawn(work).ok()?;
+    result.recv_timeout(limit).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn who_takes_too_long_is_not_waited_for() {
+        let (end, ended) = mpsc::channel::<()>();
+        let begun = Instant::now();
+        assert_eq!(within(Duration::from_millis(20), move || ended.recv().is_err()), None);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        drop(end);
+        assert_eq!(within(Duration::from_secs(60), || 7), Some(7));
+        assert_eq!(HostUsers.host("127.0.0.1"), Some(IpAddr::from([127, 0, 0, 1])));
     }
 }
