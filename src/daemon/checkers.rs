@@ -480,16 +480,18 @@ impl Checkers {
             Some(FromProber::Done(reports)) => {
                 self.director.probed(reports, now(), &mut self.table, orders);
             }
-            // The parent brings another one; what is under way is asked again then.
-            None => {
-                self.prober = None;
-                let count = self.director.under_way().count();
-                let some: Vec<String> =
-                    self.director.under_way().take(NAMED).map(|name| name.to_string()).collect();
-                let more = if count > NAMED { " …" } else { "" };
-                info!("The prober is gone with {count} checks under way: {}{more}", some.join(" "));
-            }
+            None => self.lose_prober(),
         }
+    }
+
+    /// It died, or it is left because it could not be told something: it ends with its channel. The parent brings another one,
+    /// which is asked again for all that is under way.
+    fn lose_prober(&mut self) {
+        self.prober = None;
+        let count = self.director.under_way().count();
+        let some: Vec<String> = self.director.under_way().take(NAMED).map(|name| name.to_string()).collect();
+        let more = if count > NAMED { " …" } else { "" };
+        info!("The prober is gone with {count} checks under way: {}{more}", some.join(" "));
     }
 
     fn carry_out(&mut self, orders: Orders) {
@@ -550,6 +552,7 @@ impl Checkers {
         }
         if let Err(error) = sent {
             info!("Health checkers: asking the prober: {error}");
+            self.lose_prober();
         }
         if !reports.is_empty() {
             // What could not be tried waits for its next turn: this asks for no new probe.
@@ -564,6 +567,7 @@ impl Checkers {
             && let Err(error) = prober.send(message)
         {
             info!("Health checkers: asking the prober: {error}");
+            self.lose_prober();
         }
     }
 
@@ -706,17 +710,15 @@ impl Saved {
     }
 }
 
-/// The next answer of the prober; `None` when it is gone. Never returns while there is none. Safe to cancel.
+/// The next answer of the prober; `None` when it is gone or talks nonsense. Never returns while there is none. Safe to cancel.
 async fn answer(prober: &mut Option<Channel<ToProber, FromProber>>) -> Option<FromProber> {
     let Some(channel) = prober else { return std::future::pending().await };
-    loop {
-        match channel.next().await? {
-            Ok(received) => return Some(received.message),
-            Err(error) if channel.is_closed() => {
-                info!("Health checkers: the prober: {error}");
-                return None;
-            }
-            Err(error) => info!("Health checkers: the prober: {error}"),
+    match channel.next().await? {
+        Ok(received) => Some(received.message),
+        Err(error) => {
+            // Whose outcomes these were nobody knows: they would be waited for without end.
+            info!("Health checkers: the prober: {error}");
+            None
         }
     }
 }

@@ -1,11 +1,17 @@
 //! The whole process on one thread, with a parent and a prober played here. Needs a kernel with IPVS; elsewhere it is
 //! skipped, aloud.
 
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
+
 use super::*;
 use crate::check::{Failure, Outcome};
 use crate::config::model::{CheckKind, VirtualServer};
 use crate::daemon::director::Kernel;
 use crate::daemon::packed::Packed;
+use crate::kernel::fdpass;
 use crate::kernel::testing::in_namespace;
 use crate::lvs::table::Table;
 use crate::lvs::virtual_server::tests::virtual_server;
@@ -105,6 +111,13 @@ impl Play {
         let (prober, far) = ProberEnd::pair().unwrap();
         self.prober = Some(prober);
         self.parent.send_with(&ToChild::Prober, far).unwrap();
+    }
+
+    /// One that is nothing but its socket.
+    fn bring_bare_prober(&mut self) -> OwnedFd {
+        let (near, far) = fdpass::pair().unwrap();
+        self.parent.send_with(&ToChild::Prober, far).unwrap();
+        near
     }
 
     /// Ends the next attempts like this, given the port they go to.
@@ -214,6 +227,33 @@ fn a_successor_goes_on_and_attempts_are_asked_again_of_a_new_prober() {
             () = script => {}
         }
         play.parent = first;
+    });
+}
+
+/// Waits until the process has let go of the other end.
+async fn left(prober: &OwnedFd) {
+    loop {
+        let mut polled = [PollFd::new(prober.as_fd(), PollFlags::empty())];
+        poll(&mut polled, PollTimeout::ZERO).unwrap();
+        if polled[0].revents().unwrap().contains(PollFlags::POLLHUP) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn a_prober_that_cannot_be_asked_or_understood_is_left_and_the_next_one_asked_again() {
+    play(async |play: &mut Play| {
+        play.configure(part(vec![checked(2)]), None).await;
+        let deaf = play.bring_bare_prober();
+        shutdown(deaf.as_raw_fd(), Shutdown::Read).unwrap();
+        left(&deaf).await;
+        let mad = play.bring_bare_prober();
+        send(mad.as_raw_fd(), &[9, 9], MsgFlags::empty()).unwrap();
+        left(&mad).await;
+        play.bring_prober();
+        assert_eq!(play.answer(|_| true).await, 2);
     });
 }
 

@@ -87,11 +87,8 @@ async fn serve(mut checkers: Checkers, slots: usize, turn: impl Fn()) -> Exit {
             // Each message may bring a socket.
             received = checkers.next(), if prober.running.len() < slots + SURPLUS => match received {
                 Some(Ok(received)) => prober.hear(received),
-                Some(Err(error)) if checkers.is_closed() => return lost(&error),
-                Some(Err(error)) => {
-                    info!("The prober was told something odd: {error}");
-                    Vec::new()
-                }
+                // What was asked would be waited for without end; a successor is asked again.
+                Some(Err(error)) => return lost(&error),
                 None => return Exit::Success,
             },
             Some(ended) = prober.running.join_next() => prober.collect(ended),

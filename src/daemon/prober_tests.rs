@@ -9,6 +9,7 @@ use super::*;
 use crate::check::probe::connect;
 use crate::check::{Failure, Probe};
 use crate::config::model::{Connection, HttpProtocol, LocalEnd, Rare, Url};
+use crate::kernel::fdpass;
 
 type Near = Channel<ToProber, FromProber>;
 
@@ -146,4 +147,20 @@ fn a_socket_that_did_not_come_is_not_tried() {
         let report = &reports(&mut near, 1).await[0];
         assert!(matches!(report.outcome, Outcome::NotTried { errno: None, .. }), "{report:?}");
     });
+}
+
+#[test]
+fn a_prober_that_missed_what_it_was_asked_ends_so_that_another_one_is_asked() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let exit = runtime.block_on(async {
+        let (near, far) = fdpass::pair().unwrap();
+        let near = fdpass::PacketSocket::new(near).unwrap();
+        // A request in a memory file that did not come.
+        near.send(&[1], &[]).unwrap();
+        let prober = serve(Channel::new(far).unwrap(), 8, || {});
+        tokio::time::timeout(Duration::from_secs(30), prober)
+            .await
+            .expect("it goes on as if nothing were lost")
+    });
+    assert_eq!(exit, Exit::Fatal);
 }

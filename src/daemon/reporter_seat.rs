@@ -104,11 +104,15 @@ impl Reporter {
 
     fn put(&mut self, send: impl FnOnce(&mut Channel<ToReporter, FromReporter>) -> Result<(), ChannelError>) {
         let Some(alive) = &mut self.alive else { return };
-        // That it has gone is noticed by its end, not here.
-        if let Err(error @ ChannelError::Full) = send(&mut alive.channel) {
-            info!("Reporter process: {error}, restarting it");
-            alive.channel.fall_silent();
-            self.kill();
+        match send(&mut alive.channel) {
+            // That it has gone is noticed by its end, not here.
+            Ok(()) | Err(ChannelError::Closed) => {}
+            // What it was not told it would never learn; its successor begins with all of it.
+            Err(error) => {
+                info!("Reporter process: {error}, restarting it");
+                alive.channel.fall_silent();
+                self.kill();
+            }
         }
     }
 
