@@ -15,7 +15,7 @@ use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, TE, USER_AGENT};
 use http::{Method, Request, Uri, Version};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::errno;
@@ -54,7 +54,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Told, Failure> {
     let request = question.request()?;
     let signs = Arc::new(Signs::default());
-    let stream = Sips { stream, left: SIPS, signs: Arc::clone(&signs) };
+    let stream = Sips { stream: stream.take(SIP), signs: Arc::clone(&signs) };
     let talk = async {
         let (sender, mut connection) = Builder::new()
             .enable_push(false)
@@ -189,13 +189,17 @@ struct Signs {
     speaks_http1: AtomicBool,
 }
 
-/// Reads until the others have their turn, and what was read is looked at.
-const SIPS: u8 = 4;
+/// Bytes that are read until the others have their turn, and what was read is looked at. A frame may have ten of them and be a
+/// header of hundreds of fields.
+const SIP: u64 = 8 << 10;
 
-/// A stream that is read a few times and then rests: else thousands of frames could be queued before their reader sees one.
+/// What a read counts for at least, in bytes: one that brings a single byte costs as much as this.
+const LEAST: u64 = 1 << 10;
+
+/// A stream that is read in sips: else thousands of frames could be queued before their reader sees one.
 struct Sips<S> {
-    stream: S,
-    left: u8,
+    /// What may still be read of this sip.
+    stream: Take<S>,
     signs: Arc<Signs>,
 }
 
@@ -206,17 +210,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sips<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.left == 0 {
-            this.left = SIPS;
+        if this.stream.limit() == 0 {
+            this.stream.set_limit(SIP);
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        this.left -= 1;
-        let before = into.filled().len();
+        let (before, room) = (into.filled().len(), this.stream.limit());
         let read = Pin::new(&mut this.stream).poll_read(context, into);
-        if read.is_pending() {
-            this.left = SIPS;
-        }
+        this.stream.set_limit(match read {
+            Poll::Pending => SIP,
+            Poll::Ready(_) => this.stream.limit().min(room.saturating_sub(LEAST)),
+        });
         ready!(read)?;
         let fresh = &into.filled()[before..];
         if !fresh.is_empty() && !this.signs.begun.swap(true, Ordering::Relaxed) {
@@ -226,13 +230,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sips<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Sips<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sips<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        Pin::new(self.stream.get_mut()).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -240,19 +244,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sips<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        Pin::new(self.stream.get_mut()).poll_write_vectored(context, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(self.stream.get_mut()).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(self.stream.get_mut()).poll_shutdown(context)
     }
 }
 
