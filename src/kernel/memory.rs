@@ -10,12 +10,15 @@ use nix::unistd::{SysconfVar, sysconf};
 #[cfg(target_env = "gnu")]
 const LARGE: libc::c_int = 64 << 10;
 
-/// Large blocks go back to the kernel when they are freed. To be called once, early.
+/// Large blocks go back to the kernel when they are freed, and the rare second thread has no heap of its own. To be called
+/// once, early.
 pub fn be_frugal() {
     #[cfg(target_env = "gnu")]
-    for setting in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+    for (setting, value) in
+        [(libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TRIM_THRESHOLD, LARGE), (libc::M_ARENA_MAX, 1)]
+    {
         // SAFETY: sets a number inside of the allocator, under its own lock. Refused, things stay as they are.
-        unsafe { libc::mallopt(setting, LARGE) };
+        unsafe { libc::mallopt(setting, value) };
     }
 }
 

@@ -34,20 +34,28 @@ unsafe impl Sync for Context {}
 const CTRL_EXTRA_CHAIN_CERT: c_int = 14;
 const CTRL_MODE: c_int = 33;
 const CTRL_SET_TLSEXT_HOSTNAME: c_int = 55;
+const CTRL_CLEAR_MODE: c_int = 78;
+const MODE_ACCEPT_MOVING_WRITE_BUFFER: c_long = 0x2;
+const MODE_AUTO_RETRY: c_long = 0x4;
 const MODE_RELEASE_BUFFERS: c_long = 0x10;
 const NAMETYPE_HOST_NAME: c_long = 0;
 const VERIFY_PEER: c_int = 1;
 
 impl Context {
     /// For clients: the host's policy decides on versions and ciphers, nobody is verified, and a stream that waits
-    /// holds no buffers. Costs more than a megabyte at the first call.
+    /// holds no buffers. No call reads on and on where a server sends only what is for the library (session tickets, new
+    /// keys) without end: that is [`Interrupted::Again`]. Costs more than a megabyte at the first call.
     pub fn client() -> Result<Self, Refused> {
         let ssl = library().map_err(Refused)?;
         // SAFETY: no preconditions; the method is static.
         let ctx = unsafe { (ssl.ctx_new)((ssl.client_method)()) };
         let context = Self { ctx: NonNull::new(ctx).ok_or_else(|| refused(ssl))?, library: ssl };
-        // SAFETY: the context lives; this command takes a number and no pointer. Returns the modes that hold then.
-        unsafe { (ssl.ctx_ctrl)(ctx, CTRL_MODE, MODE_RELEASE_BUFFERS, ptr::null_mut()) };
+        let modes = MODE_RELEASE_BUFFERS | MODE_ACCEPT_MOVING_WRITE_BUFFER;
+        // SAFETY: the context lives; these commands take a number and no pointer. They return the modes that hold then.
+        unsafe {
+            (ssl.ctx_ctrl)(ctx, CTRL_MODE, modes, ptr::null_mut());
+            (ssl.ctx_ctrl)(ctx, CTRL_CLEAR_MODE, MODE_AUTO_RETRY, ptr::null_mut());
+        }
         Ok(context)
     }
 
@@ -128,6 +136,8 @@ pub enum Interrupted {
     WantsBytes,
     /// Until bytes can be sent.
     WantsRoom,
+    /// Only until others had their turn: what was read was for the library, and more may be there.
+    Again,
     /// The peer's close-notify.
     End,
     /// For good.
@@ -195,8 +205,12 @@ impl<S: AsRawFd> Stream<S> {
 
     /// The server's certificate must bear this name.
     pub fn expect_host(&mut self, name: &str) -> Result<(), Refused> {
+        if name.is_empty() {
+            return Err(Refused("an empty server name".to_owned()));
+        }
         let ssl = self.library;
-        // SAFETY: the stream lives, and its parameters as long; the name is copied.
+        // SAFETY: the stream lives, and its parameters as long; the name is copied. Of an empty one the library would look for
+        // the end itself.
         done(ssl, unsafe {
             (ssl.expect_host)((ssl.ssl_parameters)(self.ssl.as_ptr()), name.as_ptr().cast(), name.len())
         })
@@ -241,7 +255,7 @@ impl<S: AsRawFd> Stream<S> {
         Ok(read)
     }
 
-    /// Sends from `bytes`: how many. After an interruption the same bytes are to be given again.
+    /// Sends from `bytes`: how many. After an interruption the same bytes are to be given again, wherever they lie then.
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Interrupted> {
         let mut sent = 0;
         self.call(|ssl, stream| {
@@ -288,6 +302,8 @@ impl<S: AsRawFd> Stream<S> {
         // SAFETY: the stream lives, and this was its last call in this thread.
         let kind = unsafe { (ssl.ssl_error)(stream, result) };
         let interrupted = match kind {
+            // Who waits for news of a socket that was not read to its end waits in vain.
+            ERROR_WANT_READ if system.raw_os_error() != Some(libc::EAGAIN) => Interrupted::Again,
             ERROR_WANT_READ => Interrupted::WantsBytes,
             ERROR_WANT_WRITE => Interrupted::WantsRoom,
             ERROR_ZERO_RETURN => Interrupted::End,
@@ -480,5 +496,14 @@ mod tests {
         assert!(context.prove_with(b"no key", b"").is_err());
         let ssl = library().unwrap();
         assert_eq!(first_reason(ssl), None);
+    }
+
+    #[test]
+    fn no_certificate_can_bear_an_empty_name() {
+        let context = Context::client().unwrap();
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut stream = Stream::new(&context, socket).unwrap();
+        assert_eq!(stream.expect_host(""), Err(Refused("an empty server name".to_owned())));
+        assert_eq!(stream.expect_host("a.example"), Ok(()));
     }
 }

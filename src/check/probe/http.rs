@@ -30,6 +30,9 @@ const SCRATCH: usize = 16 << 10;
 /// After this many bytes the other checks have their turn.
 const TURN: usize = 256 << 10;
 
+/// What a read counts for at least, in bytes: one that brings a single byte costs as much as this.
+const LEAST: usize = 1 << 10;
+
 thread_local! {
     /// What was read and is about to be looked at; nothing stays in it.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -83,6 +86,9 @@ impl Exchange<'_> {
     /// Connects, asks, and reads until the stream ends. What prevents that is the outcome of the check.
     pub async fn run(&self, socket: Option<OwnedFd>) -> Result<Answer, Outcome> {
         let connection = self.connection;
+        if let Some(context) = self.tls {
+            context.ready().await?;
+        }
         let deadline = Instant::now() + connection.timeout;
         let stream = connect_until(connection, socket, deadline).await?;
         let mut response = HttpResponse::new(self.digesting);
@@ -296,7 +302,7 @@ struct Turn(usize);
 
 impl Turn {
     async fn took(&mut self, bytes: usize, response: &HttpResponse) {
-        self.0 += bytes;
+        self.0 += bytes.max(LEAST);
         if self.0 >= TURN || response.is_searched() {
             self.0 = 0;
             tokio::task::yield_now().await;

@@ -8,28 +8,29 @@
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::task::{self, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 
 use crate::check::{Failure, Http2Fault, Outcome};
 use crate::config::model::{TlsProfile, TlsVerify};
+use crate::kernel::aside::work_aside;
 use crate::kernel::tls::{self, Interrupted, Refused};
 
 /// What all TLS streams of one profile share. Costs more than a megabyte, so it is built at the first use.
 #[derive(Default)]
 pub struct Context {
     profile: TlsProfile,
-    built: OnceLock<Result<tls::Context, String>>,
+    built: OnceCell<Result<tls::Context, String>>,
 }
 
 impl Context {
     /// For checks that present and ask for this.
     pub fn new(profile: TlsProfile) -> Self {
-        Self { profile, built: OnceLock::new() }
+        Self { profile, built: OnceCell::new() }
     }
 
     /// Would a context of this profile be built? Says why not.
@@ -40,8 +41,18 @@ impl Context {
         build(profile).map(drop)
     }
 
-    fn get(&self) -> Result<&tls::Context, Outcome> {
-        let context = self.built.get_or_init(|| build(&self.profile));
+    /// Waits until it is built. On a busy machine the host's library alone takes seconds to load: nobody's clock shall run
+    /// meanwhile, and the other checks go on.
+    pub(super) async fn ready(&self) -> Result<&tls::Context, Outcome> {
+        let context = self
+            .built
+            .get_or_init(|| async {
+                let profile = self.profile.clone();
+                work_aside(move || build(&profile))
+                    .await
+                    .unwrap_or_else(|| Err("its thread is gone".to_owned()))
+            })
+            .await;
         context
             .as_ref()
             .map_err(|error| Outcome::NotTried { errno: None, what: format!("preparing TLS: {error}") })
@@ -80,7 +91,7 @@ impl Context {
             }
             Ok(tls)
         };
-        let stream = prepare(self.get()?).map_err(|error| Outcome::NotTried {
+        let stream = prepare(self.ready().await?).map_err(|error| Outcome::NotTried {
             errno: None,
             what: format!("preparing a TLS connection: {error}"),
         })?;
@@ -93,8 +104,9 @@ impl Context {
                         _ => Ok(stream),
                     };
                 }
-                Err(Interrupted::WantsBytes) => Waiting::ForBytes,
-                Err(Interrupted::WantsRoom) => Waiting::ForRoom,
+                Err(Interrupted::WantsBytes) => Waiting::Bytes,
+                Err(Interrupted::WantsRoom) => Waiting::Room,
+                Err(Interrupted::Again) => Waiting::Others,
                 Err(Interrupted::Broken { reason, .. })
                     if protocol.is_some() && reason.ends_with(NO_APPLICATION_PROTOCOL) =>
                 {
@@ -144,7 +156,7 @@ pub(super) struct Names<'a> {
 /// The server's certificate must bear this name, or else the address.
 fn expect(stream: &mut tls::Stream<TcpStream>, name: Option<&str>, address: IpAddr) -> Result<(), Refused> {
     let address = match name.map(without_port) {
-        Some(name) if !name.contains('\0') => match name.parse() {
+        Some(name) if !name.is_empty() && !name.contains('\0') => match name.parse() {
             Ok(address) => address,
             Err(_) => return stream.expect_host(name),
         },
@@ -228,8 +240,9 @@ impl TlsStream {
                     bytes = &bytes[sent..];
                     continue;
                 }
-                Err(Interrupted::WantsBytes) => Waiting::ForBytes,
-                Err(Interrupted::WantsRoom) => Waiting::ForRoom,
+                Err(Interrupted::WantsBytes) => Waiting::Bytes,
+                Err(Interrupted::WantsRoom) => Waiting::Room,
+                Err(Interrupted::Again) => Waiting::Others,
                 Err(Interrupted::End) => return Err(Failure::Send { errno: 0 }),
                 Err(Interrupted::Broken { errno, .. }) => {
                     return Err(Failure::Send { errno: errno.unwrap_or(0) });
@@ -247,8 +260,9 @@ impl TlsStream {
         match self.0.read(into) {
             Ok(read) => TlsRead::Bytes(read),
             Err(Interrupted::End) => TlsRead::End,
-            Err(Interrupted::WantsBytes) => TlsRead::Wait(Waiting::ForBytes),
-            Err(Interrupted::WantsRoom) => TlsRead::Wait(Waiting::ForRoom),
+            Err(Interrupted::WantsBytes) => TlsRead::Wait(Waiting::Bytes),
+            Err(Interrupted::WantsRoom) => TlsRead::Wait(Waiting::Room),
+            Err(Interrupted::Again) => TlsRead::Wait(Waiting::Others),
             Err(Interrupted::Broken { reason, .. }) => TlsRead::UncleanEnd { reason },
         }
     }
@@ -264,8 +278,12 @@ impl TlsStream {
     pub(super) async fn wait(&mut self, what: Waiting, deadline: Instant) -> Waited {
         let stream = self.0.socket();
         let interest = match what {
-            Waiting::ForBytes => Interest::READABLE,
-            Waiting::ForRoom => Interest::WRITABLE,
+            Waiting::Bytes => Interest::READABLE,
+            Waiting::Room => Interest::WRITABLE,
+            Waiting::Others => {
+                tokio::task::yield_now().await;
+                return if Instant::now() < deadline { Waited::Ready } else { Waited::TooLong };
+            }
         };
         // OpenSSL has met the end of what was there, tokio is told so.
         let _ = stream.try_io(interest, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
@@ -301,6 +319,10 @@ impl Flow {
                 Err(Interrupted::End) => return Poll::Ready(Ok(0)),
                 Err(Interrupted::WantsBytes) => (Interest::READABLE, self.stream.0.socket()),
                 Err(Interrupted::WantsRoom) => (Interest::WRITABLE, self.stream.0.socket()),
+                Err(Interrupted::Again) => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Err(Interrupted::Broken { errno: Some(errno), .. }) => {
                     return Poll::Ready(Err(io::Error::from_raw_os_error(errno)));
                 }
@@ -355,9 +377,11 @@ impl AsyncWrite for Flow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
     /// Bytes that arrive.
-    ForBytes,
+    Bytes,
     /// Room to send.
-    ForRoom,
+    Room,
+    /// The other checks to have had their turn.
+    Others,
 }
 
 /// What came of waiting.
