@@ -150,6 +150,9 @@ fn play(assignment: &Assignment, options: Options) -> Result<Exit, Error> {
 /// How long a process may still hold the pid file that this one takes over: it releases addresses meanwhile.
 const PREDECESSOR_LIMIT: Duration = Duration::from_secs(3);
 
+/// Reports in one message: so many fit a packet mostly.
+const REPORTS: usize = 64;
+
 /// The parent, as vrrp and checkers hear it. `P` is the part of the model they are given.
 pub struct Parent<P> {
     channel: Channel<FromChild, ToChild<P>>,
@@ -212,6 +215,28 @@ impl<P: Serialize + DeserializeOwned> Parent<P> {
         }
     }
 
+    /// Says all of these, in order; reports that follow one another go together.
+    pub fn tell_all(&mut self, messages: impl IntoIterator<Item = FromChild>) {
+        let mut messages = messages.into_iter().peekable();
+        while let Some(message) = messages.next() {
+            let FromChild::Report(first) = message else {
+                self.tell(&message);
+                continue;
+            };
+            let mut reports = vec![first];
+            while reports.len() < REPORTS
+                && let Some(FromChild::Report(next)) =
+                    messages.next_if(|message| matches!(message, FromChild::Report(_)))
+            {
+                reports.push(next);
+            }
+            self.tell(&match <[_; 1]>::try_from(reports) {
+                Ok([only]) => FromChild::Report(only),
+                Err(several) => FromChild::Reports(several),
+            });
+        }
+    }
+
     /// Waits until the parent has been told everything; the last thing a role does. Never longer than a second.
     pub async fn flush(&mut self) {
         let limit = Duration::from_secs(1);
@@ -224,6 +249,8 @@ impl<P: Serialize + DeserializeOwned> Parent<P> {
 mod tests {
     use super::*;
     use crate::config::model::VrrpPart;
+    use crate::report::event::ReporterEvent;
+    use crate::vrrp::{StateWord, Subject, Transition};
 
     #[test]
     fn a_part_of_an_assignment_is_none() {
@@ -239,6 +266,40 @@ mod tests {
         for end in 0..text.len() {
             assert!(serde_json::from_str::<Assignment>(&text[..end]).is_err());
         }
+    }
+
+    #[test]
+    fn reports_that_follow_one_another_go_together_and_everything_stays_in_order() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut near, far) = Channel::<ToChild<VrrpPart>, FromChild>::pair().unwrap();
+            let mut parent = Parent::<VrrpPart>::new(far, &Options::default()).unwrap();
+            let report = |priority: usize| {
+                FromChild::Report(ReporterEvent::Vrrp(Transition {
+                    subject: Subject::Instance("A".into()),
+                    state: StateWord::Master,
+                    priority: u8::try_from(priority).unwrap(),
+                    cause: String::new(),
+                }))
+            };
+            let said: Vec<FromChild> = (0..REPORTS + 2)
+                .map(report)
+                .chain([FromChild::KillScript { id: 7 }, report(200), FromChild::KillScript { id: 8 }])
+                .collect();
+            parent.tell_all(said.clone());
+            let (mut heard, mut sizes) = (Vec::new(), Vec::new());
+            while heard.len() < said.len() {
+                let message = near.next().await.unwrap().unwrap().message;
+                let before = heard.len();
+                match message {
+                    FromChild::Reports(events) => heard.extend(events.into_iter().map(FromChild::Report)),
+                    other => heard.push(other),
+                }
+                sizes.push(heard.len() - before);
+            }
+            assert_eq!(heard, said);
+            assert_eq!(sizes, [REPORTS, 2, 1, 1, 1]);
+        });
     }
 
     #[test]

@@ -169,6 +169,8 @@ pub enum FromChild {
     },
     /// Something that the reporter is to know.
     Report(ReporterEvent),
+    /// Several such things, in order: each message wakes the parent.
+    Reports(Vec<ReporterEvent>),
     /// What `ToChild::Snapshot` asked for: postcard, which only the reporter reads.
     Snapshot(#[serde(serialize_with = "as_bytes")] Vec<u8>),
     /// The cores' state, for a successor should this process die.

@@ -373,6 +373,7 @@ impl Reign {
             | FromChild::Refused { .. }
             | FromChild::Committed { .. }
             | FromChild::State(_)
+            | FromChild::Reports(_)
             | FromChild::Stopped => {}
         }
     }

@@ -21,6 +21,7 @@ use super::reporter_seat::Reporter;
 use super::slot::{Birth, CLOSED_LIMIT, Prober, Seat, Slot, SlotEvent, until};
 use crate::config::model::{BfdPart, Config, ScriptEnd, VrrpPart};
 use crate::kernel::memory;
+use crate::report::event::ReporterEvent;
 
 mod attendants; // the prober and the reporter
 mod happening; // what the parent is told
@@ -367,10 +368,8 @@ impl Supervisor {
                     seat.remember(state);
                 }
             }
-            FromChild::Report(event) => {
-                self.reporter.say(&ToReporter::Event(event.clone()));
-                self.happenings.push(Happening::Asked { role, message: FromChild::Report(event) });
-            }
+            FromChild::Report(event) => self.reported(role, event),
+            FromChild::Reports(events) => events.into_iter().for_each(|event| self.reported(role, event)),
             FromChild::Snapshot(bytes) => {
                 let of = if role == Role::Vrrp { Reported::Vrrp } else { Reported::Checkers };
                 self.reporter.say(&ToReporter::Snapshot { of, bytes });
@@ -379,6 +378,11 @@ impl Supervisor {
             FromChild::Stopped => {}
             message => self.happenings.push(Happening::Asked { role, message }),
         }
+    }
+
+    fn reported(&mut self, role: Role, event: ReporterEvent) {
+        self.reporter.say(&ToReporter::Event(event.clone()));
+        self.happenings.push(Happening::Asked { role, message: FromChild::Report(event) });
     }
 
     /// Does this child go through its two phases by itself, as a successor does?

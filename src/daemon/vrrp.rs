@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use caps::Capability;
+use tracing::level_filters::LevelFilter;
 use tracing::{debug, info};
 
 use super::child::Parent;
@@ -28,7 +29,7 @@ use crate::report::clock::Clock;
 use crate::report::json::json;
 use crate::report::vrrp::{self as report, Socket, View};
 use crate::time::Time;
-use crate::vrrp::{Action, Actions, Event, Release, Router, State};
+use crate::vrrp::{Action, Actions, Detail, Event, Release, Router, State};
 
 /// The parent is told the state at most this often, unless an instance changed its own.
 const STATE_INTERVAL: Duration = Duration::from_millis(100);
@@ -37,13 +38,13 @@ const STATE_SHARE: u32 = 20;
 
 /// An advert counts from its arrival, not from when we got to it, if that was so long ago at most. Beyond, this process
 /// was held up, and what waits in its socket may be all there was room for: then it counts from now.
-const LATENCY: Duration = Duration::from_millis(20);
+const LATENCY: Duration = Duration::from_millis(30);
 /// In a flood of adverts the event loop looks at signals and the parent after this many wake-ups.
 const TURNS: u32 = 16;
 /// Room for actions and messages that is kept; what a thousand instances do at once needs more for a moment.
 const ROOM: usize = 256;
 /// The parent is told so much in one turn of the loop.
-const TELLS: usize = 32;
+const TELLS: usize = 64;
 /// A removal of addresses that takes longer goes on while sockets are closed.
 const CLOSING: Duration = Duration::from_millis(3);
 /// Rounds of packets that are heard before something overdue is done.
@@ -310,9 +311,7 @@ impl<'a> Vrrp<'a> {
     /// Tells the parent what there is to tell.
     fn report(&mut self) {
         let some = self.told.len().min(TELLS);
-        for message in self.told.drain(..some) {
-            self.parent.tell(&message);
-        }
+        self.parent.tell_all(self.told.drain(..some));
         self.litter.shrink(&mut self.told, ROOM);
         let Some(router) = &self.running else { return };
         let is_writing = self.scribe.is_writing();
@@ -443,10 +442,13 @@ impl<'a> Vrrp<'a> {
                 None
             }
         });
-        let router = match predecessor {
+        let mut router = match predecessor {
             Some(state) => Router::resume(&part, state, &mut self.out),
             None => Router::owning(part),
         };
+        if LevelFilter::current() < LevelFilter::DEBUG {
+            router.set_detail(Detail::Normal);
+        }
         self.running = Some(router);
         let early = std::mem::take(&mut self.early);
         self.handle(early);
@@ -569,6 +571,7 @@ impl<'a> Vrrp<'a> {
             router.leave(now, release, &mut self.out);
         }
         self.carry_out();
+        self.edge.stop_listening();
         let (mut ignored, begin) = (Vec::new(), now());
         while self.edge.is_busy() {
             self.edge.slice(None, &mut ignored, &mut self.told);
@@ -581,9 +584,7 @@ impl<'a> Vrrp<'a> {
         if release != Release::Nothing {
             self.edge.restore_reverse_path();
         }
-        for message in self.told.drain(..) {
-            self.parent.tell(&message);
-        }
+        self.parent.tell_all(self.told.drain(..));
         self.parent.tell(&FromChild::Stopped);
         self.parent.flush().await;
         Exit::Success

@@ -224,7 +224,7 @@ const MANY: u32 = 100;
 /// So few packets in a window are worth being woken for.
 const FEW: u32 = 40;
 /// Between two looks, at most and at least.
-const LONGEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(15);
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Counts, and says when to look.

@@ -19,7 +19,7 @@ use super::vrrp_ears::Ears;
 use super::vrrp_firewall::Firewall;
 use super::vrrp_guard::Guards;
 use super::vrrp_outlets::{Known, Outlets};
-use super::vrrp_queue::{Queue, Work};
+use super::vrrp_queue::{Next, Queue, Work};
 use super::vrrp_sync::Sync;
 use crate::config::model::{Family, SocketBuffers, VirtualLinkKind};
 use crate::kernel::address::Address;
@@ -193,14 +193,14 @@ impl Edge {
                 }
                 // As scripts: when it is told, the kernel has done what it says.
                 Action::Transition(transition) => {
-                    self.queue.push(Work::Tell(FromChild::Report(ReporterEvent::Vrrp(transition))));
+                    self.queue.push_message(FromChild::Report(ReporterEvent::Vrrp(transition)));
                 }
                 Action::Alert { subject, state } => {
                     let alert = Alert::Vrrp { subject, state };
-                    self.queue.push(Work::Tell(FromChild::Report(ReporterEvent::Mail(alert))));
+                    self.queue.push_message(FromChild::Report(ReporterEvent::Mail(alert)));
                 }
                 Action::Stands(transition) => {
-                    self.queue.push(Work::Tell(FromChild::Report(ReporterEvent::Stands(transition))));
+                    self.queue.push_message(FromChild::Report(ReporterEvent::Stands(transition)));
                 }
                 Action::Add { owner, objects } => {
                     self.guards.outdate();
@@ -240,7 +240,7 @@ impl Edge {
                     self.queue.push(Work::GuardArp { interface, arp_ignore, arp_filter });
                 }
                 Action::Notify { receiver, commands } => {
-                    self.queue.push(Work::Tell(FromChild::Notify { receiver, commands }));
+                    self.queue.push_message(FromChild::Notify { receiver, commands });
                 }
             }
         }
@@ -251,6 +251,13 @@ impl Edge {
         let now = timer::now();
         if !self.is_busy() && self.guards.has_to_do(now) {
             self.guards.refresh(now, held(), self.sockets.get(), GUARDS);
+        }
+    }
+
+    /// At the end: what the kernel is told to do now it need not tell us of.
+    pub(super) fn stop_listening(&self) {
+        if let Err(error) = self.monitor.fall_silent() {
+            debug!("{error}");
         }
     }
 
@@ -274,46 +281,20 @@ impl Edge {
     pub(super) fn slice(&mut self, due: Option<Time>, events: &mut Vec<Event>, told: &mut Vec<FromChild>) {
         let end = timer::now() + SLICE;
         let end = due.map_or(end, |due| due.min(end));
-        while let Some(work) = self.queue.front() {
-            match work {
-                Work::Change { .. } => {
+        while let Some(next) = self.queue.next() {
+            match next {
+                Next::Changes => {
                     self.change_objects(events);
                     // What is there already is announced before the rest is.
                     let targets = self.queue.early(FRAMES);
                     self.announce(&targets);
                 }
-                Work::Announce(_) => {
+                Next::Announcements => {
                     let targets = self.queue.announcements(FRAMES);
                     self.announce(&targets);
                 }
-                Work::PromoteSecondaries { interface, on } => {
-                    let value = if *on { "1" } else { "0" };
-                    if let Err(error) = sysctl::write_v4(interface, "promote_secondaries", value) {
-                        info!("{error}");
-                    }
-                    self.queue.pop();
-                }
-                Work::Firewall => {
-                    self.queue.pop();
-                    self.firewall.apply(&self.sockets, NFTABLES_MONITOR);
-                }
-                Work::Sync { .. } => {
-                    if let Some(Work::Sync { role, settings }) = self.queue.pop()
-                        && let Err(error) = self.sync.run(role, &settings)
-                    {
-                        events.push(Event::SyncRefused { note: error.to_string() });
-                    }
-                }
-                Work::MakeLink { .. } | Work::RemoveLink { .. } | Work::GuardArp { .. } => {
-                    if let Some(work) = self.queue.pop() {
-                        self.change_link(work, events);
-                    }
-                }
-                Work::Tell(_) => {
-                    if let Some(Work::Tell(message)) = self.queue.pop() {
-                        told.push(message);
-                    }
-                }
+                Next::Message => told.extend(self.queue.pop_message()),
+                Next::Work => self.queue.pop_work().into_iter().for_each(|work| self.work(work, events)),
             }
             if timer::now() >= end {
                 return;
@@ -350,8 +331,8 @@ impl Edge {
         self.reverse_path = saved;
     }
 
-    /// Makes or removes a link of our own, or changes the interface below.
-    fn change_link(&mut self, work: Work, events: &mut Vec<Event>) {
+    /// Does work that is neither a change of objects nor an announcement.
+    fn work(&mut self, work: Work, events: &mut Vec<Event>) {
         if let Work::MakeLink { link, .. } = &work
             && link.family == Family::V4
             && matches!(link.kind, VirtualLinkKind::Vmac { .. })
@@ -384,7 +365,18 @@ impl Edge {
                     other => other,
                 }
             }
-            _ => Ok(()),
+            Work::PromoteSecondaries { interface, on } => {
+                sysctl::write_v4(&interface, "promote_secondaries", if on { "1" } else { "0" })
+            }
+            Work::Firewall => {
+                self.firewall.apply(&self.sockets, NFTABLES_MONITOR);
+                Ok(())
+            }
+            Work::Sync { role, settings } => {
+                let refused = self.sync.run(role, &settings).err();
+                events.extend(refused.map(|error| Event::SyncRefused { note: error.to_string() }));
+                Ok(())
+            }
         };
         if let Err(error) = outcome {
             info!("{error}");

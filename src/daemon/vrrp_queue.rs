@@ -11,17 +11,34 @@ use crate::vrrp::{Change, Owned, Owner};
 /// Pieces of work that there is always room for.
 const ROOM: usize = 256;
 
-/// Work that may take the kernel long.
+/// A change of what is in the kernel.
+struct Asked {
+    owner: Owner,
+    change: Change,
+    object: Owned,
+}
+
+/// Other work that may take the kernel long.
 pub(super) enum Work {
-    Change { owner: Owner, change: Change, object: Owned },
-    Announce(Burst),
     PromoteSecondaries { interface: String, on: bool },
     MakeLink { link: VirtualLink, below: Below },
     RemoveLink { name: String },
     Firewall,
     Sync { role: Option<SyncRole>, settings: Box<SyncDaemon> },
     GuardArp { interface: String, arp_ignore: u8, arp_filter: u8 },
-    Tell(FromChild),
+}
+
+/// What kind of work is next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// [`Queue::changes`].
+    Changes,
+    /// [`Queue::announcements`].
+    Announcements,
+    /// [`Queue::pop_message`].
+    Message,
+    /// [`Queue::pop_work`].
+    Work,
 }
 
 /// What is left of a burst of announcements.
@@ -62,71 +79,90 @@ impl Burst {
     }
 }
 
-/// The work that waits, in the order it was asked for; changes in a lane of their own, so that an address can be
-/// announced as soon as it is there, while others are still to be added.
+/// Pieces of one kind, each with its number in the order in which all were asked for.
+type Lane<T> = VecDeque<(u64, T)>;
+
+/// The work that waits, in the order it was asked for. Each kind has a lane of its own, so that an address can be
+/// announced as soon as it is there while others are still to be added, and so that what is next is seen at the lanes'
+/// fronts, however much waits.
 #[derive(Default)]
 pub(super) struct Queue {
     /// The number of the next piece of work.
     next: u64,
-    /// [`Work::Change`] alone.
-    changes: VecDeque<(u64, Work)>,
-    /// All other work.
-    rest: VecDeque<(u64, Work)>,
+    changes: Lane<Asked>,
+    bursts: Lane<Burst>,
+    /// What the parent is told when the kernel has done what it says.
+    messages: Lane<FromChild>,
+    others: Lane<Work>,
+    /// Bursts at the front that are through with their first round.
+    begun: usize,
     /// How often each address waits to be added.
     adding: HashMap<IpAddr, usize>,
-    /// Additions and bursts that wait: what a removal may have to forget.
-    revocable: usize,
+    /// Additions that wait: with the bursts, what a removal may have to forget.
+    additions: usize,
 }
 
-/// Does a removal end it?
-fn is_revocable(work: &Work) -> bool {
-    matches!(work, Work::Announce(_) | Work::Change { change: Change::Add, .. })
+/// The number of the first piece, or what is beyond all numbers.
+fn first<T>(lane: &Lane<T>) -> u64 {
+    lane.front().map_or(u64::MAX, |(number, _)| *number)
+}
+
+fn shrink<T>(lane: &mut Lane<T>) {
+    if lane.capacity() > ROOM {
+        lane.shrink_to(0);
+    }
 }
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.rest.is_empty()
+        self.changes.is_empty()
+            && self.bursts.is_empty()
+            && self.messages.is_empty()
+            && self.others.is_empty()
     }
 
     /// Gives back the room that a large takeover needed. To be called when it is empty.
     pub(super) fn shrink(&mut self) {
-        if self.changes.capacity().max(self.rest.capacity()).max(self.adding.capacity()) > ROOM {
-            self.changes.shrink_to(0);
-            self.rest.shrink_to(0);
+        shrink(&mut self.changes);
+        shrink(&mut self.bursts);
+        shrink(&mut self.messages);
+        shrink(&mut self.others);
+        if self.adding.capacity() > ROOM {
             self.adding.shrink_to(0);
         }
     }
 
-    fn is_change_next(&self) -> bool {
-        match (self.changes.front(), self.rest.front()) {
-            (Some((change, _)), Some((other, _))) => change < other,
-            (change, _) => change.is_some(),
+    /// What is next, if anything.
+    pub(super) fn next(&self) -> Option<Next> {
+        let fronts = [
+            (first(&self.bursts), Next::Announcements),
+            (first(&self.changes), Next::Changes),
+            (first(&self.messages), Next::Message),
+            (first(&self.others), Next::Work),
+        ];
+        let (number, next) = fronts.into_iter().min_by_key(|(number, _)| *number)?;
+        (number != u64::MAX).then_some(next)
+    }
+
+    /// The next message, to be told now.
+    pub(super) fn pop_message(&mut self) -> Option<FromChild> {
+        self.messages.pop_front().map(|(_, message)| message)
+    }
+
+    /// The next other work, to be done now.
+    pub(super) fn pop_work(&mut self) -> Option<Work> {
+        self.others.pop_front().map(|(_, work)| work)
+    }
+
+    fn pop_change(&mut self) -> Option<Asked> {
+        let (_, asked) = self.changes.pop_front()?;
+        if asked.change == Change::Add {
+            self.additions -= 1;
+            if let Owned::Address(vip) = &asked.object {
+                Self::count_down(&mut self.adding, vip.address);
+            }
         }
-    }
-
-    /// What is next; [`Self::pop`] when it is done.
-    pub(super) fn front(&mut self) -> Option<&mut Work> {
-        let lane = if self.is_change_next() { &mut self.changes } else { &mut self.rest };
-        lane.front_mut().map(|(_, work)| work)
-    }
-
-    pub(super) fn pop(&mut self) -> Option<Work> {
-        if self.is_change_next() { self.pop_change() } else { self.pop_other() }
-    }
-
-    fn pop_change(&mut self) -> Option<Work> {
-        let (_, work) = self.changes.pop_front()?;
-        if let Work::Change { change: Change::Add, object: Owned::Address(vip), .. } = &work {
-            Self::count_down(&mut self.adding, vip.address);
-        }
-        self.revocable -= usize::from(is_revocable(&work));
-        Some(work)
-    }
-
-    fn pop_other(&mut self) -> Option<Work> {
-        let (_, work) = self.rest.pop_front()?;
-        self.revocable -= usize::from(is_revocable(&work));
-        Some(work)
+        Some(asked)
     }
 
     fn count_down(adding: &mut HashMap<IpAddr, usize>, address: IpAddr) {
@@ -141,18 +177,15 @@ impl Queue {
     /// The next changes, if they are next at all: at most so many. They overtake announcements, so that those of many
     /// instances go to the kernel together; additions overtake what is told to scripts, too.
     pub(super) fn changes(&mut self, most: usize) -> Vec<(Owner, Change, Owned)> {
-        let first = |may_wait: fn(&Work) -> bool| {
-            self.rest.iter().find(|(_, work)| !may_wait(work)).map_or(u64::MAX, |(number, _)| *number)
+        let before_additions = first(&self.others);
+        let before_removals = before_additions.min(first(&self.messages));
+        let may_go = |(number, asked): &(u64, Asked)| match asked.change {
+            Change::Add => *number < before_additions,
+            Change::Remove => *number < before_removals,
         };
-        let before_removals = first(|work| matches!(work, Work::Announce(_)));
-        let before_additions = first(|work| matches!(work, Work::Announce(_) | Work::Tell(_)));
-        let may_go = |(number, work): &(u64, Work)| match work {
-            Work::Change { change: Change::Add, .. } => *number < before_additions,
-            _ => *number < before_removals,
-        };
-        let mut taken = Vec::new();
+        let mut taken = Vec::with_capacity(most.min(self.changes.len()));
         while taken.len() < most && self.changes.front().is_some_and(may_go) {
-            if let Some(Work::Change { owner, change, object }) = self.pop_change() {
+            if let Some(Asked { owner, change, object }) = self.pop_change() {
                 taken.push((owner, change, object));
             }
         }
@@ -163,20 +196,17 @@ impl Queue {
     /// can wait, so that those of many instances go out together.
     pub(super) fn announcements(&mut self, most: usize) -> Vec<(u32, IpAddr)> {
         let mut targets = Vec::new();
-        let change = self.changes.front().map_or(u64::MAX, |(number, _)| *number);
-        for (number, work) in &mut self.rest {
-            match work {
-                Work::Announce(burst) if *number < change => {
-                    targets.extend(std::iter::from_fn(|| burst.step()).take(most - targets.len()));
-                }
-                Work::Tell(_) => {}
-                _ => break,
-            }
-            if targets.len() == most {
+        let end = first(&self.changes).min(first(&self.others));
+        while targets.len() < most
+            && let Some((number, burst)) = self.bursts.front_mut()
+            && *number < end
+        {
+            targets.extend(std::iter::from_fn(|| burst.step()).take(most - targets.len()));
+            if !burst.is_over() {
                 break;
             }
+            self.drop_burst();
         }
-        self.drop_empty_bursts();
         targets
     }
 
@@ -184,64 +214,78 @@ impl Queue {
     /// stand changes at most, and what is told to scripts.
     pub(super) fn early(&mut self, most: usize) -> Vec<(u32, IpAddr)> {
         let mut targets = Vec::new();
-        for (_, work) in &mut self.rest {
-            let burst = match work {
-                Work::Announce(burst) => burst,
-                Work::Tell(_) => continue,
-                _ => break,
-            };
+        let end = first(&self.others);
+        while let Some((number, burst)) = self.bursts.get_mut(self.begun)
+            && *number < end
+        {
             // A further round waits for the end of the first ones.
             while let Some((_, address)) = burst.targets.get(burst.next).filter(|_| burst.rounds > 0) {
                 if targets.len() == most || self.adding.contains_key(address) {
-                    self.drop_empty_bursts();
                     return targets;
                 }
                 targets.extend(burst.step());
             }
+            if self.begun == 0 && burst.is_over() {
+                self.drop_burst();
+            } else {
+                self.begun += 1;
+            }
         }
-        self.drop_empty_bursts();
         targets
     }
 
-    fn drop_empty_bursts(&mut self) {
-        while matches!(self.rest.front(), Some((_, Work::Announce(burst))) if burst.is_over()) {
-            self.pop_other();
-        }
+    /// The first one is over.
+    fn drop_burst(&mut self) {
+        self.bursts.pop_front();
+        self.begun = self.begun.saturating_sub(1);
     }
 
     /// These could not be sent: they come first again.
     pub(super) fn put_back(&mut self, targets: Vec<(u32, IpAddr)>) {
         if !targets.is_empty() {
-            self.revocable += 1;
-            self.rest.push_front((0, Work::Announce(Burst::new(targets, 1))));
+            self.bursts.push_front((0, Burst::new(targets, 1)));
+            self.begun = 0;
         }
     }
 
-    pub(super) fn push(&mut self, work: Work) {
-        self.revocable += usize::from(is_revocable(&work));
-        self.rest.push_back((self.next, work));
+    fn number(&mut self) -> u64 {
         self.next += 1;
+        self.next
+    }
+
+    pub(super) fn push(&mut self, work: Work) {
+        let number = self.number();
+        self.others.push_back((number, work));
+    }
+
+    pub(super) fn push_message(&mut self, message: FromChild) {
+        let number = self.number();
+        self.messages.push_back((number, message));
     }
 
     pub(super) fn push_changes(&mut self, owner: Owner, change: Change, objects: Vec<Owned>) {
+        self.changes.reserve(objects.len());
         for object in objects {
-            if let (Change::Add, Owned::Address(vip)) = (change, &object) {
-                *self.adding.entry(vip.address).or_default() += 1;
+            if change == Change::Add {
+                self.additions += 1;
+                if let Owned::Address(vip) = &object {
+                    *self.adding.entry(vip.address).or_default() += 1;
+                }
             }
-            self.revocable += usize::from(change == Change::Add);
-            self.changes.push_back((self.next, Work::Change { owner, change, object }));
-            self.next += 1;
+            let number = self.number();
+            self.changes.push_back((number, Asked { owner, change, object }));
         }
     }
 
     pub(super) fn push_burst(&mut self, targets: Vec<(u32, IpAddr)>, rounds: u32) {
-        self.push(Work::Announce(Burst::new(targets, rounds)));
+        let number = self.number();
+        self.bursts.push_back((number, Burst::new(targets, rounds)));
     }
 
     /// These are to be removed: what is still queued for them must not be done. Announcing an address that another
     /// router has taken over would take its packets.
     pub(super) fn forget(&mut self, objects: &[Owned], index: impl Fn(&str) -> Option<u32>) {
-        if self.revocable == 0 {
+        if self.additions == 0 && self.bursts.is_empty() {
             return;
         }
         let target = |object: &Owned| match object {
@@ -250,20 +294,19 @@ impl Queue {
         };
         let silent: HashSet<(u32, IpAddr)> = objects.iter().filter_map(target).collect();
         let gone: HashSet<Key<'_>> = objects.iter().map(key).collect();
-        for (_, work) in &mut self.rest {
-            if let Work::Announce(burst) = work {
-                burst.forget(|target| silent.contains(target));
-            }
+        for (_, burst) in &mut self.bursts {
+            burst.forget(|target| silent.contains(target));
         }
-        let (adding, revocable) = (&mut self.adding, &mut self.revocable);
-        self.changes.retain(|(_, work)| {
-            let Work::Change { change: Change::Add, object, .. } = work else { return true };
-            let is_wanted = !gone.contains(&key(object));
-            *revocable -= usize::from(!is_wanted);
-            if let (false, Owned::Address(vip)) = (is_wanted, object) {
+        let (adding, additions) = (&mut self.adding, &mut self.additions);
+        self.changes.retain(|(_, Asked { change, object, .. })| {
+            if *change == Change::Remove || !gone.contains(&key(object)) {
+                return true;
+            }
+            *additions -= 1;
+            if let Owned::Address(vip) = object {
                 Self::count_down(adding, vip.address);
             }
-            is_wanted
+            false
         });
     }
 }
@@ -306,40 +349,68 @@ mod tests {
         Owned::Address(vip)
     }
 
+    fn target(last: u8) -> (u32, IpAddr) {
+        (1, IpAddr::from([10, 0, 0, last]))
+    }
+
+    fn is_idle(queue: &Queue) -> bool {
+        queue.is_empty() && queue.next().is_none() && queue.adding.is_empty() && queue.additions == 0
+    }
+
     #[test]
     fn an_address_is_announced_as_soon_as_it_is_there_and_the_rounds_stay_in_order() {
         let mut queue = Queue::default();
         let owner = Owner::Instance(0);
         queue.push_changes(owner, Change::Add, vec![vip(1), vip(2), vip(3)]);
-        queue.push_burst(
-            vec![(1, [10, 0, 0, 1].into()), (1, [10, 0, 0, 2].into()), (1, [10, 0, 0, 3].into())],
-            2,
-        );
+        queue.push_burst(vec![target(1), target(2), target(3)], 2);
         queue.push(Work::RemoveLink { name: "x".into() });
         queue.push_changes(owner, Change::Add, vec![vip(4)]);
-        let early = |queue: &mut Queue| queue.early(64).len();
-        assert_eq!(early(&mut queue), 0);
-        queue.pop();
-        assert_eq!(early(&mut queue), 1);
-        queue.pop();
-        queue.pop();
-        assert_eq!(early(&mut queue), 2, "the second round waits for its turn");
-        assert_eq!(early(&mut queue), 0);
-        assert!(matches!(queue.pop(), Some(Work::Announce(_))));
-        assert!(matches!(queue.pop(), Some(Work::RemoveLink { .. })));
+        assert_eq!(queue.next(), Some(Next::Changes));
+        assert!(queue.early(64).is_empty());
+        assert_eq!(queue.changes(1).len(), 1);
+        assert_eq!(queue.early(64), [target(1)]);
+        assert_eq!(queue.changes(9).len(), 2);
+        assert_eq!(queue.early(64), [target(2), target(3)], "the second round waits for its turn");
+        assert!(queue.early(64).is_empty());
+        assert_eq!(queue.next(), Some(Next::Announcements));
+        assert_eq!(queue.announcements(64), [target(1), target(2), target(3)]);
+        assert_eq!(queue.next(), Some(Next::Work));
+        assert!(matches!(queue.pop_work(), Some(Work::RemoveLink { .. })));
         queue.forget(&[vip(4)], |_| Some(1));
-        assert!(queue.is_empty() && queue.adding.is_empty() && queue.revocable == 0);
+        assert!(is_idle(&queue));
+    }
+
+    #[test]
+    fn bursts_of_many_instances_are_begun_once_each_and_go_on_in_order() {
+        let mut queue = Queue::default();
+        for number in 1..=4 {
+            queue.push_changes(Owner::Instance(usize::from(number)), Change::Add, vec![vip(number)]);
+            queue.push_burst(vec![target(number)], 2);
+            queue.push_message(FromChild::KillScript { id: number.into() });
+        }
+        assert_eq!(queue.changes(3).len(), 3);
+        assert_eq!(queue.early(2), [target(1), target(2)]);
+        assert_eq!(queue.early(9), [target(3)], "the fourth is not there yet");
+        assert_eq!(queue.changes(9).len(), 1);
+        // What a full socket did not take comes before all.
+        queue.put_back(vec![target(3)]);
+        assert_eq!(queue.early(9), [target(3), target(4)]);
+        assert_eq!(queue.announcements(3), [target(1), target(2), target(3)]);
+        assert_eq!(queue.next(), Some(Next::Message));
+        assert_eq!(queue.announcements(9), [target(4)]);
+        let ids: Vec<_> = std::iter::from_fn(|| queue.pop_message()).collect();
+        assert_eq!(ids, [1, 2, 3, 4].map(|id| FromChild::KillScript { id }));
+        assert!(is_idle(&queue));
     }
 
     #[test]
     fn changes_of_many_instances_go_together_and_scripts_still_find_their_addresses() {
         let mut queue = Queue::default();
-        let told = |id| Work::Tell(FromChild::KillScript { id });
         for number in 1..=3 {
             let owner = Owner::Instance(usize::from(number));
             queue.push_changes(owner, Change::Add, vec![vip(number)]);
-            queue.push_burst(vec![(1, [10, 0, 0, number].into())], 1);
-            queue.push(told(number.into()));
+            queue.push_burst(vec![target(number)], 1);
+            queue.push_message(FromChild::KillScript { id: number.into() });
         }
         queue.push_changes(Owner::Instance(1), Change::Remove, vec![vip(9)]);
         queue.push(Work::RemoveLink { name: "x".into() });
@@ -348,39 +419,30 @@ mod tests {
         assert_eq!(owners, [Owner::Instance(1), Owner::Instance(2)]);
         assert_eq!(queue.changes(9).len(), 1, "a removal waits for what scripts are told before it");
         assert!(queue.changes(9).is_empty());
-        let target = |number: u8| (1, IpAddr::from([10, 0, 0, number]));
         assert_eq!(queue.announcements(2), [target(1), target(2)], "before what scripts are told");
         assert_eq!(queue.announcements(9), [target(3)]);
         assert!(queue.announcements(9).is_empty());
         let mut told = 0;
-        loop {
-            match queue.front() {
-                Some(Work::Tell(_)) => {
-                    queue.pop();
-                    told += 1;
-                }
-                Some(Work::Announce(_)) => assert!(queue.announcements(9).is_empty()),
-                _ => break,
-            }
+        while queue.next() == Some(Next::Message) {
+            told += usize::from(queue.pop_message().is_some());
         }
         assert_eq!(told, 3);
         assert_eq!(queue.changes(9).len(), 1, "an addition waits for links");
-        assert!(matches!(queue.pop(), Some(Work::RemoveLink { .. })));
+        assert!(matches!(queue.pop_work(), Some(Work::RemoveLink { .. })));
         assert_eq!(queue.changes(9).len(), 1);
-        assert!(queue.is_empty() && queue.revocable == 0);
+        assert!(is_idle(&queue));
     }
 
     #[test]
     fn what_could_not_be_sent_comes_first_and_is_forgotten_like_the_rest() {
         let mut queue = Queue::default();
-        let target = |last: u8| (1, IpAddr::from([10, 0, 0, last]));
         queue.push_burst(vec![target(1), target(2), target(3), target(4)], 1);
         let taken = queue.announcements(3);
         queue.put_back(taken[1..].to_vec());
         assert_eq!(queue.early(1), [target(2)]);
         queue.forget(&[vip(3)], |_| Some(1));
         assert_eq!(queue.announcements(9), [target(4)]);
-        assert!(queue.is_empty() && queue.revocable == 0);
+        assert!(is_idle(&queue));
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Outside {
         loop {
             match self.channel.next().await.unwrap().unwrap().message {
                 FromChild::State(state) => self.state = Some(state),
-                FromChild::Report(_) => {}
+                FromChild::Report(_) | FromChild::Reports(_) => {}
                 message => return message,
             }
         }

@@ -131,6 +131,13 @@ impl Monitor {
             .doing(|| "having a netlink socket pass over what we change ourselves")
     }
 
+    /// Hears nothing any more: each of the notifications of a thousand removals would be a packet of its own.
+    pub fn fall_silent(&self) -> Result<(), Error> {
+        SockRef::from(&self.0)
+            .attach_filter(&[SockFilter::new(RET, 0, 0, 0)])
+            .doing(|| "having a netlink socket pass over everything")
+    }
+
     /// Listens to routes and rules, too, from now on.
     pub fn watch_routing(&self) -> Result<(), Error> {
         const INT: libc::socklen_t = 4;
@@ -303,6 +310,18 @@ mod tests {
             // Of an IPv6 address it tells a little later.
             told.sort_unstable();
             assert_eq!(told, ["+10.0.0.1/32", "+10.0.0.2/32", "+2001:db8::2/128", "-10.0.0.2/32"]);
+        });
+    }
+
+    #[test]
+    fn a_monitor_that_has_fallen_silent_is_told_nothing() {
+        in_namespace(|| {
+            let monitor = Monitor::open().unwrap();
+            monitor.fall_silent().unwrap();
+            run("ip link set lo up");
+            run("ip addr add 10.0.0.1/32 dev lo");
+            run("ip addr del 10.0.0.1/32 dev lo");
+            assert_eq!(all(&monitor), []);
         });
     }
 

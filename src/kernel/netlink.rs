@@ -29,6 +29,9 @@ const DATAGRAM: usize = 1 << 16;
 /// A dump is repeated this often when the table changed under it.
 const DUMP_ATTEMPTS: usize = 8;
 
+/// Most requests need no more, in bytes.
+const ROOM: usize = 64;
+
 const HEADER: usize = 16;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -58,7 +61,9 @@ pub struct Request {
 impl Request {
     /// A request of this message type that asks for an acknowledgement; `header` is the family's fixed part.
     pub fn new(kind: u16, header: &[u8]) -> Self {
-        Self { kind, flags: NLM_F_REQUEST | NLM_F_ACK, body: header.to_vec(), overlong: false }
+        let mut body = Vec::with_capacity(ROOM);
+        body.extend_from_slice(header);
+        Self { kind, flags: NLM_F_REQUEST | NLM_F_ACK, body, overlong: false }
     }
 
     /// Adds message flags (`NLM_F_CREATE` …).

@@ -22,17 +22,23 @@ pub fn apply<'a>(
     changes: impl Iterator<Item = (Change, &'a Owned)> + Clone,
 ) -> Result<Vec<Answer>, Error> {
     // Those on an interface that does not exist are not sent.
-    let built: Vec<Option<Request>> =
-        changes.clone().map(|(change, object)| request(change, object, (indices, former))).collect();
-    let requests: Vec<Request> = built.iter().flatten().cloned().collect();
-    let mut answers = connection.execute(&requests)?.into_iter();
-    let answer = |((change, object), request): ((Change, &Owned), Option<Request>)| match request {
-        Some(_) => settled(change, object, answers.next().unwrap_or(Answer::Lost)),
-        // What was on it went with it.
-        None if change == Change::Remove => Answer::Done,
-        None => Answer::Refused(Refusal { errno: Errno::ENODEV, note: None }),
+    let mut requests = Vec::with_capacity(changes.size_hint().0);
+    let build = |(change, object)| {
+        request(change, object, (indices, former)).map(|built| requests.push(built)).is_some()
     };
-    Ok(changes.zip(built).map(answer).collect())
+    let is_sent: Vec<bool> = changes.clone().map(build).collect();
+    let mut answers = connection.execute(&requests)?.into_iter();
+    let answer = |((change, object), is_sent): ((Change, &Owned), bool)| {
+        if is_sent {
+            settled(change, object, answers.next().unwrap_or(Answer::Lost))
+        } else if change == Change::Remove {
+            // What was on it went with it.
+            Answer::Done
+        } else {
+            Answer::Refused(Refusal { errno: Errno::ENODEV, note: None })
+        }
+    };
+    Ok(changes.zip(is_sent).map(answer).collect())
 }
 
 fn request(change: Change, object: &Owned, (indices, former): (&Indices, &Indices)) -> Option<Request> {

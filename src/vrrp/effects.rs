@@ -75,7 +75,9 @@ impl Machine<'_> {
     /// Takes out what we have put there: rules, routes, addresses.
     pub(super) fn remove_objects(&mut self) {
         let ours = self.run.held.release(objects(self.config));
-        log_removing(self.config, self.out);
+        if self.detail >= Detail::Detail {
+            log_removing(self.config, self.out);
+        }
         if !ours.is_empty() {
             self.out.push(Action::Remove { owner: Owner::Instance(self.index), objects: ours });
         }
@@ -108,7 +110,7 @@ impl Machine<'_> {
             return;
         }
         let facts = self.facts;
-        let mut targets = Vec::new();
+        let mut targets = Vec::with_capacity(addresses.size_hint().0);
         // One action for all lines: an advert waits in the same vector.
         let mut text = String::new();
         for address in addresses {
@@ -116,6 +118,9 @@ impl Machine<'_> {
                 continue;
             };
             targets.push((interface.link.index, address.address));
+            if self.detail < Detail::Detail {
+                continue;
+            }
             let what =
                 if address.address.is_ipv4() { "gratuitous ARPs" } else { "Unsolicited Neighbour Adverts" };
             // Writing to a string cannot fail.

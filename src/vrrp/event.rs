@@ -369,7 +369,7 @@ pub enum AdvertError {
 }
 
 /// When a log line is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Detail {
     /// Always.
     Normal,

@@ -88,6 +88,11 @@ impl Firewall {
     }
 }
 
+/// Can it need something there?
+pub(super) fn needs_firewall(instance: &Instance) -> bool {
+    instance.is_shielded() || instance.links.iter().next().is_some()
+}
+
 impl Router {
     /// The same, if what was done since `begin` can have changed it.
     pub(super) fn follow_firewall(&mut self, begin: usize, out: &mut Actions) {
@@ -101,7 +106,7 @@ impl Router {
 
     /// Tells the driver what the firewall must hold, if that changed.
     pub(super) fn update_firewall(&mut self, out: &mut Actions) {
-        if !self.needs_firewall() && self.firewall.told.is_none() {
+        if !self.index.needs_firewall && self.firewall.told.is_none() {
             return;
         }
         if matches!(self.phase, Phase::Waiting | Phase::Stopped) {
@@ -150,13 +155,6 @@ impl Router {
         if release != Release::Nothing && self.firewall.told.take().is_some() {
             out.push(Action::Firewall(None));
         }
-    }
-
-    fn needs_firewall(&self) -> bool {
-        self.part
-            .instances
-            .iter()
-            .any(|instance| instance.is_shielded() || instance.links.iter().next().is_some())
     }
 
     /// Stock: sets and chains stay when their last element goes.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::event::{Action, Actions, Carrier, Listener, ListenerKind};
+use super::firewall::needs_firewall;
 use super::instance::Fixed;
 use super::owned::{Object, Owner, objects, static_objects};
 use super::router::Router;
@@ -46,6 +47,8 @@ pub(super) struct Index {
     pub(super) scripts: HashMap<String, usize>,
     /// Some instance has `auth_hmac`.
     pub(super) needs_wall_clock: bool,
+    /// Some instance has a link of its own or does not accept packets to its addresses.
+    pub(super) needs_firewall: bool,
 }
 
 /// Interfaces of static objects whose `track_group` names this instance.
@@ -71,6 +74,7 @@ impl Router {
             scripts: part.scripts.iter().enumerate().map(|(s, script)| (script.name.clone(), s)).collect(),
             trackers: vec![Vec::new(); part.scripts.len()],
             needs_wall_clock: part.instances.iter().any(|instance| matches!(instance.auth, Auth::Hmac(_))),
+            needs_firewall: part.instances.iter().any(needs_firewall),
             fixed: Vec::with_capacity(part.instances.len()),
             ..Index::default()
         };

@@ -233,6 +233,8 @@ pub(super) struct Machine<'a> {
     pub(super) facts: &'a Facts,
     pub(super) pacer: &'a mut Pacer,
     pub(super) starts: &'a mut Starts,
+    /// Of how much detail lines are made.
+    pub(super) detail: Detail,
     pub(super) now: Time,
     /// What the wall clock would have shown at [`Time::ZERO`], since 1970.
     pub(super) wall: Duration,
@@ -536,6 +538,9 @@ impl Machine<'_> {
 
     /// One log line, with the instance's name in front.
     pub(super) fn log(&mut self, detail: Detail, text: Arguments<'_>) {
+        if detail > self.detail {
+            return;
+        }
         self.out.push(Action::Log { detail, text: format!("({}) {text}", self.config.name) });
     }
 

@@ -65,6 +65,8 @@ pub struct Router {
     pub(super) starts: Starts,
     /// It went on from a state and has not seen the host yet.
     pub(super) is_heir: bool,
+    /// Of how much detail lines are made.
+    pub(super) detail: Detail,
 }
 
 /// How far the core is.
@@ -110,11 +112,18 @@ impl Router {
             ascending: Vec::new(),
             starts: Starts::default(),
             is_heir: false,
+            detail: Detail::Detail,
             part,
         };
         router.rebuild_index();
         router.alarms.rebuild(&router.runs);
         router
+    }
+
+    /// Has only lines of this detail made, or less: those of thousands of addresses that nobody reads keep the first one
+    /// waiting.
+    pub fn set_detail(&mut self, detail: Detail) {
+        self.detail = detail;
     }
 
     /// The running configuration.
@@ -216,11 +225,11 @@ impl Router {
     }
 
     /// How long an advert may lie unread without harm, as long as it then counts from its arrival: half of the shortest
-    /// time in which one can make somebody act, and a hundredth of any interval.
+    /// time in which one can make somebody act, and a sixty-fourth of any interval.
     pub fn slack(&self) -> Duration {
         let of = |(config, run): (&Instance, &Run)| {
             let interval = config.advert_int.duration().min(run.master_advert_int.duration());
-            (run.skew(config) / 2).min(interval / 100)
+            (run.skew(config) / 2).min(interval / 64)
         };
         self.part.instances.iter().zip(&self.runs).map(of).min().unwrap_or_default()
     }
@@ -323,6 +332,7 @@ impl Router {
             facts: &self.facts,
             pacer: &mut self.pacer,
             starts: &mut self.starts,
+            detail: self.detail,
             now,
             wall: self.wall,
             out,
@@ -446,7 +456,9 @@ impl Router {
             // No list of these is kept; one that is not there is no error.
             Object::Route(_) | Object::Rule(_) => true,
         };
-        log_removing(config, out);
+        if self.detail >= Detail::Detail {
+            log_removing(config, out);
+        }
         let leftovers: Vec<_> = objects(config).filter(may_be_left).map(Object::to_owned).collect();
         if !leftovers.is_empty() {
             let objects = in_removal_order(leftovers);

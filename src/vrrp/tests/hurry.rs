@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::samples::*;
 use crate::config::model::Instance;
-use crate::vrrp::{Action, Event, Release, Router, VrrpState};
+use crate::vrrp::{Action, Detail, Event, Release, Router, VrrpState};
 
 /// Masters that came up together, all due in a second, and when.
 fn masters(count: u8) -> (Router, crate::time::Time) {
@@ -96,4 +96,19 @@ fn a_stop_says_so_first_and_then_lets_go() {
     assert!(adverts(&out).is_empty());
     assert_eq!(out.iter().filter(|action| matches!(action, Action::Remove { .. })).count(), 2);
     assert_eq!(router.deadline(), None);
+}
+
+#[test]
+fn lines_that_nobody_reads_are_not_made_and_all_else_stays() {
+    let life = |detail| {
+        let (mut bench, _) = Bench::start(&part(&[instance("V", 1, 100), instance("W", 2, 100)]));
+        bench.router.set_detail(detail);
+        let mut out = bench.wait(5.0);
+        out.extend(bench.hear("10.0.0.2", 200));
+        out
+    };
+    let (all, most) = (life(Detail::Detail), life(Detail::Normal));
+    let is_detail = |action: &Action| matches!(action, Action::Log { detail: Detail::Detail, .. });
+    assert!(all.iter().any(is_detail) && all.iter().any(|action| matches!(action, Action::Remove { .. })));
+    assert_eq!(most, all.into_iter().filter(|action| !is_detail(action)).collect::<Vec<_>>());
 }
