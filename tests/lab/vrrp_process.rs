@@ -18,7 +18,41 @@ pub(crate) const CASES: &[Case] = &[
     Case::single("process_interfaces_of_a_garp_group_share_one_pace", one_pace)
         .unlike_stock("fault of 2.2.7, spec/vrrp-config.md §2.5: it loses every second announcement"),
     Case::single("process_a_polled_card_tells_of_its_link", polled_link),
+    Case::single("process_memory_of_a_large_takeover_goes_back", memory_goes_back)
+        .unlike_stock("its heap stays as large as it ever was"),
 ];
+
+/// What the heap of a process takes of memory that is its own, in kilobytes (`proc_pid_smaps(5)`).
+fn heap(pid: i32) -> Option<u64> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?;
+    let heap = maps.lines().skip_while(|line| !line.ends_with("[heap]"));
+    let dirty = heap.filter_map(|line| line.strip_prefix("Private_Dirty:")).next()?;
+    dirty.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// Some seconds after two hundred instances have become masters the process holds less than in their midst.
+fn memory_goes_back(lab: &Lab) -> Outcome {
+    let many = (52..=250).map(|vrid| {
+        instance(
+            &format!("M{vrid}"),
+            vrid,
+            "eth0",
+            150,
+            &format!("virtual_ipaddress {{\n 10.1.0.{vrid}/32\n}}"),
+        )
+    });
+    let pair = Pair::only_a(lab, &many.fold(config(150, ""), |text, one| text + &one))?;
+    pair.a.wait_log("(M250) Entering MASTER STATE", secs(20.0))?;
+    let (vrrp, mut most) = (pair.a.pid("vrrp")?, 0);
+    until(secs(20.0), "the heap to become smaller", || {
+        let now = heap(vrrp)?;
+        most = now.max(most);
+        (now * 100 < most * LEAN).then_some(())
+    })
+}
+
+/// What the heap may still be then, in hundredths of its most.
+const LEAN: u64 = 85;
 
 const WORDS: &str = "vrrp_rt_priority 5\n vrrp_rlimit_rttime 500000\n max_auto_priority 7\n
  min_auto_priority_delay 300000\n vrrp_rx_bufs_policy 3000\n vrrp_netlink_cmd_rcv_bufs 90000\n
