@@ -121,6 +121,25 @@ fn what_has_no_slot_waits_and_can_be_cancelled() {
 }
 
 #[test]
+fn of_many_requests_some_begin_and_the_others_when_those_got_on() {
+    let (_listening, open) = listener();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (probes, running) = (Arc::new(Probes::new()), JoinSet::new());
+        let (handles, queue) = (HashMap::new(), VecDeque::new());
+        let mut prober = Prober { probes, running, handles, queue, slots: 2 * BEGINNERS + 1 };
+        let requests = (0..1000).map(|id| tcp(id, open)).collect();
+        prober.hear(Received { message: ToProber::Probe(requests), descriptor: None });
+        assert!(prober.is_in_burst());
+        for running in [BEGINNERS, 2 * BEGINNERS, prober.slots, prober.slots] {
+            assert_eq!(prober.may_start(), prober.running.len() < prober.slots);
+            prober.start_queued();
+            assert_eq!(prober.running.len(), running);
+        }
+    });
+}
+
+#[test]
 fn a_probe_uses_the_socket_that_came_with_it() {
     let bind = IpAddr::from([127, 0, 0, 79]);
     let (listening, open) = listener();
