@@ -14,6 +14,7 @@ use caps::Capability;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
+use self::probing::answer;
 use super::checkers_hosted::{self, Hosted};
 use super::checkers_table::IpvsTable;
 use super::child::Parent;
@@ -21,18 +22,14 @@ use super::counts::Counts;
 use super::director::{Director, Orders, Release, ScriptRequest, Settings, State};
 use super::dump;
 use super::exit::Exit;
-use super::ipc::{Channel, Dump, Extent, FromChild, FromProber, Order, Reading, Received, ToChild, ToProber};
+use super::ipc::{Channel, Dump, FromChild, FromProber, Order, Reading, Received, ToChild, ToProber};
 use super::options::Options;
 use super::packed::PackedCheckers;
 use super::promptness::Promptness;
-use crate::check::probe::connect;
-use crate::check::schedule::Schedule;
-use crate::check::{ProbeReport, ProbeRequest};
 use crate::config::model::{
     CheckersPart, FlushOnStop, Global, IpvsNamespace, LvsTimeouts, SocketBuffers, Ssl, TlsProfile, TrackFile,
     VirtualServerGroup,
 };
-use crate::kernel::calendar::WallTime;
 use crate::kernel::error::Error;
 use crate::kernel::ipvs::Ipvs;
 use crate::kernel::memory;
@@ -40,11 +37,10 @@ use crate::kernel::process;
 use crate::kernel::timer::{Timer, now};
 use crate::lvs::arrangement::{Arranged, Arrangement, Marking, arrange, plan};
 use crate::lvs::marks::{MarkTable, Marks, SavedMarks};
-use crate::lvs::snapshot::{CheckersSnapshot, ServerSnapshot, Statistics};
-use crate::lvs::table::DestinationKey;
-use crate::report::check_data::{CheckData, CheckState, VirtualServerData, check_data};
-use crate::report::clock::Clock;
 use crate::time::Time;
+
+mod probing; // the prober: what is asked, what is heard
+mod reporting; // dumps and snapshots
 
 /// After a turn of starting checks the next one waits this long at least: where checks are many, they start by the dozen. None
 /// is early, and none is later than this.
@@ -52,12 +48,6 @@ const REST: Duration = Duration::from_millis(2);
 
 /// From a new configuration until memory is given back.
 const TIDY_PAUSE: Duration = Duration::from_secs(4);
-
-/// Requests in one message to the prober.
-const PROBES_AT_ONCE: usize = 1000;
-
-/// How many of the checks that a prober died with are named in the log: one of them may be what it died of.
-const NAMED: usize = 8;
 
 /// What IPVS and the probes' sockets need: the table, marks and interfaces of sockets, low local ports.
 const RIGHTS: [Capability; 3] =
@@ -450,50 +440,6 @@ impl Checkers {
         orders.log.extend(self.table.release(&global, flush).into_iter().map(|error| error.to_string()));
     }
 
-    fn meet_prober(&mut self, descriptor: Option<OwnedFd>, orders: &mut Orders) {
-        let Some(descriptor) = descriptor else { return };
-        match Channel::new(descriptor) {
-            Ok(channel) => {
-                self.prober = Some(channel);
-                self.presented.clear();
-                let profiles = self.running.as_ref().map(|running| running.common.tls_profiles.clone());
-                self.present(&profiles.unwrap_or_default());
-                self.director.prober_lost(now(), orders);
-            }
-            Err(error) => info!("Health checkers: the channel to the prober: {error}"),
-        }
-    }
-
-    /// Tells the prober what TLS checks present and ask for, when that is news.
-    fn present(&mut self, profiles: &[TlsProfile]) {
-        // What a new prober knows by itself need not be said.
-        let is_plain = matches!(profiles, [] | [_]) && profiles.iter().all(|it| *it == TlsProfile::default());
-        if self.prober.is_none() || profiles == self.presented || is_plain && self.presented.is_empty() {
-            return;
-        }
-        self.presented = profiles.to_vec();
-        self.ask(&ToProber::Tls(profiles.to_vec()));
-    }
-
-    fn probed(&mut self, answer: Option<FromProber>, orders: &mut Orders) {
-        match answer {
-            Some(FromProber::Done(reports)) => {
-                self.director.probed(reports, now(), &mut self.table, orders);
-            }
-            None => self.lose_prober(),
-        }
-    }
-
-    /// It died, or it is left because it could not be told something: it ends with its channel. The parent brings another one,
-    /// which is asked again for all that is under way.
-    fn lose_prober(&mut self) {
-        self.prober = None;
-        let count = self.director.under_way().count();
-        let some: Vec<String> = self.director.under_way().take(NAMED).map(|name| name.to_string()).collect();
-        let more = if count > NAMED { " …" } else { "" };
-        info!("The prober is gone with {count} checks under way: {}{more}", some.join(" "));
-    }
-
     fn carry_out(&mut self, orders: Orders) {
         for line in orders.log {
             info!("{line}");
@@ -525,52 +471,6 @@ impl Checkers {
         }
     }
 
-    fn start_probes(&mut self, requests: Vec<ProbeRequest>) {
-        let Some(prober) = &mut self.prober else { return };
-        let (special, plain): (Vec<_>, Vec<_>) =
-            requests.into_iter().partition(|request| connect::needs_rights(&request.probe));
-        let mut sent = Ok(());
-        let mut plain = plain.into_iter();
-        loop {
-            let some: Vec<_> = plain.by_ref().take(PROBES_AT_ONCE).collect();
-            if some.is_empty() {
-                break;
-            }
-            sent = sent.and(prober.send(&ToProber::Probe(some)));
-        }
-        let mut reports = Vec::new();
-        for request in special {
-            match connect::open_for(&request.probe) {
-                Ok(socket) => {
-                    sent = sent.and(prober.send_with(&ToProber::ProbeOn(Box::new(request)), socket));
-                }
-                Err(outcome) => {
-                    let (id, known, remarks) = (request.id, now(), Vec::new());
-                    reports.push(ProbeReport { id, outcome, known, remarks });
-                }
-            }
-        }
-        if let Err(error) = sent {
-            info!("Health checkers: asking the prober: {error}");
-            self.lose_prober();
-        }
-        if !reports.is_empty() {
-            // What could not be tried waits for its next turn: this asks for no new probe.
-            let mut orders = Orders::default();
-            self.director.probed(reports, now(), &mut self.table, &mut orders);
-            self.carry_out(orders);
-        }
-    }
-
-    fn ask(&mut self, message: &ToProber) {
-        if let Some(prober) = &mut self.prober
-            && let Err(error) = prober.send(message)
-        {
-            info!("Health checkers: asking the prober: {error}");
-            self.lose_prober();
-        }
-    }
-
     /// Changes come in crowds when a rack fails; a large state is told less often.
     fn state_pause(&self) -> Duration {
         let servers = u64::try_from(self.director.real_servers()).unwrap_or(u64::MAX);
@@ -589,45 +489,6 @@ impl Checkers {
         match postcard::to_stdvec(&saved) {
             Ok(bytes) => self.parent.tell(&FromChild::State(bytes)),
             Err(error) => info!("Health checkers: writing the state down: {error}"),
-        }
-    }
-
-    fn dump(&mut self) {
-        if let Some(text) = self.data() {
-            info!("Printing checker data for process({}) on signal", std::process::id());
-            self.parent.tell(&FromChild::Dumped { dump: Dump::Data, text });
-        }
-    }
-
-    /// Tells the reporter how things are.
-    fn snapshot(&mut self, extent: Extent) {
-        let Some(running) = &self.running else { return };
-        let snmp = &running.common.global.snmp;
-        let keys = running.virtual_servers.iter().flat_map(|it| it.services.iter().map(|(key, _)| *key));
-        if let Some(ipvs) = &mut self.table.ipvs {
-            self.counts.read(ipvs, snmp, extent, keys);
-        }
-        let counts = &self.counts;
-        let servers =
-            running.virtual_servers.iter().zip(self.director.reports()).map(|(arranged, report)| {
-                let mut statistics = Statistics::default();
-                let reals = arranged.config.real_servers.iter().map(|it| (it.address, it.port));
-                // The sorry server behind the real servers.
-                let sorry = arranged.config.sorry_server.iter().map(|it| (it.address, it.port));
-                let places: Vec<_> = reals.chain(sorry).collect();
-                let mut real_servers = vec![Statistics::default(); places.len()];
-                for (service, _) in &*arranged.services {
-                    statistics += counts.of_service(service);
-                    for ((address, port), sum) in places.iter().zip(&mut real_servers) {
-                        *sum += counts
-                            .of_destination(service, &DestinationKey { address: *address, port: *port });
-                    }
-                }
-                ServerSnapshot { health: report.health.snapshot(), statistics, real_servers }
-            });
-        match postcard::to_stdvec(&CheckersSnapshot { servers: servers.collect() }) {
-            Ok(bytes) => self.parent.tell(&FromChild::Snapshot(bytes)),
-            Err(error) => info!("writing down how the virtual servers are: {error}"),
         }
     }
 
@@ -650,50 +511,6 @@ impl Checkers {
         let random = &mut self.random;
         self.director.run(settings, None, now(), &mut || random.next(), &mut self.table, orders);
     }
-
-    /// What `keepalived_check.data` holds now.
-    fn data(&self) -> Option<String> {
-        let Running { common, .. } = self.running.as_ref()?;
-        let virtual_servers = self.director.reports().map(|report| VirtualServerData {
-            config: report.health.config(),
-            health: report.health.snapshot(),
-            checks: report
-                .checks
-                .iter()
-                .map(|checks| checks.iter().map(|it| check_state(it, !report.suspended)).collect())
-                .collect(),
-            reloaded: report.reloaded,
-        });
-        let wall = WallTime::now();
-        let data = CheckData {
-            global: &common.global,
-            ssl: common.ssl.as_ref(),
-            groups: &common.groups,
-            virtual_servers: virtual_servers.collect(),
-            bfd_instances: &common.bfd_instances,
-            track_files: common
-                .track_files
-                .iter()
-                .map(|file| (file, self.numbers.get(&file.name).copied().unwrap_or(0)))
-                .collect(),
-            clock: Clock { now: now(), epoch: wall.epoch, utc_offset: wall.utc_offset },
-        };
-        Some(check_data(&data))
-    }
-}
-
-fn check_state(schedule: &Schedule, enabled: bool) -> CheckState {
-    let (last_status, last_run) = schedule.last_run();
-    CheckState {
-        enabled,
-        up: schedule.is_up(),
-        has_run: schedule.has_run(),
-        failures: schedule.failures(),
-        failed_url: schedule.failed_url(),
-        last_status,
-        last_run,
-        attempts: schedule.attempts(),
-    }
 }
 
 const SAVED_VERSION: u8 = 2;
@@ -707,19 +524,6 @@ impl Saved {
             info!("Health checkers: the predecessor's state cannot be read, beginning afresh");
         }
         saved
-    }
-}
-
-/// The next answer of the prober; `None` when it is gone or talks nonsense. Never returns while there is none. Safe to cancel.
-async fn answer(prober: &mut Option<Channel<ToProber, FromProber>>) -> Option<FromProber> {
-    let Some(channel) = prober else { return std::future::pending().await };
-    match channel.next().await? {
-        Ok(received) => Some(received.message),
-        Err(error) => {
-            // Whose outcomes these were nobody knows: they would be waited for without end.
-            info!("Health checkers: the prober: {error}");
-            None
-        }
     }
 }
 

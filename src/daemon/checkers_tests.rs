@@ -7,7 +7,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
 
 use super::*;
-use crate::check::{Failure, Outcome};
+use crate::check::{Failure, Outcome, ProbeReport, ProbeRequest};
 use crate::config::model::{CheckKind, VirtualServer};
 use crate::daemon::director::Kernel;
 use crate::daemon::packed::Packed;
