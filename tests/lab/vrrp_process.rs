@@ -25,8 +25,8 @@ pub(crate) const CASES: &[Case] = &[
 /// What the heap of a process takes of memory that is its own, in kilobytes (`proc_pid_smaps(5)`).
 fn heap(pid: i32) -> Option<u64> {
     let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?;
-    let heap = maps.lines().skip_while(|line| !line.ends_with("[heap]"));
-    let dirty = heap.filter_map(|line| line.strip_prefix("Private_Dirty:")).next()?;
+    let mut heap = maps.lines().skip_while(|line| !line.ends_with("[heap]"));
+    let dirty = heap.find_map(|line| line.strip_prefix("Private_Dirty:"))?;
     dirty.trim().strip_suffix(" kB")?.parse().ok()
 }
 
