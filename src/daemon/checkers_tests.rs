@@ -1,6 +1,7 @@
 //! The whole process on one thread, with a parent and a prober played here. Needs a kernel with IPVS; elsewhere it is
 //! skipped, aloud.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -35,6 +36,7 @@ fn play(part: impl AsyncFnOnce(&mut Play) + Send + 'static) {
                 generation: 0,
                 state: None,
                 stopped: false,
+                early: VecDeque::new(),
                 ipvs: Ipvs::open().unwrap(),
             };
             let run = async { run(Options::default(), far).await.unwrap() };
@@ -60,12 +62,21 @@ struct Play {
     generation: u64,
     state: Option<Vec<u8>>,
     stopped: bool,
+    /// What was said before a configuration was running.
+    early: VecDeque<FromChild>,
     ipvs: Ipvs,
 }
 
 impl Play {
     /// The next message that is not a state; states are kept.
     async fn hear(&mut self) -> FromChild {
+        if let Some(message) = self.early.pop_front() {
+            return message;
+        }
+        self.hear_next().await
+    }
+
+    async fn hear_next(&mut self) -> FromChild {
         loop {
             match self.parent.next().await.expect("the process lives").unwrap().message {
                 FromChild::State(state) => self.state = Some(state),
@@ -103,8 +114,12 @@ impl Play {
             other => panic!("{other:?}"),
         };
         self.parent.send(&ToChild::Commit { generation }).unwrap();
-        assert_eq!(self.hear().await, FromChild::Committed { generation });
-        plan
+        loop {
+            match self.hear_next().await {
+                FromChild::Committed { generation: committed } if committed == generation => return plan,
+                message => self.early.push_back(message),
+            }
+        }
     }
 
     fn bring_prober(&mut self) {
@@ -209,6 +224,7 @@ fn a_successor_goes_on_and_attempts_are_asked_again_of_a_new_prober() {
         // The successor has the same table before it.
         let (parent, far) = ParentEnd::pair().unwrap();
         let first = std::mem::replace(&mut play.parent, parent);
+        play.early.clear();
         let successor = async { run(Options::default(), far).await.unwrap() };
         let script = async {
             play.configure(part(vec![checked(2)]), Some(state)).await;
