@@ -50,6 +50,9 @@ const BATCH: usize = 256;
 /// small part of it. The parent starts another prober, and the checks under way are named in the log.
 const ENDLESS: Duration = Duration::from_secs(10);
 
+/// While probes run a turn lasts this long at most: many of them together may use more processor time before the first ends.
+const PULSE: Duration = Duration::from_secs(1);
+
 /// Plays the role until the channel closes.
 pub async fn play(channel: OwnedFd) -> Result<Exit, Error> {
     let slots = process::raise_open_files()?.saturating_sub(RESERVED).max(1);
@@ -78,6 +81,8 @@ async fn serve(mut checkers: Checkers, slots: usize, turn: impl Fn()) -> Exit {
     let tidy = tokio::time::sleep(TIDY_PAUSE);
     tokio::pin!(tidy);
     let mut is_tidy = false;
+    let pulse = tokio::time::sleep(PULSE);
+    tokio::pin!(pulse);
     loop {
         turn();
         if prober.may_start() {
@@ -94,6 +99,10 @@ async fn serve(mut checkers: Checkers, slots: usize, turn: impl Fn()) -> Exit {
             Some(ended) = prober.running.join_next() => prober.collect(ended),
             () = std::future::ready(()), if prober.may_start() => Vec::new(),
             () = &mut rested, if !ready.is_empty() => Vec::new(),
+            () = &mut pulse, if !prober.running.is_empty() => {
+                pulse.as_mut().reset(tokio::time::Instant::now() + PULSE);
+                Vec::new()
+            }
             () = &mut tidy, if !is_tidy => {
                 is_tidy = true;
                 prober.tidy();

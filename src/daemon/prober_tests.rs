@@ -183,3 +183,24 @@ fn a_prober_that_missed_what_it_was_asked_ends_so_that_another_one_is_asked() {
     });
     assert_eq!(exit, Exit::Fatal);
 }
+
+#[test]
+fn the_loop_turns_while_probes_run_however_long_none_of_them_ends() {
+    let (_listening, silent) = listener();
+    let turns = std::cell::Cell::new(0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (mut near, far) = Near::pair().unwrap();
+        let prober = serve(Channel::new(far).unwrap(), 8, || turns.set(turns.get() + 1));
+        let test = async {
+            near.send(&ToProber::Probe(vec![http(1, silent)])).unwrap();
+            tokio::time::sleep(PULSE / 2).await;
+            let begun = turns.get();
+            // Nothing happens but time, and nobody says anything.
+            tokio::time::sleep(4 * PULSE).await;
+            assert!(turns.get() > begun + 2, "{} turns", turns.get() - begun);
+            drop(near);
+        };
+        tokio::join!(prober, test);
+    });
+}
