@@ -366,6 +366,43 @@ fn floods_of_every_kind_end_and_let_others_run() {
     assert_eq!(endless, Some(Failure::ReadTimeout { received: true }));
 }
 
+/// The most memory that this process ever had, in kilobytes.
+fn peak() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Plays a part of the test below, in a process of its own.
+#[test]
+fn a_flood_of_large_headers() {
+    if std::env::var_os("KEEPALIVED_TEST_FLOOD").is_none() {
+        return;
+    }
+    // An interim answer with so many fields, a byte each: `accept-charset` of the static table.
+    let of = |fields: usize| {
+        let fields = [&[0x08, 3, b'1', b'0', b'3'][..], &vec![0x8f; fields]].concat();
+        let failure = flooded(&[], &frame(HEADERS, 0x4, 1, &fields), 3 * SHORT, true);
+        assert_eq!(failure, Some(Failure::ReadTimeout { received: true }));
+        peak()
+    };
+    // The code that it takes is not what is asked for.
+    let begun = of(1);
+    println!("took {} kB", of(300) - begun);
+}
+
+#[test]
+fn a_flood_of_large_headers_takes_little_memory() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "check::probe::http2::tests::a_flood_of_large_headers", "--nocapture"])
+        .env("KEEPALIVED_TEST_FLOOD", "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let taken = text.split("took ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+    assert!(taken.is_some_and(|taken| taken < 4096), "{text}");
+}
+
 /// A TLS server that agrees to `protocols`, and then serves a page over HTTP/2.
 fn tls(protocols: &'static [u8]) -> Server<Option<Seen>> {
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
