@@ -221,5 +221,9 @@ fn live(lab: &Lab) -> Outcome<Vec<Letter>> {
     // Scripts have told of their first success, too.
     all("UP", [1, 1, 1, 1, 1, 1, 1, 2, 2, 0, 2])?;
     farm.daemon.stop()?;
-    Ok(relay.letters())
+    // On a busy machine a server may go and come once more: what is told of it is compared, not how often.
+    let mut letters = relay.letters();
+    letters.sort();
+    letters.dedup();
+    Ok(letters)
 }
