@@ -4,6 +4,7 @@
 //! the same figures for both programs; the table shows medians. Nothing here is a test: no figure fails a run.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports to a terminal")]
 
+mod checks;
 #[path = "../lab/kit/mod.rs"]
 mod kit;
 mod measure;

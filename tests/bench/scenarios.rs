@@ -8,7 +8,7 @@ use super::kit::daemon::Program;
 use super::kit::place::{tool, write};
 use super::kit::wait::{Outcome, ensure};
 use super::measure::children;
-use super::{scale, takeover};
+use super::{checks, scale, takeover};
 
 /// One thing to measure.
 #[derive(Debug)]
@@ -52,6 +52,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "reload-big",
         about: "SIGHUP to a master with adverts every 10 ms and 10,000 services in its file (-P)",
         run: scale::reload_big,
+    },
+    Scenario { name: "checks-tcp", about: "4,000 servers, a TCP_CHECK a second each", run: checks::tcp },
+    Scenario { name: "checks-http", about: "4,000 servers, an HTTP_GET a second each", run: checks::http },
+    Scenario { name: "checks-tls", about: "500 servers, an SSL_GET a second each", run: checks::tls },
+    Scenario {
+        name: "reload-servers",
+        about: "SIGHUP with one weight changed, IPVS pretended",
+        run: checks::reload,
     },
 ];
 
