@@ -131,17 +131,15 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Channel<Tx, Rx> {
         if self.waiting.len() >= most {
             return Err(ChannelError::Full);
         }
-        let mut bytes = postcard::to_extend(message, vec![0_u8])?;
+        let Written { mut bytes, file } = postcard::to_io(message, Written::default())?;
+        let frame = Frame { in_file: file.is_some(), extra: extra.is_some() };
         let mut descriptors = Vec::new();
-        let frame = Frame { in_file: bytes.len() > INLINE, extra: extra.is_some() };
-        if frame.in_file {
-            if bytes.len() > memfd::LIMIT {
-                return Err(ChannelError::Malformed("a message larger than any that is accepted"));
-            }
-            descriptors.push(memfd::sealed(&bytes[1..])?);
-            bytes.truncate(1);
+        if let Some(mut file) = file {
+            file.write(&bytes)?;
+            bytes.clear();
+            descriptors.push(file.sealed()?);
         }
-        bytes[0] = frame.byte();
+        bytes.insert(0, frame.byte());
         descriptors.extend(extra);
         self.waiting.push_back((bytes, descriptors));
         self.push()
@@ -240,6 +238,38 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Channel<Tx, Rx> {
     /// Is the other process known to be gone?
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+}
+
+/// A message while it is written down: what is too long for a packet goes to a memory file piece by piece, so that it is not in
+/// memory twice.
+#[derive(Default)]
+struct Written {
+    /// All of it, or what comes behind the file.
+    bytes: Vec<u8>,
+    file: Option<memfd::Writer>,
+}
+
+impl io::Write for Written {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + more.len() > INLINE {
+            let file = match &mut self.file {
+                Some(file) => file,
+                None => self.file.insert(memfd::Writer::new()?),
+            };
+            file.write(&self.bytes)?;
+            self.bytes.clear();
+            if more.len() > INLINE {
+                file.write(more)?;
+                return Ok(more.len());
+            }
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tracing::{debug, info};
@@ -53,6 +53,9 @@ const ENDLESS: Duration = Duration::from_secs(10);
 /// While probes run a turn lasts this long at most: many of them together may use more processor time before the first ends.
 const PULSE: Duration = Duration::from_secs(1);
 
+/// The limit is renewed so often at most: turns may be thousands a second.
+const RENEWAL: Duration = Duration::from_millis(500);
+
 /// Plays the role until the channel closes.
 pub async fn play(channel: OwnedFd) -> Result<Exit, Error> {
     let slots = process::raise_open_files()?.saturating_sub(RESERVED).max(1);
@@ -60,14 +63,22 @@ pub async fn play(channel: OwnedFd) -> Result<Exit, Error> {
     if !impossible.is_empty() {
         info!("The prober keeps rights it should not have: {}", impossible.join(", "));
     }
-    Ok(serve(Channel::new(channel)?, slots, || process::end_unless_called_again(ENDLESS)).await)
+    let mut renewed: Option<Instant> = None;
+    let turn = || {
+        let now = Instant::now();
+        if renewed.is_none_or(|at| now - at >= RENEWAL) {
+            renewed = Some(now);
+            process::end_unless_called_again(ENDLESS);
+        }
+    };
+    Ok(serve(Channel::new(channel)?, slots, turn).await)
 }
 
 /// Says reports, hears requests.
 type Checkers = Channel<FromProber, ToProber>;
 
 /// Probes with at most `slots` sockets at a time until the channel closes. Calls `turn` before each turn of the loop.
-async fn serve(mut checkers: Checkers, slots: usize, turn: impl Fn()) -> Exit {
+async fn serve(mut checkers: Checkers, slots: usize, mut turn: impl FnMut()) -> Exit {
     let mut prober = Prober {
         probes: Arc::new(Probes::new()),
         running: JoinSet::new(),

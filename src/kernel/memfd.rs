@@ -17,11 +17,38 @@ fn seals() -> SealFlag {
 
 /// A sealed memory file that holds `bytes`.
 pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
-    let descriptor = memfd_create(c"keepalived-rs", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-    let mut file = File::from(descriptor);
-    file.write_all(bytes)?;
-    fcntl(&file, FcntlArg::F_ADD_SEALS(seals() | SealFlag::F_SEAL_SEAL))?;
-    Ok(file.into())
+    let mut writer = Writer::new()?;
+    writer.write(bytes)?;
+    writer.sealed()
+}
+
+/// A memory file that is being written.
+pub struct Writer {
+    file: File,
+    length: usize,
+}
+
+impl Writer {
+    /// An empty one.
+    pub fn new() -> io::Result<Self> {
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        Ok(Self { file: memfd_create(c"keepalived-rs", flags)?.into(), length: 0 })
+    }
+
+    /// Appends. More than [`LIMIT`] bytes, which nobody would accept, are refused.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.length = self.length.saturating_add(bytes.len());
+        if self.length > LIMIT {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the memory file would be too large"));
+        }
+        self.file.write_all(bytes)
+    }
+
+    /// The file, which cannot be changed any more.
+    pub fn sealed(self) -> io::Result<OwnedFd> {
+        fcntl(&self.file, FcntlArg::F_ADD_SEALS(seals() | SealFlag::F_SEAL_SEAL))?;
+        Ok(self.file.into())
+    }
 }
 
 /// The contents of a memory file. Refuses what is not sealed, and what is larger than [`LIMIT`].

@@ -96,7 +96,8 @@ impl Exchange<'_> {
             response = response.looking_for(wanted.clone());
         }
         if self.protocol == HttpProtocol::V2 {
-            return self.run_http2(stream, response, deadline).await;
+            // It needs several times the room of the others.
+            return Box::pin(self.run_http2(stream, response, deadline)).await;
         }
         let request = request(self.url, self.protocol, connection.destination);
         let (response, unclean_end) = match self.tls {
@@ -106,15 +107,18 @@ impl Exchange<'_> {
                 (read_plain(&stream, response, connection.timeout, limit).await?, None)
             }
             Some(context) => {
-                let mut stream = context.handshake(stream, self.names(), deadline).await?;
-                let deadline = Instant::now() + connection.timeout;
-                let read = async {
-                    stream.send(&request, deadline).await?;
-                    read_tls(&mut stream, response, deadline).await
+                let exchange = async {
+                    let mut stream = context.handshake(stream, self.names(), deadline).await?;
+                    let deadline = Instant::now() + connection.timeout;
+                    let read = async {
+                        stream.send(&request, deadline).await?;
+                        read_tls(&mut stream, response, deadline).await
+                    };
+                    let read = read.await;
+                    stream.close(self.farewell());
+                    Ok::<_, Outcome>(read?)
                 };
-                let read = read.await;
-                stream.close(self.farewell());
-                read?
+                Box::pin(exchange).await?
             }
         };
         let response = response.finish().ok_or(Outcome::Failed(Failure::NoData))?;

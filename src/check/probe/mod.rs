@@ -21,7 +21,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Outcome, Probe, Remark};
-use crate::config::model::{Regex, TlsProfile};
+use crate::config::model::{Connection, HttpProtocol, Regex, TlsProfile, Url};
 use crate::kernel::pcre::Pattern;
 use http_response::Digesting;
 use scan::Wanted;
@@ -76,46 +76,49 @@ impl Probes {
 
     /// Makes one attempt, on `socket` if one is given: not connected, with its options set and bound.
     pub async fn run(&self, probe: &Probe, socket: Option<OwnedFd>) -> (Outcome, Vec<Remark>) {
-        match probe {
-            Probe::Tcp(connection) => (tcp::run(connection, socket).await, Vec::new()),
-            // They need room for what they read; plain connections, of which there may be thousands, are not to take it, too.
-            _ => Box::pin(self.converse(probe, socket)).await,
-        }
+        // Some need room for what they read; plain connections, of which there may be thousands, are not to take it, too.
+        let outcome = match probe {
+            Probe::Tcp(connection) => tcp::run(connection, socket).await,
+            Probe::Smtp(check) => Box::pin(smtp::run(check, socket)).await,
+            Probe::Dns(check) => Box::pin(dns::run(check, socket)).await,
+            Probe::Udp(check) => Box::pin(udp::run(check, socket)).await,
+            Probe::Ping { connection, sequence } => Box::pin(ping::run(connection, *sequence, socket)).await,
+            Probe::Http { connection, tls, protocol, url } => {
+                return Box::pin(self.ask(connection, *tls, *protocol, url, socket)).await;
+            }
+        };
+        (outcome, Vec::new())
     }
 
-    async fn converse(&self, probe: &Probe, socket: Option<OwnedFd>) -> (Outcome, Vec<Remark>) {
-        match probe {
-            Probe::Tcp(connection) => (tcp::run(connection, socket).await, Vec::new()),
-            Probe::Smtp(check) => (smtp::run(check, socket).await, Vec::new()),
-            Probe::Dns(check) => (dns::run(check, socket).await, Vec::new()),
-            Probe::Udp(check) => (udp::run(check, socket).await, Vec::new()),
-            Probe::Ping { connection, sequence } => {
-                (ping::run(connection, *sequence, socket).await, Vec::new())
-            }
-            Probe::Http { connection, tls, protocol, url } => {
-                let wanted = match url.regex.as_deref().map(|regex| self.wanted(regex)).transpose() {
-                    Ok(wanted) => wanted,
-                    Err(outcome) => return (outcome, Vec::new()),
-                };
-                let contexts = Arc::clone(&self.tls.lock().unwrap_or_else(PoisonError::into_inner));
-                let context = tls.map(|number| contexts.get(usize::from(number)));
-                if let Some(None) = context {
-                    let what = "preparing TLS: nobody said with what".to_owned();
-                    return (Outcome::NotTried { errno: None, what }, Vec::new());
-                }
-                let exchange = http::Exchange {
-                    connection,
-                    tls: context.flatten(),
-                    protocol: *protocol,
-                    url,
-                    digesting: if url.digest.is_some() { Digesting::Yes } else { Digesting::No },
-                    wanted,
-                };
-                match exchange.run(socket).await {
-                    Ok(answer) => (http::judge(url, &answer), answer.remarks()),
-                    Err(outcome) => (outcome, Vec::new()),
-                }
-            }
+    async fn ask(
+        &self,
+        connection: &Connection,
+        tls: Option<u16>,
+        protocol: HttpProtocol,
+        url: &Url,
+        socket: Option<OwnedFd>,
+    ) -> (Outcome, Vec<Remark>) {
+        let wanted = match url.regex.as_deref().map(|regex| self.wanted(regex)).transpose() {
+            Ok(wanted) => wanted,
+            Err(outcome) => return (outcome, Vec::new()),
+        };
+        let contexts = Arc::clone(&self.tls.lock().unwrap_or_else(PoisonError::into_inner));
+        let context = tls.map(|number| contexts.get(usize::from(number)));
+        if let Some(None) = context {
+            let what = "preparing TLS: nobody said with what".to_owned();
+            return (Outcome::NotTried { errno: None, what }, Vec::new());
+        }
+        let exchange = http::Exchange {
+            connection,
+            tls: context.flatten(),
+            protocol,
+            url,
+            digesting: if url.digest.is_some() { Digesting::Yes } else { Digesting::No },
+            wanted,
+        };
+        match exchange.run(socket).await {
+            Ok(answer) => (http::judge(url, &answer), answer.remarks()),
+            Err(outcome) => (outcome, Vec::new()),
         }
     }
 }
