@@ -506,4 +506,47 @@ mod tests {
         assert_eq!(stream.expect_host(""), Err(Refused("an empty server name".to_owned())));
         assert_eq!(stream.expect_host("a.example"), Ok(()));
     }
+
+    #[test]
+    fn what_is_for_the_library_alone_ends_a_call_record_by_record() {
+        use std::io::Write as _;
+        use std::os::unix::net::UnixStream;
+
+        use openssl::ssl::{Ssl, SslContextBuilder, SslMethod, SslStream};
+
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let mut certificate = openssl::x509::X509::builder().unwrap();
+        certificate.set_not_before(&openssl::asn1::Asn1Time::days_from_now(0).unwrap()).unwrap();
+        certificate.set_not_after(&openssl::asn1::Asn1Time::days_from_now(1).unwrap()).unwrap();
+        certificate.set_pubkey(&key).unwrap();
+        certificate.sign(&key, openssl::hash::MessageDigest::sha256()).unwrap();
+        let mut builder = SslContextBuilder::new(SslMethod::tls_server()).unwrap();
+        builder.set_private_key(&key).unwrap();
+        builder.set_certificate(&certificate.build()).unwrap();
+        builder.set_num_tickets(50).unwrap();
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let server = std::thread::spawn(move || {
+            let mut stream = SslStream::new(Ssl::new(&builder.build()).unwrap(), far).unwrap();
+            stream.accept().unwrap();
+            stream.write_all(b"x").unwrap();
+            stream
+        });
+        let mut stream = Stream::new(&Context::client().unwrap(), near).unwrap();
+        while let Err(interrupted) = stream.connect() {
+            assert!(matches!(interrupted, Interrupted::WantsBytes), "{interrupted:?}");
+            std::thread::yield_now();
+        }
+        // All is there: fifty session tickets, and a byte behind them.
+        let _server = server.join().unwrap();
+        let mut agains = 0;
+        let read = loop {
+            match stream.read(&mut [0; 9]) {
+                Err(Interrupted::Again) => agains += 1,
+                read => break read,
+            }
+        };
+        assert_eq!((read.unwrap(), agains), (1, 50));
+        assert!(matches!(stream.read(&mut [0; 9]), Err(Interrupted::WantsBytes)), "the socket is empty");
+    }
 }

@@ -314,3 +314,28 @@ fn where_nobody_listens_the_check_fails_as_refused() {
         "{outcome:?}"
     );
 }
+
+#[test]
+fn reads_of_one_byte_use_up_a_turn_too() {
+    let turns = on_a_reactor(async {
+        let (mut turns, mut turn) = (0, Turn::default());
+        let response = HttpResponse::new(Digesting::No);
+        let others = async {
+            loop {
+                turns += 1;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = async {
+                for _ in 0..10 * TURN / LEAST {
+                    turn.took(1, &response).await;
+                }
+            } => {}
+            () = others => unreachable!("it never ends"),
+        }
+        turns
+    });
+    assert!(turns >= 9, "others ran {turns} times");
+}

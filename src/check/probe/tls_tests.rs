@@ -1,6 +1,6 @@
 //! SSL checks against OpenSSL servers with odd settings and bad manners, in this process on threads of their own.
 
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -295,97 +295,6 @@ fn a_close_notify_is_sent_by_the_compliant_only() {
         assert_eq!(outcome, Outcome::Passed);
         assert_eq!(server.ended(), Some(compliant));
     }
-}
-
-/// A server's socket that keeps what follows the handshake, until there is much of it.
-struct Gathering {
-    socket: std::net::TcpStream,
-    /// Bytes of the first flight went out, and the client's answer was read.
-    spoken: bool,
-    gathers: bool,
-    held: Vec<u8>,
-}
-
-impl Read for Gathering {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.gathers |= self.spoken;
-        self.socket.read(into)
-    }
-}
-
-impl Write for Gathering {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.gathers {
-            self.held.extend_from_slice(bytes);
-            return Ok(bytes.len());
-        }
-        self.spoken = true;
-        self.socket.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// How often others had their turn while a check met a server that sends so many session tickets, and then `records` records of
-/// one byte each, all at once.
-fn others_beside(protocol: HttpProtocol, tickets: usize, records: usize) -> u32 {
-    let (key, certificate) = certificate(2048, 1_000_000_000, 4_000_000_000);
-    let mut builder = SslContextBuilder::new(SslMethod::tls_server()).unwrap();
-    builder.set_private_key(&key).unwrap();
-    builder.set_certificate(&certificate).unwrap();
-    builder.set_num_tickets(tickets).unwrap();
-    builder.set_alpn_select_callback(|_, offered| {
-        openssl::ssl::select_next_proto(b"\x02h2", offered).ok_or(openssl::ssl::AlpnError::NOACK)
-    });
-    let context = builder.build();
-    let server = Server::start(move |socket| {
-        let gathering = Gathering { socket, spoken: false, gathers: false, held: Vec::new() };
-        let mut stream = SslStream::new(Ssl::new(&context).unwrap(), gathering).unwrap();
-        stream.accept().unwrap();
-        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").unwrap();
-        for _ in 0..records {
-            stream.write_all(b"x").unwrap();
-        }
-        let held = std::mem::take(&mut stream.get_mut().held);
-        // The prober may have had enough before the end.
-        let _ = stream.get_mut().socket.write_all(&held);
-        wait_until_left(&stream.get_ref().socket);
-    });
-    let connection = Connection { timeout: Duration::from_secs(2), ..server::connection(server.address) };
-    let probe = Probe::Http { connection, tls: Some(0), protocol, url: server::url() };
-    let turns = on_a_reactor(async {
-        let mut turns = 0_u32;
-        let others = async {
-            loop {
-                turns += 1;
-                tokio::task::yield_now().await;
-            }
-        };
-        let probes = Probes::new();
-        tokio::select! {
-            (outcome, _) = probes.run(&probe, None) => assert_ne!(outcome, Outcome::Passed),
-            () = others => unreachable!("it never ends"),
-        }
-        turns
-    });
-    server.ended();
-    turns
-}
-
-#[test]
-fn a_server_that_sends_tickets_without_end_does_not_keep_the_others_waiting() {
-    for protocol in [HttpProtocol::V1_0, HttpProtocol::V2] {
-        let turns = others_beside(protocol, 2000, 0);
-        assert!(turns >= 2000, "{protocol:?}: others ran {turns} times");
-    }
-}
-
-#[test]
-fn records_of_one_byte_do_not_keep_the_others_waiting() {
-    let turns = others_beside(HttpProtocol::V1_0, 0, 64 * 256);
-    assert!(turns >= 64, "others ran {turns} times");
 }
 
 #[test]
