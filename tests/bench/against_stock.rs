@@ -15,7 +15,7 @@ mod takeover;
 use std::process::ExitCode;
 
 use kit::daemon::Program;
-use scenarios::{SCENARIOS, Scenario};
+use scenarios::{LONG, SCENARIOS, Scenario};
 
 /// What one round of a scenario found: name with unit, and value.
 type Figures = Vec<(&'static str, f64)>;
@@ -61,8 +61,8 @@ fn arguments() -> Result<(Vec<&'static Scenario>, usize), String> {
                 let number = words.next().and_then(|n| n.parse().ok()).filter(|n| (1..=100).contains(n));
                 rounds = number.ok_or("--rounds needs a number from 1 to 100")?;
             }
-            name => chosen.push(SCENARIOS.iter().find(|s| s.name == name).ok_or_else(|| {
-                let names: Vec<_> = SCENARIOS.iter().map(|s| s.name).collect();
+            name => chosen.push(SCENARIOS.iter().chain(LONG).find(|s| s.name == name).ok_or_else(|| {
+                let names: Vec<_> = SCENARIOS.iter().chain(LONG).map(|s| s.name).collect();
                 format!("no scenario {name}; there are {}", names.join(", "))
             })?),
         }

@@ -63,6 +63,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// What takes minutes a round, and so is measured only where its name is given.
+pub(crate) const LONG: &[Scenario] = &[Scenario {
+    name: "reload-40000",
+    about: "SIGHUP with one weight changed, 40,000 checked servers, IPVS pretended",
+    run: checks::reload_large,
+}];
+
 /// `-t`, whose wall time on a shared machine says little.
 fn parse(program: &Program, directory: &Path) -> Outcome<Figures> {
     let mut figures = Figures::new();

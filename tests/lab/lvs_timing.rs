@@ -5,8 +5,8 @@
 //! measured is the pause from the end of an attempt to the start of the next, and from the end of the decisive one to the
 //! log line of the change. Files and BFD sessions make no attempts: theirs is the time from the write, from the peer's
 //! decisive packet, or from the end of the detection time, to the line. A busy machine makes all that longer, by more than
-//! what is to be shown: the medians count where stock's own say that the machine is quiet; else only the most punctual
-//! pauses, coarsely.
+//! what is to be shown: the medians of pauses, and the most punctual changes, count where stock's own medians say that the
+//! machine is quiet; else only the most punctual pauses, coarsely.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -582,11 +582,13 @@ fn timing(lab: &Lab) -> Outcome {
         let far = |ours: f64, theirs: f64, bound: f64| ours.abs() > bound + theirs.abs();
         // Where attempts come late, changes cannot be told from each other by their number.
         let is_steady = what == "pause" && kind != Kind::Misc;
-        if quiet && far(ours.1, theirs.1, BOUND) || is_steady && far(ours.0, theirs.0, BUSY) {
+        // What takes several processes of a build with checks, on one processor, is judged by its most punctual.
+        let strict = if is_steady { far(ours.1, theirs.1, BOUND) } else { far(ours.0, theirs.0, BOUND) };
+        if quiet && strict || is_steady && far(ours.0, theirs.0, BUSY) {
             wrong.push_str(&line);
         }
     }
-    let _ = writeln!(report, "bound: {:.0} ms; medians count: {quiet}", 1e3 * BOUND);
+    let _ = writeln!(report, "bound: {:.0} ms; quiet, so that it counts: {quiet}", 1e3 * BOUND);
     let _ = std::fs::write(place::store().join("check-timing.txt"), &report);
     ensure!(wrong.is_empty(), "{wrong}\nall:\n{report}");
     Ok(())
