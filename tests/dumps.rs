@@ -45,6 +45,21 @@ impl Users for Root {
     }
 }
 
+/// What the host would tell of such an interface.
+fn facts_of(interface: Interface) -> InterfaceFacts {
+    let has_hardware = interface.link.name != "lo";
+    InterfaceFacts {
+        index: interface.link.index,
+        mtu: 1500,
+        multicast: true,
+        loopback: !has_hardware,
+        addresses: interface.addresses,
+        ethernet: has_hardware,
+        mac: interface.link.mac,
+        ..InterfaceFacts::default()
+    }
+}
+
 /// The interfaces that a dump describes.
 fn interfaces(dump: &[&str]) -> Vec<Interface> {
     let mut found: Vec<Interface> = Vec::new();
@@ -148,17 +163,7 @@ impl Sample {
                 // Stock made it.
                 continue;
             }
-            let facts_of = InterfaceFacts {
-                index: interface.link.index,
-                mtu: 1500,
-                multicast: true,
-                loopback: interface.link.name == "lo",
-                addresses: interface.addresses,
-                ethernet: interface.link.name != "lo",
-                mac: interface.link.mac,
-                ..InterfaceFacts::default()
-            };
-            facts.interfaces.insert(interface.link.name, facts_of);
+            facts.interfaces.insert(interface.link.name.clone(), facts_of(interface));
         }
         let mut files = MemoryFiles::new().file("k.conf", &bytes);
         // Every script that a child shows was there; where it shows another path, the script is a symlink.

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::check::probe::connect;
+use crate::check::probe::{connect, server};
 use crate::check::{Failure, Probe};
-use crate::config::model::{Connection, HttpProtocol, LocalEnd, Rare, Url};
+use crate::config::model::{Connection, HttpProtocol, LocalEnd, Rare};
 use crate::kernel::fdpass;
 
 type Near = Channel<ToProber, FromProber>;
@@ -47,17 +47,7 @@ fn tcp(id: u64, destination: SocketAddr) -> ProbeRequest {
 }
 
 fn http(id: u64, destination: SocketAddr) -> ProbeRequest {
-    let url = Url {
-        path: "/".into(),
-        virtualhost: None,
-        host: None,
-        sni: None,
-        digest: None,
-        status_codes: vec![(200, 299)],
-        tls_compliant: false,
-        regex: None,
-        grpc_health: None,
-    };
+    let url = server::url();
     let connection = connection(destination);
     ProbeRequest { id, probe: Probe::Http { connection, tls: None, protocol: HttpProtocol::V1_0, url } }
 }

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keepalived_rs::config::files::MemoryFiles;
-use keepalived_rs::config::model::{HostFacts, Identity, InterfaceFacts, VrrpPart};
+use keepalived_rs::config::model::{HostFacts, Identity, VrrpPart};
 
-use super::{interfaces, lvs, read, vrrp};
+use super::{facts_of, interfaces, lvs, read, vrrp};
 
 /// Two interfaces, as the dump shows them.
 const HOST: &str = " Name = lo
@@ -34,17 +34,7 @@ fn dumped(text: &[u8]) -> String {
         ..HostFacts::default()
     };
     for interface in interfaces(&lines) {
-        let facts_of = InterfaceFacts {
-            index: interface.link.index,
-            mtu: 1500,
-            multicast: true,
-            loopback: interface.link.name == "lo",
-            addresses: interface.addresses,
-            ethernet: interface.link.name != "lo",
-            mac: interface.link.mac,
-            ..InterfaceFacts::default()
-        };
-        facts.interfaces.insert(interface.link.name, facts_of);
+        facts.interfaces.insert(interface.link.name.clone(), facts_of(interface));
     }
     let files = MemoryFiles::new().file("k.conf", text).script("/usr/bin/true");
     let config = read(&files, &facts).expect("the case runs");

@@ -124,4 +124,4 @@ impl Probes {
 }
 
 #[cfg(test)]
-mod server; // servers of all tempers, for the tests
+pub(crate) mod server; // servers of all tempers, for the tests

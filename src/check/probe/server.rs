@@ -116,7 +116,7 @@ pub(super) fn connection(destination: SocketAddr) -> Connection {
 }
 
 /// The url `/` with nothing set.
-pub(super) fn url() -> Url {
+pub(crate) fn url() -> Url {
     Url {
         path: "/".into(),
         virtualhost: None,
