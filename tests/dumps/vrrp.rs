@@ -22,6 +22,10 @@ const EVERYWHERE: &[(&str, &str)] = &[
     ("   Command = '/bin/sh' '-c' '</dev/tcp/", "the same"),
     (" Global notify fifo script", "stock's parent shows readers that its children found missing"),
     (" VRRP notify fifo script", "the same"),
+    (
+        " Smtp server",
+        "stock looks a relay's name up while it reads; ours does when there is a mail, and shows the name",
+    ),
 ];
 
 /// Files with lines that differ: the start of such a line, and why.
