@@ -273,7 +273,7 @@ fn a_costly_pattern_lets_others_run() {
                 // Not the time that other processes take: a machine may be busy.
                 let before = worked();
                 tokio::task::yield_now().await;
-                longest = longest.max(worked() - before);
+                longest = longest.max(worked().saturating_sub(before));
             }
         };
         let read = tokio::select! {
