@@ -34,7 +34,7 @@ const BOUND: f64 = 0.020;
 /// The same for the most punctual pause on a machine that is not quiet.
 const BUSY: f64 = 0.500;
 
-/// Where no median of stock's is farther from theory than this, the machine is quiet: seconds. What its script needs comes
+/// Where stock's median is not farther from theory than this, the machine is quiet: seconds. What its script needs comes
 /// on top.
 const QUIET: f64 = 0.006;
 
@@ -568,7 +568,9 @@ fn timing(lab: &Lab) -> Outcome {
     }
     // A script is started by what the daemon has just been told, and says when it began: its pauses are the least steady.
     let needed = |kind: &Kind| if *kind == Kind::Misc { SCRIPT } else { QUIET };
-    let quiet = figures.iter().all(|(kind, _, _, theirs)| theirs.1.abs() <= needed(kind));
+    let is_quiet = |kind: &Kind, theirs: (f64, f64)| theirs.1.abs() <= needed(kind);
+    let quiet = figures.iter().filter(|(kind, _, _, theirs)| is_quiet(kind, *theirs)).count();
+    let of = figures.len();
     let (mut report, mut wrong) = (String::new(), String::new());
     for (kind, what, ours, theirs) in figures {
         let line = format!(
@@ -583,12 +585,19 @@ fn timing(lab: &Lab) -> Outcome {
         // Where attempts come late, changes cannot be told from each other by their number.
         let is_steady = what == "pause" && kind != Kind::Misc;
         // By the most punctual: what is late by itself is always late, and stock's calm does not say that of ours.
-        let bound = if quiet { BOUND } else { BUSY };
-        if (quiet || is_steady) && far(ours.0, theirs.0, bound) {
+        let is_quiet = is_quiet(&kind, theirs);
+        // A script is asked for and reported over two processes more, which the guest's kernel makes dear.
+        let close = if kind == Kind::Misc { 2.0 * BOUND } else { BOUND };
+        let bound = if is_quiet { close } else { BUSY };
+        if (is_quiet || is_steady) && far(ours.0, theirs.0, bound) {
             wrong.push_str(&line);
         }
     }
-    let _ = writeln!(report, "bound: {:.0} ms; quiet, so that it counts: {quiet}", 1e3 * BOUND);
+    let _ = writeln!(
+        report,
+        "bound: {:.0} ms; stock was quiet, so that it counted, in {quiet} of {of}",
+        1e3 * BOUND
+    );
     let _ = std::fs::write(place::store().join("check-timing.txt"), &report);
     ensure!(wrong.is_empty(), "{wrong}\nall:\n{report}");
     Ok(())
