@@ -278,7 +278,9 @@ proptest! {
         let pieces = (0..=original.router.state_pieces()).map(|number| original.router.state_piece(number));
         let written: Vec<u8> = pieces.flat_map(|piece| postcard::to_stdvec(&piece).unwrap()).collect();
         prop_assert_eq!(&written, &postcard::to_stdvec(&original.router.state()).unwrap());
-        let router = Router::resume(&everything(), state, &mut out);
+        let mut router = Router::resume(&everything(), state, &mut out);
+        // Fractions of a millisecond between masters that come up together: a successor begins anew.
+        router.starts = original.router.starts;
         prop_assert!(out.iter().all(|action| matches!(action, Action::Listen(_))), "{:?}", out);
         let mut successor = Teller { router, ..original };
         prop_assert_eq!(successor.router.state(), original.router.state());
