@@ -562,4 +562,6 @@ fn probe(checker: &Checker, url: usize, attempts: u32) -> Option<Probe> {
 }
 
 #[cfg(test)]
+mod adoption_tests;
+#[cfg(test)]
 mod tests;
